@@ -1,0 +1,115 @@
+"""One tree of exceptions: every line says what was found, what was expected and what to do next.
+
+RegraftError                 an error the user can mend: one line, exit status 1
+├── DataError                the pictures, the table or the folder
+│   ├── NoImages             nothing to learn from
+│   ├── BadImage             one file that cannot be read (a run lists it and goes on)
+│   ├── TooManyBadImages     more unreadable files than a run accepts
+│   └── SplitError           no split with every class in every part and no shared group
+├── UnknownName              a name that is not registered; carries the nearest and all known names
+├── WeightsError             the tensors
+│   ├── WeightsMissing       the file is not here and cannot be fetched
+│   ├── WeightsMismatch      the file belongs to another network
+│   └── ChecksumMismatch     the file is not the one that was written
+├── BundleError              a model folder: a part missing, a newer format
+├── StoreError               the kept activations
+│   ├── CacheFull            no room for them
+│   └── ActivationOverflow   a value does not fit the kept number format
+├── RunError                 a run folder: not there, finished, of other settings, not writable
+├── ConfigError              settings that contradict each other or lie outside their range
+└── MissingExtra             an optional package; the line gives the pip command
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class RegraftError(Exception):
+    """Anything the user can mend. The message is one line: found, expected, next step."""
+
+
+class DataError(RegraftError):
+    """Something about the pictures, the table or the folder."""
+
+
+class NoImages(DataError):
+    """The folder or table holds nothing to learn from."""
+
+
+class BadImage(DataError):
+    """One file that cannot be read as a picture."""
+
+
+class TooManyBadImages(DataError):
+    """More unreadable files than a run accepts without ``--allow-bad``."""
+
+
+class SplitError(DataError):
+    """The pictures cannot be split as asked."""
+
+
+class UnknownName(RegraftError):
+    """A name that is not registered.
+
+    The message ends with the nearest known names and, when the list is short, all of them; a misspelt name is
+    never replaced behind the user's back.
+    """
+
+    def __init__(self, kind: str, name: str, known: Iterable[str], hint: str = "") -> None:
+        names = sorted(known)
+        near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+        meant = f" Did you mean {' or '.join(near)}?" if near else ""
+        listed = f" Known: {', '.join(names)}." if len(names) <= 40 else f" {len(names)} names are known."
+        super().__init__(f"Unknown {kind} {name!r}.{meant}{listed}{' ' + hint if hint else ''}")
+        self.name, self.nearest, self.known = name, near, names
+
+
+class WeightsError(RegraftError):
+    """Something about a file of tensors."""
+
+
+class WeightsMissing(WeightsError):
+    """The weights are not on this machine and cannot be fetched now."""
+
+
+class WeightsMismatch(WeightsError):
+    """The tensors belong to another network."""
+
+
+class ChecksumMismatch(WeightsError):
+    """The bytes are not those that were written."""
+
+
+class BundleError(RegraftError):
+    """A model folder that cannot be used."""
+
+
+class StoreError(RegraftError):
+    """Something about the kept activations."""
+
+
+class CacheFull(StoreError):
+    """No room for the activations; says how many GB are needed and how many are free."""
+
+
+class ActivationOverflow(StoreError):
+    """A value that the kept number format cannot hold."""
+
+
+class RunError(RegraftError):
+    """A run folder that cannot be used."""
+
+
+class ConfigError(RegraftError):
+    """Settings that contradict each other or lie outside their range."""
+
+
+class MissingExtra(RegraftError):
+    """An optional package is not installed."""
+
+    def __init__(self, package: str, extra: str, purpose: str) -> None:
+        super().__init__(
+            f"{purpose} needs the package {package}, which is not installed: pip install 'regraft[{extra}]'"
+        )
