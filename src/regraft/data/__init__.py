@@ -1,0 +1,35 @@
+"""Read a folder or table of labelled pictures: manifest, splits, pixels, views."""
+
+from regraft.data.audit import Finding, duplicates_across_parts, label_conflicts
+from regraft.data.decode import MAX_MEGAPIXELS, Preprocessing, decode, digest
+from regraft.data.folders import IMAGE_SUFFIXES
+from regraft.data.manifest import Item, Manifest, scan
+from regraft.data.reading import read_digests, read_pixels
+from regraft.data.rows import PARTS, natural_key
+from regraft.data.splits import split, split_from, write_split
+from regraft.data.synthetic import draw_cells
+from regraft.data.views import AUGMENTATIONS, draw_view
+
+__all__ = [
+    "AUGMENTATIONS",
+    "IMAGE_SUFFIXES",
+    "MAX_MEGAPIXELS",
+    "PARTS",
+    "Finding",
+    "Item",
+    "Manifest",
+    "Preprocessing",
+    "decode",
+    "digest",
+    "draw_cells",
+    "draw_view",
+    "duplicates_across_parts",
+    "label_conflicts",
+    "natural_key",
+    "read_digests",
+    "read_pixels",
+    "scan",
+    "split",
+    "split_from",
+    "write_split",
+]

@@ -1,0 +1,40 @@
+"""Audit items x digests -> findings: the same picture under two labels, or in two parts."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from regraft.data.manifest import Item
+from regraft.data.rows import name_some
+from regraft.errors import BadImage
+
+
+class Finding(NamedTuple):
+    """Sets of identical pictures that should not be, and one line about them, empty when there are none."""
+
+    pictures: list[tuple[str, ...]]
+    notice: str
+
+
+def label_conflicts(items: Sequence[Item], digests: Sequence[str | BadImage]) -> Finding:
+    """Find identical pictures with different labels: at least one of them is wrong, no network can learn both."""
+    return _find(items, digests, lambda item: item.label, "lie in more than one class")
+
+
+def duplicates_across_parts(items: Sequence[Item], digests: Sequence[str | BadImage]) -> Finding:
+    """Find identical pictures in different parts: what was learned by heart would be measured as recognised."""
+    return _find(items, digests, lambda item: item.part, "lie in more than one of train, val and test")
+
+
+def _find(
+    items: Sequence[Item], digests: Sequence[str | BadImage], trait: Callable[[Item], object], what: str
+) -> Finding:
+    same: dict[str, list[Item]] = defaultdict(list)
+    for item, digest in zip(items, digests, strict=True):
+        if isinstance(digest, str):
+            same[digest].append(item)
+    found = [tuple(item.name for item in twins) for twins in same.values() if len(set(map(trait, twins))) > 1]
+    named = name_some(" = ".join(names) for names in found)
+    return Finding(found, f"{len(found)} pictures {what}: {named}." if found else "")

@@ -1,0 +1,208 @@
+"""Decode bytes -> pixels [s, s, 3]: every kind of picture becomes the same uint8 RGB square."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from hashlib import blake2b
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFile
+from PIL.BmpImagePlugin import BmpImageFile
+from PIL.GifImagePlugin import GifImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+from PIL.TiffImagePlugin import TiffImageFile
+from PIL.WebPImagePlugin import WebPImageFile
+
+from regraft.errors import BadImage, ConfigError, UnknownName
+
+MAX_MEGAPIXELS = 89
+"""The size above which Pillow itself warns of a decompression bomb."""
+
+INTERPOLATIONS = {
+    "nearest": Image.Resampling.NEAREST,
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS,
+}
+CHANNEL_ORDERS = ("RGB", "BGR")
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """What a network expects of its input: the geometry is applied by `decode`, the numbers inside the network.
+
+    The defaults are those of torchvision's ImageNet weights.
+    """
+
+    size: int = 224  # side in pixels of the square that the network sees
+    resize: int = 256  # the shorter side, before the centre crop
+    interpolation: str = "bilinear"
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)  # on the range 0..scale
+    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    scale: float = 1.0  # pixel values run from 0 to this before mean and std; 255 for Caffe's networks
+    channels: str = "RGB"
+
+    def __post_init__(self) -> None:
+        """Refuse what no decoder could follow.
+
+        Raises:
+            ConfigError: The crop is empty or larger than the resized picture.
+            UnknownName: An interpolation or channel order that does not exist.
+        """
+        if not 1 <= self.size <= self.resize:
+            raise ConfigError(f"A crop of {self.size} pixels does not fit a shorter side of {self.resize} pixels.")
+        if self.interpolation not in INTERPOLATIONS:
+            raise UnknownName("interpolation", self.interpolation, INTERPOLATIONS)
+        if self.channels not in CHANNEL_ORDERS:
+            raise UnknownName("channel order", self.channels, CHANNEL_ORDERS)
+
+    def resized(self, size: int) -> Preprocessing:
+        """Return the same preprocessing for another size in pixels, with the same crop ratio."""
+        return replace(self, size=size, resize=round(size * self.resize / self.size))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain JSON values, as `from_dict` reads them."""
+        return asdict(self) | {"mean": list(self.mean), "std": list(self.std)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Preprocessing:
+        """Read what `as_dict` wrote."""
+        return cls(**{**values, "mean": tuple(values["mean"]), "std": tuple(values["std"])})
+
+
+def digest(content: bytes) -> str:
+    """Return the name of a picture's content: BLAKE2b, 16 bytes, as 32 hexadecimal digits."""
+    return blake2b(content, digest_size=16).hexdigest()
+
+
+def decode(content: bytes, preprocessing: Preprocessing) -> NDArray[np.uint8]:
+    """Decode the bytes of one file to the square that the network sees. Safe to call from many threads.
+
+    Returns uint8 [size, size, 3] in RGB, whatever the file holds: transparency lies on white, 16-bit grey is divided
+    by 257, the EXIF orientation is followed, of many frames the first is taken. Mean, standard deviation and
+    channel order are left to the network.
+
+    Raises:
+        BadImage: The reason in plain words. A file that is cut off is refused, never filled up with grey.
+    """
+    try:
+        return _decode(content, preprocessing)
+    except _PILLOW_ERRORS as error:
+        cut_off = isinstance(error, EOFError) or "truncated" in str(error).lower()
+        raise BadImage("cut off" if cut_off else f"cut off or damaged ({error})") from error
+
+
+# What Pillow's readers raise on damaged files; it has no common base class.
+_PILLOW_ERRORS = (
+    OSError,
+    EOFError,
+    SyntaxError,
+    ValueError,
+    ArithmeticError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    RuntimeError,
+    MemoryError,
+    Warning,  # under `python -W error`
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+)
+
+_READERS: tuple[tuple[bytes, Callable[[BytesIO], ImageFile.ImageFile]], ...] = (
+    (b"\xff\xd8\xff", JpegImageFile),
+    (b"\x89PNG\r\n\x1a\n", PngImageFile),
+    (b"RIFF", WebPImageFile),
+    (b"BM", BmpImageFile),
+    (b"II*\0", TiffImageFile),
+    (b"MM\0*", TiffImageFile),
+    (b"II+\0", TiffImageFile),  # BigTIFF
+    (b"MM\0+", TiffImageFile),
+    (b"GIF8", GifImageFile),
+)
+
+
+def _decode(content: bytes, preprocessing: Preprocessing) -> NDArray[np.uint8]:
+    image = _open(content)
+    _check_dimensions(*image.size)  # from the header: nothing large has been allocated yet
+    image.draft(None, (preprocessing.resize, preprocessing.resize))  # a large JPEG is decoded at 1/2, 1/4 or 1/8
+    image.load()
+    side = preprocessing.size * min(image.size) / preprocessing.resize
+    x, y = (image.width - side) / 2, (image.height - side) / 2
+    square = _to_rgb(image).resize(
+        (preprocessing.size, preprocessing.size),
+        INTERPOLATIONS[preprocessing.interpolation],
+        box=(x, y, x + side, y + side),  # resize and centre crop in one step
+    )
+    turn = _TURNS.get(_orientation(image))  # a centred square may be turned last, when it is small
+    return np.array(square if turn is None else square.transpose(turn))
+
+
+def _open(content: bytes) -> ImageFile.ImageFile:
+    # Not Image.open: it warns about large pictures before they can be refused, and warnings cannot be silenced
+    # in one thread alone. It would also try formats that start other programs.
+    if not content:
+        raise BadImage("0 bytes")
+    for signature, reader in _READERS:
+        if content.startswith(signature):
+            return reader(BytesIO(content))
+    raise BadImage("not a picture (text file?)" if _is_text(content[:512]) else "not a picture")
+
+
+def _is_text(start: bytes) -> bool:
+    return all(byte >= 32 or byte in b"\t\n\r\f" for byte in start)
+
+
+def _check_dimensions(width: int, height: int) -> None:
+    megapixels = width * height / 1e6
+    if megapixels > MAX_MEGAPIXELS:
+        said = f"{megapixels:.1f}".removesuffix(".0")
+        raise BadImage(f"{width}x{height} = {said} megapixels, more than {MAX_MEGAPIXELS}")
+    if not megapixels:
+        raise BadImage(f"{width}x{height} pixels")
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+        return Image.fromarray(_to_bytes(np.asarray(image))).convert("RGB")
+    if image.has_transparency_data:
+        over = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", over.size, "white"), over).convert("RGB")
+    return image.convert("RGB")
+
+
+def _to_bytes(grey: NDArray[Any]) -> NDArray[np.uint8]:
+    """Bring grey values of more than 8 bits to 0..255: integers from 0..65535, reals from 0..1 or 0..255."""
+    low, high = float(grey.min()), float(grey.max())
+    real = grey.dtype.kind == "f"
+    limit = 255 if real else 65535
+    if not 0 <= low <= high <= limit:  # also refuses NaN
+        raise BadImage(f"grey values from {low:g} to {high:g}, outside 0 to {limit}")
+    factor = (255 if high <= 1 else 1) if real else 1 / 257
+    return (grey * factor + 0.5).astype(np.uint8)
+
+
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        return int(image.getexif().get(0x0112, 1))
+    except _PILLOW_ERRORS:
+        return 1  # damaged metadata beside sound pixels

@@ -1,0 +1,140 @@
+"""Scan a folder | split folders | a table -> Manifest: every picture with its class, in an order that never changes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from regraft.data.folders import read_folder
+from regraft.data.rows import Found, Row, name_some, natural_key, settle_parts
+from regraft.data.tables import TABLE_SUFFIXES, read_table
+from regraft.errors import DataError
+
+
+@dataclass(frozen=True)
+class Item:
+    """One labelled picture."""
+
+    path: Path  # absolute
+    name: str  # posix path relative to Manifest.root: what split.csv and predictions.csv call the picture
+    label: int  # index into Manifest.classes
+    group: str | None = None  # pictures of one group (a patient, a source) never meet in two parts
+    part: str | None = None  # "train" | "val" | "test", once known
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Every picture of a data set, sorted by the natural order of its name: the same on every system."""
+
+    root: Path
+    classes: tuple[str, ...]  # natural order: "2" before "10"
+    items: tuple[Item, ...]
+    notices: tuple[str, ...] = ()  # plain sentences that the user should read
+
+    def __len__(self) -> int:
+        """Return the number of pictures."""
+        return len(self.items)
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """The class index of every picture, [n]."""
+        return np.array([item.label for item in self.items], np.int64)
+
+    @property
+    def groups(self) -> list[str] | None:
+        """The group of every picture; None when the pictures are not grouped."""
+        groups = [item.group for item in self.items if item.group is not None]
+        return groups if groups and len(groups) == len(self.items) else None
+
+    def part(self, name: str) -> NDArray[np.int64]:
+        """Return the indices of the items of one part: "train", "val" or "test"."""
+        return np.array([at for at, item in enumerate(self.items) if item.part == name], np.int64)
+
+    def keep(self, indices: Sequence[int] | NDArray[np.int64]) -> Manifest:
+        """Return the manifest of these items only; the classes stay, so that no label shifts."""
+        return replace(self, items=tuple(self.items[at] for at in indices))
+
+    def counts(self, part: str | None = None) -> dict[str, int]:
+        """Return the number of pictures of every class, in all or in one part."""
+        labels = self.labels if part is None else self.labels[self.part(part)]
+        return dict(zip(self.classes, np.bincount(labels, minlength=len(self.classes)).tolist(), strict=True))
+
+
+def scan(data: Path | str, *, groups: str | None = None) -> Manifest:
+    """List the labelled pictures of a folder or table; no picture is opened.
+
+    `data` is FOLDER/<class>/**/<picture>, or FOLDER/{train,val,test}/<class>/**/<picture>, or a .csv, .tsv or
+    .parquet table with a path and a label column and, optionally, a split and a group column.
+    `groups` is a column of the table, or a regular expression searched in every file name: the match, or its first
+    capture group, names the picture's group.
+
+    Raises:
+        NoImages: There is nothing to learn from.
+        DataError: The classes, parts or groups are not clear; the line says what was found and what was expected.
+    """
+    path = Path(data).absolute()  # not resolve(): a link keeps the name that the user gave
+    found = _read(path, groups)
+    if groups is not None and found.rows[0].group is None:
+        found = Found(_group_by_pattern(found.rows, groups, path), found.notices)
+    parts, notices = settle_parts([row.part for row in found.rows], path)
+    rows = [row._replace(part=part) for row, part in zip(found.rows, parts, strict=True)]
+    classes = tuple(sorted({row.label for row in rows}, key=natural_key))
+    _check_classes(path, classes, rows)
+    index = {name: at for at, name in enumerate(classes)}
+    items = [Item(row.path, row.name, index[row.label], row.group, row.part) for row in rows]
+    return Manifest(
+        root=path if path.is_dir() else path.parent,
+        classes=classes,
+        items=tuple(sorted(items, key=lambda item: natural_key(item.name))),
+        notices=(*found.notices, *notices),
+    )
+
+
+def _read(path: Path, groups: str | None) -> Found:
+    if path.is_dir():
+        return read_folder(path)
+    if not path.exists():
+        raise DataError(f"{path} does not exist. Expected a folder of class folders, or a table.")
+    if path.suffix.lower() not in TABLE_SUFFIXES:
+        raise DataError(f"{path} is neither a folder nor a table ({', '.join(TABLE_SUFFIXES)}).")
+    return read_table(path, groups=groups)
+
+
+def _group_by_pattern(rows: Sequence[Row], pattern: str, source: Path) -> list[Row]:
+    try:
+        expression = re.compile(pattern)
+    except re.error as error:
+        raise DataError(f"The groups {pattern!r} are not a regular expression: {error}.") from error
+    grouped = [row._replace(group=_match(expression, row.path.name)) for row in rows]
+    if unmatched := [row.name for row in grouped if not row.group]:
+        table = "" if source.is_dir() else f" (nor is it a column of {source.name})"
+        raise DataError(
+            f"The groups {pattern!r} do not match {len(unmatched)} of {len(rows)} file names{table}: "
+            f"{name_some(unmatched)}."
+        )
+    return grouped
+
+
+def _match(expression: re.Pattern[str], file_name: str) -> str | None:
+    match = expression.search(file_name)
+    return match and match[1 if expression.groups else 0]
+
+
+def _check_classes(path: Path, classes: Sequence[str], rows: Sequence[Row]) -> None:
+    if len(classes) < 2:
+        raise DataError(
+            f"{path} holds one class only, {classes[0]!r} ({len(rows)} pictures); expected at least two. "
+            "Is it the folder above that you meant?"
+        )
+    learned = {row.label for row in rows if row.part in (None, "train")}
+    if unknown := [name for name in classes if name not in learned]:
+        where = " and ".join(sorted({str(row.part) for row in rows if row.label not in learned}))
+        raise DataError(
+            f"{path} has the class {name_some(map(repr, unknown))} in {where} but not in train: it cannot be learned. "
+            "Add it to train, or remove it."
+        )

@@ -1,0 +1,220 @@
+"""Split a manifest -> the same items, each in train, val or test: stratified, seeded, whole groups."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from regraft.data.manifest import Manifest
+from regraft.data.rows import name_some, settle_parts
+from regraft.data.tables import PART_COLUMNS, filled, read_columns, read_parts, require
+from regraft.errors import ConfigError, SplitError
+
+NAME_COLUMNS = ("filename", "file", "path", "name")
+FOLDS, FOLDINGS = 20, 3
+"""Into how many folds groups are put at most, and how often with another seed: small folds meet any fraction."""
+DRAWS = 50
+"""How many random choices among the folds are compared."""
+NEAR = 0.03
+"""A choice this near to what was asked, as a fraction of each class in each part, ends the search."""
+
+Parts = NDArray[np.int64]
+"""The part of every picture or group: 0 is train, 1, 2 the held-out parts in the order asked."""
+
+
+def split(manifest: Manifest, *, val: float = 0.15, test: float = 0.15, seed: int = 0) -> Manifest:
+    """Return the manifest with every part set.
+
+    Parts that are given stay; what is missing is held out of train, as a fraction of the train pictures. The choice
+    is stratified by class. Where the items carry groups, whole groups are held out: two pictures of one patient
+    must not face each other. A fraction of 0 asks for no such part.
+
+    Raises:
+        SplitError: Not every class can be in every part that is held out, or a group lies in two given parts.
+        ConfigError: Fractions that leave nothing to train on.
+    """
+    if min(val, test) < 0 or val + test >= 1:
+        raise ConfigError(f"val {val:g} and test {test:g} must not be negative and must leave pictures to train on.")
+    parts = np.array([item.part or "train" for item in manifest.items], dtype=object)
+    _check_groups(manifest, parts)
+    wanted = {"test": test, "val": val}
+    held_out = {part: fraction for part, fraction in wanted.items() if fraction and part not in parts}
+    if held_out:
+        pool = np.flatnonzero(parts == "train")
+        choose = _choose_groups if manifest.groups else _choose_pictures
+        chosen = choose(manifest.keep(pool), held_out, np.random.RandomState(seed))
+        parts[pool] = np.array(["train", *held_out], dtype=object)[chosen]
+    return _with_parts(manifest, parts.tolist())
+
+
+def split_from(manifest: Manifest, source: Path) -> Manifest:
+    """Return the manifest with the parts of an earlier run's folder, or of a table with a name and a split column.
+
+    A run's parts are taken as they are. A table with train and val only gives train and test, as everywhere: `split`
+    then holds a new val out of train.
+
+    Raises:
+        SplitError: A picture is not listed, or listed in two parts, or a group lies in two parts.
+        DataError: The table cannot be read.
+    """
+    table = source / "split.csv" if source.is_dir() else source
+    columns = read_columns(table)
+    names = filled(table, columns, require(table, columns, "name", NAME_COLUMNS))
+    given = read_parts(table, columns, require(table, columns, "split", PART_COLUMNS))
+    listed, notices = (list(given), []) if source.is_dir() else settle_parts(given, table)
+    part_of = dict(zip(names, listed, strict=True))
+    if torn := [name for name, part in zip(names, listed, strict=True) if part_of[name] != part]:
+        raise SplitError(f"{table} lists {len(torn)} pictures in two parts: {name_some(torn)}.")
+    known = [item.name for item in manifest.items]
+    if unlisted := [name for name in known if name not in part_of]:
+        raise SplitError(
+            f"{len(unlisted)} of {len(known)} pictures are not listed in {table}: {name_some(unlisted)}. "
+            f"Names are relative to {manifest.root}."
+        )
+    if gone := sorted(part_of.keys() - set(known)):
+        notices.append(f"{len(gone)} pictures listed in {table} are not among the data: {name_some(gone)}.")
+    parts = [part_of[name] for name in known]
+    _check_groups(manifest, parts)
+    return replace(_with_parts(manifest, parts), notices=(*manifest.notices, *notices))
+
+
+def write_split(manifest: Manifest, path: Path) -> None:
+    """Write filename, label (by name), group and split of every picture; the file appears whole or not at all."""
+    unfinished = path.with_name(path.name + ".part")
+    with unfinished.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["filename", "label", "group", "split"])
+        for item in manifest.items:
+            writer.writerow([item.name, manifest.classes[item.label], item.group or "", item.part or ""])
+    unfinished.replace(path)
+
+
+def _with_parts(manifest: Manifest, parts: Sequence[str | None]) -> Manifest:
+    items = (replace(item, part=part) for item, part in zip(manifest.items, parts, strict=True))
+    return replace(manifest, items=tuple(items))
+
+
+def _check_groups(manifest: Manifest, parts: Sequence[str | None] | NDArray[np.object_]) -> None:
+    first: dict[str, str | None] = {}
+    for group, part in zip(manifest.groups or (), parts, strict=False):
+        if first.setdefault(group, part) != part:
+            raise SplitError(
+                f"The group {group!r} has pictures in {first[group]} and in {part}: "
+                "its pictures would be recognised, not classified. Put each group into one part."
+            )
+
+
+def _choose_pictures(pool: Manifest, held_out: Mapping[str, float], random: np.random.RandomState) -> Parts:
+    """Return the part of every picture: of every class the same fraction, and at least one picture."""
+    from sklearn.model_selection import train_test_split
+
+    counts = np.array(list(pool.counts().values()))
+    _check_enough(pool, counts, "pictures", held_out)
+    labels, parts = pool.labels, np.zeros(len(pool), np.int64)
+    for part, fraction in enumerate(held_out.values(), start=1):
+        free, share = np.flatnonzero(parts == 0), fraction * counts
+        size = int(np.clip(round(share.sum()), len(counts), len(free) - len(counts)))  # scikit-learn's own bounds
+        rest, drawn = train_test_split(free, test_size=size, stratify=labels[free], random_state=random)
+        # Of a rare class all or none may have been drawn: each part, train among them, is to have one picture of it.
+        sizes = _per_class(labels[drawn], pool).clip(np.floor(share).clip(1), np.ceil(share)).astype(int)
+        sizes = np.minimum(sizes, _per_class(labels[free], pool) - (len(held_out) - part + 1))
+        in_order = np.concatenate([drawn, rest])
+        for label, size in enumerate(sizes):
+            parts[in_order[labels[in_order] == label][:size]] = part
+    return parts
+
+
+def _per_class(labels: NDArray[np.int64], pool: Manifest) -> NDArray[np.int64]:
+    return np.bincount(labels, minlength=len(pool.classes))
+
+
+def _choose_groups(pool: Manifest, held_out: Mapping[str, float], random: np.random.RandomState) -> Parts:
+    """Return the part of every picture: some of many stratified folds of whole groups, as near as can be to the wish.
+
+    One fold for each part would not do: folds come in fractions of 1/2, 1/3, 1/4 …, and where groups differ in size
+    they hardly depend on the seed. Which folds are taken does.
+    """
+    names, group_of = np.unique(np.array(pool.groups), return_inverse=True)
+    groups_of_class = np.count_nonzero(_counts(group_of, pool), axis=0)
+    _check_enough(pool, groups_of_class, "groups", held_out)
+    fractions = tuple(held_out.values())
+    nearest, best = np.inf, np.zeros(len(pool), np.int64)
+    for fold_of in _foldings(pool.labels, group_of, min(FOLDS, *groups_of_class.tolist()), random):
+        counts = _counts(fold_of, pool)
+        distance, part_of = min((_draw(counts, fractions, random) for _ in range(DRAWS)), key=lambda drawn: drawn[0])
+        if distance < nearest:
+            nearest, best = distance, part_of[fold_of]
+        if nearest <= NEAR:
+            break
+    if nearest == np.inf:
+        rarest = int(groups_of_class.argmin())
+        raise SplitError(
+            f"In {DRAWS} draws no choice of whole groups brought every class into {_listed(held_out)}. The class "
+            f"{pool.classes[rarest]!r} has {groups_of_class[rarest]} of {len(names)} groups; more are needed."
+        )
+    return best
+
+
+def _foldings(
+    labels: NDArray[np.int64], group_of: NDArray[np.int64], folds: int, random: np.random.RandomState
+) -> Iterator[NDArray[np.int64]]:
+    """Yield the fold of every picture: stratified folds, and at last every group as a fold of its own.
+
+    The last is for classes so rare that no fold could be spared.
+    """
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    for _ in range(FOLDINGS):
+        fold_of = np.zeros_like(group_of)
+        folding = StratifiedGroupKFold(folds, shuffle=True, random_state=random)
+        for fold, (_, inside) in enumerate(folding.split(labels, labels, group_of)):
+            fold_of[inside] = fold
+        yield fold_of
+    yield group_of
+
+
+def _counts(fold_of: NDArray[np.int64], pool: Manifest) -> NDArray[np.int64]:
+    counts = np.zeros((fold_of.max() + 1, len(pool.classes)), np.int64)  # pictures [folds, classes]
+    np.add.at(counts, (fold_of, pool.labels), 1)
+    return counts
+
+
+def _draw(counts: NDArray[np.int64], fractions: Sequence[float], random: np.random.RandomState) -> tuple[float, Parts]:
+    """Draw the part of every fold, from the pictures [folds, classes]; return (mean distance from the wish, parts).
+
+    The distance is infinite when a class is missing somewhere.
+    In random order, each fold is taken that brings the part nearer to its share of every class. Classes weigh the
+    same, however rare.
+    """
+    total = counts.sum(axis=0)  # [classes]
+    parts, distances = np.zeros(len(counts), np.int64), []
+    for part, fraction in enumerate(fractions, start=1):
+        free = np.flatnonzero(parts == 0)
+        smallest = np.where(counts[free] > 0, counts[free], total).min(axis=0)
+        share = np.maximum(fraction * total, smallest)  # one fold at least, where that is more
+        held, distance = np.zeros_like(total), 1.0
+        for fold in random.permutation(free):
+            nearer = float(np.abs((held + counts[fold]) / share - 1).mean())
+            if nearer < distance:
+                held, distance, parts[fold] = held + counts[fold], nearer, part
+        distances.append(float(np.abs(held / np.maximum(fraction * total, 1) - 1).mean()))
+    everywhere = all(counts[parts == part].any(axis=0).all() for part in range(len(fractions) + 1))
+    return (float(np.mean(distances)) if everywhere else np.inf), parts
+
+
+def _check_enough(pool: Manifest, counts: NDArray[np.int64], what: str, held_out: Mapping[str, float]) -> None:
+    rarest, needed = int(counts.argmin()), len(held_out) + 1
+    if counts[rarest] < needed:
+        raise SplitError(
+            f"The class {pool.classes[rarest]!r} has {counts[rarest]} {what}; at least {needed} are needed, "
+            f"one each for {_listed(held_out)}. Add some, or give the parts yourself."
+        )
+
+
+def _listed(held_out: Mapping[str, float]) -> str:
+    return " and ".join(", ".join(["train", *held_out]).rsplit(", ", 1))

@@ -1,0 +1,224 @@
+import contextlib
+import io
+import random
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from regraft.data import Preprocessing, decode, digest
+from regraft.data.decode import INTERPOLATIONS
+from regraft.errors import BadImage, ConfigError, UnknownName
+
+SQUARE = Preprocessing(size=8, resize=8, interpolation="nearest")  # an 8 x 8 picture comes through unchanged
+RAMP = np.arange(64, dtype=np.uint8).reshape(8, 8) * 4
+COLOURS = np.stack([RAMP, RAMP.T, 255 - RAMP], axis=-1)  # [8, 8, 3]
+
+
+def encode(image: Image.Image, kind: str = "png", **options) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def reason(content: bytes) -> str:
+    with pytest.raises(BadImage) as caught:
+        decode(content, SQUARE)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["png", "bmp", "tiff", "webp"])
+def test_lossless_formats_come_through_unchanged(kind):
+    options = {"lossless": True} if kind == "webp" else {}
+    np.testing.assert_array_equal(decode(encode(Image.fromarray(COLOURS), kind, **options), SQUARE), COLOURS)
+
+
+def grey(values):
+    return np.repeat(np.asarray(values, np.uint8)[..., None], 3, axis=-1)
+
+
+def test_grey_pictures_get_three_equal_channels():
+    np.testing.assert_array_equal(decode(encode(Image.fromarray(RAMP)), SQUARE), grey(RAMP))
+
+
+def test_black_and_white_pictures_are_0_and_255():
+    bits = RAMP > 100
+    np.testing.assert_array_equal(decode(encode(Image.fromarray(bits)), SQUARE), grey(bits * 255))
+
+
+@pytest.mark.parametrize("kind", ["png", "tiff"])
+def test_16_bit_grey_is_divided_by_257(kind):
+    np.testing.assert_array_equal(
+        decode(encode(Image.fromarray(RAMP.astype(np.uint16) * 257), kind), SQUARE), grey(RAMP)
+    )
+
+
+def test_32_bit_integers_are_read_as_16_bit_grey():
+    np.testing.assert_array_equal(
+        decode(encode(Image.fromarray(RAMP.astype(np.int32) * 257), "tiff"), SQUARE), grey(RAMP)
+    )
+    with pytest.raises(BadImage, match="outside 0 to 65535"):
+        decode(encode(Image.fromarray(RAMP.astype(np.int32) * 257 - 1), "tiff"), SQUARE)
+
+
+@pytest.mark.parametrize("top", [1, 255])
+def test_real_numbers_run_to_1_or_to_255(top):
+    values = RAMP.astype(np.float32) / 255 * top
+    np.testing.assert_array_equal(decode(encode(Image.fromarray(values), "tiff"), SQUARE), grey(RAMP))
+
+
+@pytest.mark.parametrize("wrong", [-1.0, 256.0, np.nan])
+def test_real_numbers_outside_both_ranges_are_refused(wrong):
+    values = RAMP.astype(np.float32)
+    values[0, 0] = wrong
+    with pytest.raises(BadImage, match="grey values"):
+        decode(encode(Image.fromarray(values), "tiff"), SQUARE)
+
+
+def test_palettes_become_their_colours():
+    image = Image.fromarray(RAMP // 4 % 4, "L").copy()
+    image.putpalette([10, 20, 30, 40, 50, 60, 70, 80, 90, 100, 110, 120])
+    table = np.array([[10, 20, 30], [40, 50, 60], [70, 80, 90], [100, 110, 120]], np.uint8)
+    np.testing.assert_array_equal(decode(encode(image), SQUARE), table[RAMP // 4 % 4])
+
+
+def test_transparency_lies_on_white():
+    half = np.full((8, 8, 1), 128, np.uint8)
+    expected = np.rint((COLOURS * 128.0 + 255 * 127.0) / 255)
+    got = decode(encode(Image.fromarray(np.concatenate([COLOURS, half], axis=-1))), SQUARE)
+    np.testing.assert_allclose(got, expected, atol=1)
+    clear = Image.fromarray(np.dstack([RAMP, np.zeros_like(RAMP)]))  # LA
+    assert (decode(encode(clear), SQUARE) == 255).all()
+    palette = Image.new("P", (8, 8), 1)
+    palette.putpalette([9, 9, 9, 50, 60, 70])
+    assert (decode(encode(palette, transparency=1), SQUARE) == 255).all()
+
+
+def test_cmyk_pictures_show_their_colours():
+    ink = np.zeros((8, 8, 4), np.uint8)
+    ink[..., 0] = 255  # cyan is white light without red
+    for kind in ("tiff", "jpeg"):
+        got = decode(encode(Image.fromarray(ink, "CMYK"), kind), SQUARE)
+        np.testing.assert_allclose(got[4, 4], [0, 255, 255], atol=2)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["png", "tiff", "webp"])
+def test_exif_orientation_is_followed(orientation, kind):
+    turned = {  # the array operation that brings each orientation upright, as the EXIF standard defines them
+        1: lambda a: a,
+        2: lambda a: a[:, ::-1],
+        3: lambda a: a[::-1, ::-1],
+        4: lambda a: a[::-1],
+        5: lambda a: a.transpose(1, 0, 2),
+        6: lambda a: np.rot90(a, -1),
+        7: lambda a: a[::-1, ::-1].transpose(1, 0, 2),
+        8: lambda a: np.rot90(a),
+    }
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    content = encode(Image.fromarray(COLOURS), kind, exif=exif, **({"lossless": True} if kind == "webp" else {}))
+    np.testing.assert_array_equal(decode(content, SQUARE), turned[orientation](COLOURS))
+
+
+def test_the_first_of_many_frames_is_taken():
+    first, second = Image.fromarray(COLOURS), Image.fromarray(255 - COLOURS)
+    content = encode(first, "tiff", save_all=True, append_images=[second])
+    np.testing.assert_array_equal(decode(content, SQUARE), COLOURS)
+
+
+@pytest.mark.parametrize(("width", "height"), [(300, 200), (200, 300), (128, 192), (48, 32)])
+@pytest.mark.parametrize("interpolation", ["nearest", "bilinear", "bicubic", "lanczos"])
+def test_one_step_equals_resizing_then_cropping(width, height, interpolation):
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8))
+    resized = image.resize(
+        (width * 64 // min(image.size), height * 64 // min(image.size)), INTERPOLATIONS[interpolation]
+    )
+    x, y = (resized.width - 56) // 2, (resized.height - 56) // 2
+    two_steps = np.asarray(resized.crop((x, y, x + 56, y + 56)), int)
+    got = decode(encode(image), Preprocessing(size=56, resize=64, interpolation=interpolation))
+    np.testing.assert_allclose(got, two_steps, atol=1)
+
+
+@pytest.mark.parametrize(("width", "height"), [(1, 1), (2000, 3), (3, 2000)])
+def test_the_strangest_shapes_become_squares(width, height):
+    assert decode(encode(Image.new("RGB", (width, height), "red")), Preprocessing()).shape == (224, 224, 3)
+
+
+def test_a_large_jpeg_is_decoded_small_to_the_same_picture():
+    y, x = np.mgrid[:1200, :1600]
+    smooth = np.stack([127 + 120 * np.sin(x / 90), 127 + 120 * np.cos(y / 70), (x + y) / 12], -1).astype(np.uint8)
+    image = Image.fromarray(smooth)
+    small = decode(encode(image, "jpeg", quality=95), Preprocessing()).astype(int)
+    assert np.abs(small - decode(encode(image), Preprocessing())).max() <= 6
+
+
+@pytest.mark.parametrize("kind", ["png", "jpeg", "webp", "bmp", "tiff", "gif"])
+@pytest.mark.parametrize("kept", [0.02, 0.3, 0.7, 0.98])
+def test_a_file_that_is_cut_off_is_refused(kind, kept):
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    content = encode(Image.fromarray(noise), kind)
+    with pytest.raises(BadImage, match="cut off"):
+        decode(content[: int(kept * len(content))], SQUARE)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("kind", ["png", "jpeg", "webp", "bmp", "tiff", "gif"])
+def test_damaged_files_are_refused_or_read_but_never_break_the_run(kind):
+    content = encode(Image.fromarray(COLOURS), kind)
+    rng = random.Random(0)
+    for _ in range(200):
+        damaged = bytearray(content)
+        for _ in range(rng.choice([1, 4, 16])):
+            damaged[rng.randrange(len(damaged))] = rng.randrange(256)
+        with contextlib.suppress(BadImage):
+            assert decode(bytes(damaged), SQUARE).shape == (8, 8, 3)
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"", "0 bytes"),
+        (b"<html>404 not found</html>", "not a picture (text file?)"),
+        (bytes(range(200)), "not a picture"),
+    ],
+)
+def test_reasons_are_plain_words(content, expected):
+    assert reason(content) == expected
+
+
+def test_a_decompression_bomb_is_refused_from_its_header_without_a_warning():
+    content = encode(Image.new("1", (12000, 9000)))  # 108 megapixels in a few kilobytes
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        assert reason(content) == "12000x9000 = 108 megapixels, more than 89"
+    assert not warned
+
+
+def test_threads_decode_what_one_thread_decodes():
+    contents = [encode(Image.fromarray(np.roll(COLOURS, k, 0)), "jpeg") for k in range(64)]
+    with ThreadPoolExecutor(8) as pool:
+        together = list(pool.map(lambda content: decode(content, SQUARE), contents))
+    np.testing.assert_array_equal(together, [decode(content, SQUARE) for content in contents])
+
+
+def test_preprocessing_keeps_its_crop_ratio_and_survives_json():
+    assert Preprocessing().resized(112) == Preprocessing(size=112, resize=128)
+    caffe = Preprocessing(scale=255.0, channels="BGR", mean=(104.0, 117.0, 128.0), std=(1.0, 1.0, 1.0))
+    assert Preprocessing.from_dict(caffe.as_dict()) == caffe
+
+
+def test_impossible_preprocessing_is_refused():
+    with pytest.raises(ConfigError):
+        Preprocessing(size=300, resize=256)
+    with pytest.raises(UnknownName, match="Did you mean bicubic"):
+        Preprocessing(interpolation="bicubik")
+    with pytest.raises(UnknownName):
+        Preprocessing(channels="RBG")
+
+
+def test_a_digest_names_the_content():
+    assert digest(b"a") == digest(b"a") != digest(b"b")
+    assert len(digest(b"")) == 32

@@ -1,0 +1,239 @@
+import csv
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from regraft.data import PARTS, Item, Manifest, scan, split, split_from, write_split
+from regraft.errors import ConfigError, DataError, SplitError
+
+
+def make(labels, groups=None, parts=None) -> Manifest:
+    items = [
+        Item(
+            Path(f"/{at}.png"),
+            f"{at}.png",
+            label,
+            group=None if groups is None else str(groups[at]),
+            part=None if parts is None else parts[at],
+        )
+        for at, label in enumerate(labels)
+    ]
+    return Manifest(Path("/"), tuple(map(str, range(max(labels) + 1))), tuple(items))
+
+
+def parts(manifest):
+    return [item.part for item in manifest.items]
+
+
+def groups_of(manifest, part):
+    return {manifest.items[at].group for at in manifest.part(part)}
+
+
+fractions = st.floats(0.05, 0.4)
+
+
+@settings(deadline=None)
+@given(
+    sizes=st.lists(st.integers(1, 60), min_size=2, max_size=6), val=fractions, test=fractions, seed=st.integers(0, 99)
+)
+def test_pictures_every_class_is_in_every_part_or_it_is_refused(sizes, val, test, seed):
+    manifest = make([label for label, size in enumerate(sizes) for _ in range(size)])
+    if min(sizes) < 3:
+        with pytest.raises(SplitError, match=f"has {min(sizes)} pictures; at least 3 are needed"):
+            split(manifest, val=val, test=test, seed=seed)
+        return
+    done = split(manifest, val=val, test=test, seed=seed)
+    assert set(parts(done)) == set(PARTS)  # so the parts are disjoint and complete: every item has one
+    for part, fraction in zip(PARTS, (1 - val - test, val, test), strict=True):
+        for count, size in zip(done.counts(part).values(), sizes, strict=True):
+            assert count >= 1
+            assert abs(count - fraction * size) <= 2
+    assert parts(split(manifest, val=val, test=test, seed=seed)) == parts(done)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    pictures=st.lists(st.tuples(st.integers(0, 2), st.integers(0, 25)), min_size=10, max_size=200),
+    val=fractions,
+    test=fractions,
+    seed=st.integers(0, 99),
+)
+def test_groups_never_meet_in_two_parts_and_every_class_is_in_every_part_or_it_is_refused(pictures, val, test, seed):
+    manifest = make([0, 1, 2, *(label for label, _ in pictures)], [0, 1, 2, *(group for _, group in pictures)])
+    try:
+        done = split(manifest, val=val, test=test, seed=seed)
+    except SplitError:
+        return
+    assert not groups_of(done, "train") & groups_of(done, "val")
+    assert not groups_of(done, "train") & groups_of(done, "test")
+    assert not groups_of(done, "val") & groups_of(done, "test")
+    for part in PARTS:
+        assert min(done.counts(part).values()) >= 1
+    assert parts(split(manifest, val=val, test=test, seed=seed)) == parts(done)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.integers(1, 30), min_size=40, max_size=60), st.integers(0, 99))
+def test_with_many_groups_the_fractions_are_near_what_was_asked(sizes, seed):
+    labels = [label for size in sizes for label in [0, 1] * size]
+    groups = [group for group, size in enumerate(sizes) for _ in range(2 * size)]
+    done = split(make(labels, groups), val=0.15, test=0.2, seed=seed)
+    for part, fraction in (("val", 0.15), ("test", 0.2)):
+        for count in done.counts(part).values():
+            assert count / sum(sizes) == pytest.approx(fraction, abs=0.03)
+
+
+@pytest.mark.parametrize("groups", [3, 4, 7])
+def test_three_groups_a_class_are_enough(groups):
+    labels = [label for label in range(10) for _ in range(groups * 2)]
+    done = split(make(labels, [at // 2 for at in range(len(labels))]))
+    assert all(min(done.counts(part).values()) >= 1 for part in PARTS)
+
+
+def test_too_few_groups_are_refused_with_the_class_and_the_numbers():
+    manifest = make([0] * 8 + [1] * 8, [*"abcdefgh", *"abababab"])
+    with pytest.raises(
+        SplitError, match="class '1' has 2 groups; at least 3 are needed, one each for train, test and val"
+    ):
+        split(manifest)
+
+
+def test_groups_that_cannot_be_told_apart_are_refused():
+    # class 0 wants a, b, c apart and class 1 a, b, d: so c and d would lie together, which class 2 forbids
+    with pytest.raises(SplitError, match="no choice of whole groups"):
+        split(make([0, 0, 0, 1, 1, 1, 2, 2, 2], "abcabdcde"))
+
+
+@pytest.mark.parametrize("groups", [None, list(range(100))])
+def test_another_seed_is_another_split(groups):
+    manifest = make([0, 1] * 50, groups)
+    assert len({tuple(parts(split(manifest, seed=seed))) for seed in range(5)}) == 5
+
+
+def test_another_seed_is_another_split_even_where_no_two_groups_are_alike():
+    groups = [group for group in range(40) for _ in range(2 * (group + 5))]
+    manifest = make([at % 2 for at in range(len(groups))], groups)
+    done = [split(manifest, seed=seed) for seed in range(6)]
+    assert len({tuple(parts(each)) for each in done}) == 6
+    for each in done:
+        for count in (*each.counts("val").values(), *each.counts("test").values()):
+            assert count / (len(groups) / 2) == pytest.approx(0.15, abs=0.02)
+
+
+def test_a_class_of_few_groups_does_not_swell_the_parts():
+    labels = [label for label, groups in enumerate([30, 30, 3]) for _ in range(groups * 10)]
+    done = split(make(labels, [at // 10 for at in range(len(labels))]))
+    for part in ("val", "test"):
+        assert done.counts(part) == {"0": pytest.approx(45, abs=10), "1": pytest.approx(45, abs=10), "2": 10}
+
+
+def test_given_parts_stay_and_the_missing_one_is_held_out_of_train():
+    given_parts = ["test"] * 20 + ["train"] * 80
+    done = split(make([0, 1] * 50, parts=given_parts), val=0.25)
+    assert parts(done)[:20] == ["test"] * 20
+    assert done.counts("val") == {"0": 10, "1": 10}
+    whole = make([0, 1] * 3, parts=["train", "train", "val", "val", "test", "test"])
+    assert split(whole) == whole
+
+
+def test_a_given_test_part_may_lack_a_class():
+    done = split(make([0, 1] * 10, parts=["test", *["train"] * 19]), val=0.2)
+    assert done.counts("test") == {"0": 1, "1": 0}
+
+
+def test_a_fraction_of_0_asks_for_no_part():
+    assert set(parts(split(make([0, 1] * 10), val=0))) == {"train", "test"}
+
+
+@pytest.mark.parametrize("wrong", [{"val": -0.1}, {"val": 0.5, "test": 0.5}])
+def test_fractions_that_leave_nothing_to_train_on_are_refused(wrong):
+    with pytest.raises(ConfigError):
+        split(make([0, 1] * 10), **wrong)
+
+
+def test_a_group_in_two_given_parts_is_refused_by_name():
+    with pytest.raises(SplitError, match="The group 'b' has pictures in train and in test"):
+        split(make([0, 1, 0, 1], ["a", "b", "b", "c"], ["train", "train", "test", "test"]))
+
+
+# split files
+
+
+def write(path, *rows):
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows(rows)
+    return path
+
+
+def test_a_written_split_is_read_back_from_the_file_or_its_run(tmp_path):
+    manifest = make([0, 1] * 20, [at // 2 for at in range(40)])
+    done = split(manifest)
+    write_split(done, tmp_path / "split.csv")
+    assert split_from(manifest, tmp_path / "split.csv") == done
+    assert split_from(manifest, tmp_path) == done
+    assert [path.name for path in tmp_path.iterdir()] == ["split.csv"]
+
+
+def test_a_split_file_holds_names_not_numbers(tmp_path):
+    manifest = Manifest(Path("/"), ("cat", "狗"), (Item(Path("/x, y.png"), "x, y.png", 1, "g", "val"),))
+    write_split(manifest, tmp_path / "split.csv")
+    with (tmp_path / "split.csv").open(newline="", encoding="utf-8") as file:
+        assert list(csv.reader(file)) == [["filename", "label", "group", "split"], ["x, y.png", "狗", "g", "val"]]
+
+
+def test_a_file_of_train_and_val_gives_train_and_test(tmp_path):
+    table = write(tmp_path / "s.csv", ["file", "split"], ["0.png", "train"], ["1.png", "val"], ["2.png", "train"])
+    done = split_from(make([0, 1, 1]), table)
+    assert parts(done) == ["train", "test", "train"]
+    assert "is used as the test part" in done.notices[0]
+
+
+def test_a_run_without_a_test_part_is_followed_as_it_was(tmp_path):
+    done = split(make([0, 1] * 10), test=0)
+    write_split(done, tmp_path / "split.csv")
+    assert split_from(make([0, 1] * 10), tmp_path) == done
+
+
+def test_pictures_that_are_gone_are_told(tmp_path):
+    table = write(tmp_path / "s.csv", ["file", "split"], ["0.png", "train"], ["1.png", "test"], ["9.png", "train"])
+    (notice,) = split_from(make([0, 1]), table).notices
+    assert "1 pictures listed in" in notice
+    assert "9.png" in notice
+
+
+def test_split_files_that_do_not_fit_are_refused(tmp_path):
+    manifest = make([0, 1], ["g", "g"])
+    with pytest.raises(SplitError, match="1 of 2 pictures are not listed"):
+        split_from(manifest, write(tmp_path / "1.csv", ["file", "split"], ["0.png", "train"]))
+    rows = ["0.png", "train"], ["1.png", "train"], ["0.png", "test"]
+    with pytest.raises(SplitError, match=r"lists 1 pictures in two parts: 0\.png"):
+        split_from(manifest, write(tmp_path / "2.csv", ["file", "split"], *rows))
+    with pytest.raises(SplitError, match="The group 'g'"):
+        split_from(manifest, write(tmp_path / "3.csv", ["file", "split"], ["0.png", "train"], ["1.png", "test"]))
+    with pytest.raises(DataError, match="no split column: found file"):
+        split_from(manifest, write(tmp_path / "4.csv", ["file"], ["0.png"]))
+    with pytest.raises(DataError, match="cannot be read"):
+        split_from(manifest, tmp_path)
+
+
+# real pictures
+
+SHARED = Path(__file__).parents[3] / "shared" / "data"
+
+
+@pytest.mark.real
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the real pictures are not beside this project")
+def test_patients_are_held_out_whole_near_the_fractions():
+    done = split(scan(SHARED / "malaria", groups=r"^C\d+"))
+    assert not groups_of(done, "train") & (groups_of(done, "test") | groups_of(done, "val"))
+    for part in ("val", "test"):
+        assert len(done.part(part)) / len(done) == pytest.approx(0.15, abs=0.02)
+
+
+@pytest.mark.real
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the real pictures are not beside this project")
+def test_the_published_split_of_ants_and_bees_is_followed():
+    done = split(split_from(scan(SHARED / "hymenoptera"), SHARED / "hymenoptera-split.csv"))
+    assert [len(done.part(part)) for part in PARTS] == [207, 37, 153]
