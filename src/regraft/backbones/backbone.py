@@ -1,0 +1,126 @@
+"""Name -> Backbone: an ordered list of stages that can be cut into a frozen prefix and a trained tail."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import chain
+
+import torch
+from torch import Tensor, nn
+
+from regraft.backbones.families import find
+from regraft.backbones.libraries import LIBRARIES, published
+from regraft.backbones.stages import Stage, parse
+from regraft.data.decode import Preprocessing
+from regraft.errors import ConfigError, UnknownName
+
+
+class PixelNorm(nn.Module):
+    """Pixels as they are stored -> what the network was trained on, so that no other normalisation can creep in.
+
+    uint8 [b, s, s, 3] RGB -> float [b, 3, s, s]; the picture's own memory order makes this channels_last, the faster
+    layout for convolutions.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, preprocessing: Preprocessing) -> None:
+        """Bring the mean and deviation to the range of the stored pixels, 0 to 255."""
+        super().__init__()
+        to_bytes = 255 / preprocessing.scale
+        self.flips = preprocessing.channels == "BGR"
+        for name, values in (("mean", preprocessing.mean), ("std", preprocessing.std)):
+            self.register_buffer(name, torch.tensor(values).mul(to_bytes).view(3, 1, 1), persistent=False)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """uint8 [b, s, s, 3] -> float [b, 3, s, s]."""
+        x = pixels.permute(0, 3, 1, 2)  # [b, 3, s, s]
+        x = x.flip(1) if self.flips else x
+        return (x.to(self.mean.dtype) - self.mean) / self.std
+
+
+@dataclass(frozen=True, eq=False)
+class Backbone:
+    """A pretrained network as stages; ``classifier(stages(x))`` equals ``model(x)`` exactly."""
+
+    name: str
+    family: str
+    library: str
+    stages: tuple[Stage, ...]  # the body
+    classifier: Stage  # the network's own head: pool, flatten, fully connected layers
+    model: nn.Module  # the library's module; the stages share its parameters
+    preprocessing: Preprocessing  # what its published weights expect
+    width: int  # channels of the last stage, the length of an embedding
+
+    def prefix(self, cut: int, start: int = 0) -> nn.Module:
+        """The frozen part: uint8 [b, s, s, 3] RGB -> float [b, c, h, w], in eval mode.
+
+        At the last cut the global average pool is part of it and the output is [b, c]: there is nothing to learn in
+        it, and a kept row becomes some fifty times smaller. At cut 0 it only normalises. With ``start`` it goes on
+        from that earlier cut's output instead of the pixels. Gradients are the caller's choice (Grad-CAM needs them
+        on a frozen network).
+        """
+        norm = [] if start else [PixelNorm(self.preprocessing)]
+        pool = [nn.AdaptiveAvgPool2d(1), nn.Flatten(1)] if cut == len(self.stages) else []
+        return nn.Sequential(*norm, *(stage.module for stage in self.stages[start:cut]), *pool).eval()
+
+    def tail(self, cut: int) -> nn.Sequential:
+        """The stages after the cut: float [b, c, h, w] -> float [b, width, h, w]; empty at the last cut."""
+        tail = nn.Sequential()
+        for stage in self.stages[cut:]:
+            tail.add_module(stage.name.replace(".", "_"), stage.module)  # torch allows no dot in a module's name
+        return tail
+
+    def cut_of(self, unfreeze: str) -> int:
+        """The cut below ``unfreeze``: a stage's name (it and all later ones train), a number of stages, or "all".
+
+        Raises:
+            UnknownName: lists the stages.
+        """
+        names = [stage.name for stage in self.stages]
+        cuts = {"all": 0} | {str(n): len(names) - n for n in range(len(names) + 1)}
+        cuts |= {name: cut for cut, name in enumerate(names)}
+        if unfreeze not in cuts:
+            raise UnknownName(f"stage of {self.name}", unfreeze, [*names, "all"], f"Or a number, 0 to {len(names)}.")
+        return cuts[unfreeze]
+
+    def shapes(self, size: int) -> list[tuple[int, ...]]:
+        """The output (c, h, w) of every stage for pictures of ``size`` pixels; computes no numbers.
+
+        Raises:
+            ConfigError: the pictures are too small for the network.
+        """
+        try:
+            return list(_shapes(self.stages, size))
+        except RuntimeError as error:
+            raise ConfigError(
+                f"{size} px is too small for {self.name}: a later layer has nothing left to see"
+            ) from error
+
+
+def build(name: str, *, seed: int = 0) -> Backbone:
+    """Build a backbone with random weights, in eval mode; torch's global random state stays as it was.
+
+    Raises:
+        UnknownName: with the nearest names.
+    """
+    name, family = find(name)
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)  # not torch.manual_seed: that would reseed the accelerators too
+        model = LIBRARIES[family.library].create(name).eval()
+    stages = parse(family.stages, model)
+    (classifier,) = parse(f"classifier={family.classifier}", model)
+    preprocessing = published(family.library, name).preprocessing
+    *_, (width, _, _) = _shapes(stages, preprocessing.size)
+    return Backbone(name, family.name, family.library, stages, classifier, model, preprocessing, width)
+
+
+def _shapes(stages: Sequence[Stage], size: int) -> Iterable[tuple[int, ...]]:
+    """Run the stages on the meta device: shapes without arithmetic."""
+    x = torch.empty(2, 3, size, size, device="meta")  # two, since BatchNorm in training refuses one
+    for stage in stages:
+        tensors = chain(stage.module.named_parameters(), stage.module.named_buffers())
+        x = torch.func.functional_call(stage.module, {name: tensor.to("meta") for name, tensor in tensors}, (x,))
+        yield tuple(x.shape[1:])

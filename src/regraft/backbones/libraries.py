@@ -1,0 +1,105 @@
+"""Library x name -> architecture and the preprocessing of its published weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from regraft.backbones import guard
+from regraft.backbones.families import library_members
+from regraft.data.decode import Preprocessing
+from regraft.errors import UnknownName
+
+
+@dataclass(frozen=True)
+class Library:
+    """What a library of architectures has to answer."""
+
+    create: Callable[[str], nn.Module]  # with random weights
+    tags: Callable[[str], list[str]]  # the sets of weights published for a name, the default one first
+    record: Callable[[str, str], Any]  # name x tag -> the library's own record of such a set
+    preprocessing: Callable[[Any], Preprocessing]  # of such a record
+
+
+def _create_torchvision(name: str) -> nn.Module:
+    return guard.torchvision().models.get_model(name, weights=None)  # type: ignore[no-any-return]
+
+
+def _tags_torchvision(name: str) -> list[str]:
+    weights = guard.torchvision().models.get_model_weights(name)
+    return sorted((entry.name for entry in weights), key=lambda tag: tag != weights.DEFAULT.name)
+
+
+def _record_torchvision(name: str, tag: str) -> Any:
+    return guard.torchvision().models.get_model_weights(name)[tag]
+
+
+def _preprocessing_torchvision(weights: Any) -> Preprocessing:
+    preset = weights.transforms()
+    return Preprocessing(
+        size=preset.crop_size[0],
+        resize=preset.resize_size[0],
+        interpolation=preset.interpolation.value,
+        mean=tuple(preset.mean),
+        std=tuple(preset.std),
+    )
+
+
+def _create_timm(name: str) -> nn.Module:
+    return guard.timm().create_model(name, pretrained=False)  # type: ignore[no-any-return]
+
+
+def _tags_timm(name: str) -> list[str]:
+    default = guard.timm().get_pretrained_cfg(name).tag
+    tags = [full.partition(".")[2] for full in guard.timm().list_pretrained(f"{name}.*")]
+    return sorted(tags, key=lambda tag: tag != default)
+
+
+def _record_timm(name: str, tag: str) -> Any:
+    return guard.timm().get_pretrained_cfg(f"{name}.{tag}")
+
+
+def _preprocessing_timm(weights: Any) -> Preprocessing:
+    size = weights.input_size[-1]
+    return Preprocessing(
+        size=size,
+        resize=int(size / weights.crop_pct),  # rounded down, as timm does
+        interpolation=weights.interpolation,
+        mean=weights.mean,
+        std=weights.std,
+    )
+
+
+LIBRARIES = {
+    "torchvision": Library(_create_torchvision, _tags_torchvision, _record_torchvision, _preprocessing_torchvision),
+    "timm": Library(_create_timm, _tags_timm, _record_timm, _preprocessing_timm),
+}
+
+
+@dataclass(frozen=True)
+class Published:
+    """A set of weights that a library publishes."""
+
+    tag: str
+    record: Any  # torchvision: a member of the weights enum; timm: a PretrainedCfg
+    preprocessing: Preprocessing
+
+
+def published(library: str, name: str, tag: str = "") -> Published:
+    """The record of a set of weights; without a tag, of the library's default set.
+
+    Raises:
+        UnknownName: lists the tags, or the library's backbones.
+    """
+    functions, members = LIBRARIES[library], library_members(library)
+    if name not in members:
+        raise UnknownName(f"{library} backbone", name, members)
+    tags = functions.tags(name)
+    tag = tag or tags[0]
+    if tag not in tags:
+        raise UnknownName(f"{library} weights of {name}", tag, tags)
+    record = functions.record(name, tag)
+    return Published(tag, record, functions.preprocessing(record))

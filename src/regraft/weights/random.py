@@ -1,0 +1,27 @@
+"""Draw tensors as the library initialises them: for training from scratch."""
+
+from __future__ import annotations
+
+from regraft.backbones import Backbone, build
+from regraft.errors import ConfigError
+from regraft.weights.source import Tensors
+from regraft.weights.state import classifier_names
+
+
+def here(name: str) -> bool:
+    """Never by itself: random weights are asked for by name."""
+    return False
+
+
+def fetch(backbone: Backbone, tag: str) -> Tensors:
+    """Draw the body with the seed ``tag``; a random classifier would only look like one.
+
+    Raises:
+        ConfigError: the tag is no whole number.
+    """
+    if not tag.isdecimal():
+        raise ConfigError(f"A seed is a whole number, as in random:0; found random:{tag}.")
+    fresh = build(backbone.name, seed=int(tag))
+    head = classifier_names(fresh)
+    body = {name: tensor for name, tensor in fresh.model.state_dict().items() if name not in head}
+    return Tensors(body, f"random:{tag}", "none", backbone.preprocessing)

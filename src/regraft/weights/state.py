@@ -1,0 +1,99 @@
+"""State dict -> backbone: strict in names, shapes and values, before a single number is written."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from hashlib import blake2b
+
+import torch
+from torch import Tensor
+
+from regraft.backbones import Backbone
+from regraft.data.decode import Preprocessing
+from regraft.errors import WeightsMismatch
+
+# Published files that are older than their library's present names: family -> (pattern, replacement).
+OLDER_NAMES = {
+    "densenet": (re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.([12]\.)"), r"\1\2"),
+}
+_COUNTER = "num_batches_tracked"  # BatchNorm's; older files lack it, and with a fixed momentum nothing reads it
+
+
+@dataclass(frozen=True)
+class WeightSet:
+    """What was loaded into a backbone, for the bundle and for the key of kept activations."""
+
+    source: str  # "torchvision:IMAGENET1K_V2", "file:/data/resnet50.pth", …; `load` accepts it again
+    digest: str  # of the tensors, not of the file: float16 or a wrapper changes the file but not the network
+    has_classifier: bool  # without it the backbone's classifier holds random numbers and must not be used
+    licence: str
+    preprocessing: Preprocessing
+
+
+def load_state(
+    backbone: Backbone,
+    state: Mapping[str, Tensor],
+    *,
+    origin: str,
+    licence: str = "unknown",
+    preprocessing: Preprocessing | None = None,
+) -> WeightSet:
+    """Fill ``backbone.model`` in place; after an error it is as it was.
+
+    The whole classifier may be absent; floating point tensors of any width become float32.
+
+    Raises:
+        WeightsMismatch: a tensor is missing, left over, of another shape or not finite.
+    """
+    own = backbone.model.state_dict()
+    head = classifier_names(backbone)
+    given = {_current_name(backbone.family, name): _widened(tensor) for name, tensor in state.items()}
+    has_classifier = not head.isdisjoint(given)
+    expected = {name for name in own if has_classifier or name not in head}
+    problems = {
+        "missing": [name for name in own if name in expected - given.keys() and not name.endswith(_COUNTER)],
+        "left over": [name for name in given if name not in own],
+        "of another shape": [
+            f"{name} {list(tensor.shape)} instead of {list(own[name].shape)}"
+            for name, tensor in given.items()
+            if name in own and tensor.shape != own[name].shape
+        ],
+        "not finite": [name for name, tensor in given.items() if not torch.isfinite(tensor).all()],
+    }
+    if any(problems.values()):
+        found = "; ".join(f"{len(names)} {problem} ({_first(names)})" for problem, names in problems.items() if names)
+        raise WeightsMismatch(f"{origin} does not hold the {len(expected)} tensors of {backbone.name}: {found}.")
+    backbone.model.load_state_dict(given, strict=False)  # stricter than torch's check, which knows one kind of absence
+    return WeightSet(origin, digest_state(given), has_classifier, licence, preprocessing or backbone.preprocessing)
+
+
+def classifier_names(backbone: Backbone) -> set[str]:
+    """The names in the model's state dict that belong to the classifier."""
+    head = {id(tensor) for tensor in backbone.classifier.module.state_dict(keep_vars=True).values()}
+    return {name for name, tensor in backbone.model.state_dict(keep_vars=True).items() if id(tensor) in head}
+
+
+def digest_state(state: Mapping[str, Tensor]) -> str:
+    """Name the network that the tensors make: 32 hexadecimal digits, equal wherever the tensors came from."""
+    total = blake2b(digest_size=16)
+    for name in sorted(name for name in state if not name.endswith(_COUNTER)):
+        tensor = state[name].detach().cpu().contiguous()
+        total.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
+        total.update(tensor.flatten().view(torch.uint8).numpy().data)
+    return total.hexdigest()
+
+
+def _current_name(family: str, name: str) -> str:
+    pattern, replacement = OLDER_NAMES.get(family, (None, ""))
+    return pattern.sub(replacement, name) if pattern else name
+
+
+def _widened(tensor: Tensor) -> Tensor:
+    return tensor.float() if tensor.is_floating_point() else tensor
+
+
+def _first(names: Iterable[str], count: int = 3) -> str:
+    first = list(names)
+    return ", ".join(first[:count]) + (", …" if len(first) > count else "")
