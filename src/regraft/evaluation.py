@@ -1,0 +1,300 @@
+"""Probabilities x labels -> Scores: every metric with its interval.
+
+A metric is one function and its row in ``METRICS``. It takes weights [b, n], one row per bootstrap draw (a picture
+drawn twice weighs 2, one left out weighs 0), so that many draws are one call.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, TypedDict
+
+import numpy as np
+import numpy.typing as npt
+
+from regraft.errors import NoImages
+
+Array = npt.NDArray[Any]
+CHUNK = 2**22  # weights drawn at once, 16 MB in float32: bounds the memory, and larger chunks are no faster
+
+
+def accuracy(probs: Array, labels: Array, weights: Array) -> Array:
+    """Share of pictures whose most probable class is the true one. probs [n, k], labels [n], weights [b, n] -> [b]."""
+    return _mean(_hits(probs, labels), weights)
+
+
+def balanced_accuracy(probs: Array, labels: Array, weights: Array) -> Array:
+    """Mean recall of the classes that occur among the labels; a class without pictures has no recall.
+
+    probs [n, k], labels [n], weights [b, n] -> [b].
+    """
+    k = probs.shape[1]
+    hits = _per_class(weights * _hits(probs, labels), labels, k)
+    return _macro(hits, _per_class(weights, labels, k))
+
+
+def macro_f1(probs: Array, labels: Array, weights: Array) -> Array:
+    """Mean F1 of the classes that occur among the labels or the predictions (scikit-learn's rule).
+
+    probs [n, k], labels [n], weights [b, n] -> [b].
+    """
+    k = probs.shape[1]
+    hits = _per_class(weights * _hits(probs, labels), labels, k)
+    return _macro(2 * hits, _per_class(weights, labels, k) + _per_class(weights, probs.argmax(1), k))
+
+
+def auroc(probs: Array, labels: Array, weights: Array) -> Array:
+    """Area under the ROC curve; a tie counts half (Mann-Whitney).
+
+    Two classes: of the second. More: mean of one class against the rest, over the classes for which it is defined
+    (some pictures of the class, some of others). Nan where it is defined for none.
+    probs [n, k], labels [n], weights [b, n] -> [b].
+    """
+    k = probs.shape[1]
+    classes = [1] if k == 2 else range(k)
+    wrong = np.stack([_wrong_pairs(probs[:, c], labels == c, weights) for c in classes], axis=1)
+    positives = _per_class(weights, labels, k)
+    pairs = (positives * (positives.sum(1, keepdims=True) - positives))[:, classes]
+    return _macro(pairs - wrong, pairs)
+
+
+def log_loss(probs: Array, labels: Array, weights: Array) -> Array:
+    """Mean of -ln(probability of the true class), in nats; probabilities below 2.2e-16 count as that.
+
+    probs [n, k], labels [n], weights [b, n] -> [b].
+    """
+    true = probs[np.arange(len(labels)), labels].astype(np.float64)
+    return _mean(-np.log(np.clip(true, np.finfo(np.float64).eps, 1.0)), weights)
+
+
+class Metric(NamedTuple):
+    """A row of the table: the function, its value for a perfect model, and the direction of better."""
+
+    function: Callable[[Array, Array, Array], Array]
+    best: float
+    higher_is_better: bool
+
+
+METRICS = {
+    "accuracy": Metric(accuracy, best=1.0, higher_is_better=True),
+    "balanced_accuracy": Metric(balanced_accuracy, best=1.0, higher_is_better=True),
+    "macro_f1": Metric(macro_f1, best=1.0, higher_is_better=True),
+    "auroc": Metric(auroc, best=1.0, higher_is_better=True),
+    "log_loss": Metric(log_loss, best=0.0, higher_is_better=False),
+}
+
+
+class ClassScores(TypedDict):
+    """One class; None where undefined: precision of a class never predicted, recall of one without pictures."""
+
+    label: str
+    precision: float | None
+    recall: float | None
+    f1: float | None
+    support: int
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What a model scored on one part of the data. An undefined value is nan."""
+
+    values: dict[str, float]
+    intervals: dict[str, tuple[float, float]]
+    per_class: list[ClassScores]
+    confusion: Array  # [k, k] counts, rows = truth
+    n: int
+    groups: int | None  # how many groups the intervals were drawn over; None: over pictures
+
+    def as_dict(self) -> dict[str, Any]:
+        """The metrics for JSON: ``{"accuracy": 0.95, "accuracy_ci": [0.93, 0.97], ...}``; nan becomes None."""
+        flat: dict[str, Any] = {}
+        for name, value in self.values.items():
+            flat[name] = _defined(value)
+            flat[f"{name}_ci"] = [_defined(bound) for bound in self.intervals[name]]
+        return flat
+
+
+def evaluate(
+    probs: Array,
+    labels: Array,
+    classes: Sequence[str],
+    *,
+    groups: Sequence[str] | None = None,
+    bootstraps: int = 1000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> Scores:
+    """Score probabilities [n, k] against labels [n], indices into classes [k].
+
+    The intervals are percentiles of a bootstrap over pictures, or over whole groups where there are any: pictures of
+    one patient resemble each other, so drawing them one by one would promise too much (Davison & Hinkley 1997,
+    section 3.8; Field & Welsh 2007). The percentiles are moved outwards for few groups (Hesterberg 2015, expanded
+    percentiles). With 1000 draws a 95 % bound still has 25 draws beyond it. Draws in which a metric is undefined are
+    left out of its interval; one group alone gives no interval (nan).
+
+    Raises:
+        NoImages: nothing to score.
+        ValueError: shapes that do not fit, labels outside the classes, probabilities that are not finite.
+    """
+    n, k = _checked_shape(probs, labels, classes)
+    units = np.arange(n) if groups is None else np.unique(groups, return_inverse=True)[1]
+    tail = _tail(int(units.max()) + 1, level)
+    values = _metrics(probs, labels, np.ones((1, n)))[:, 0]
+    draws = [_metrics(probs, labels, weights) for weights in _bootstrap(units, bootstraps, seed)]
+    intervals = [_interval(row, tail) for row in np.concatenate(draws, axis=1)]
+    confusion = np.bincount(labels * k + probs.argmax(1), minlength=k * k).reshape(k, k)
+    return Scores(
+        values=dict(zip(METRICS, values.tolist(), strict=True)),
+        intervals=dict(zip(METRICS, intervals, strict=True)),
+        per_class=_class_scores(confusion, classes),
+        confusion=confusion,
+        n=n,
+        groups=None if groups is None else int(units.max()) + 1,
+    )
+
+
+def write_predictions(
+    path: Path, names: Sequence[str], probs: Array, classes: Sequence[str], truth: Array | None = None
+) -> None:
+    """Write predictions.csv: filename, index, label, prob of the most probable class, and truth (a name) where known.
+
+    The file appears whole or not at all. A file name that is not valid UTF-8 keeps its bytes.
+    """
+    best = probs.argmax(1)
+    header = ["filename", "index", "label", "prob"]
+    columns: list[Sequence[object]] = [
+        names,
+        best.tolist(),
+        [classes[i] for i in best],
+        [f"{p:.6g}" for p in probs.max(1)],
+    ]
+    if truth is not None:
+        header.append("truth")
+        columns.append([classes[i] for i in truth])
+    partial = path.with_name(path.name + ".partial")
+    with partial.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(zip(*columns, strict=True))
+    partial.replace(path)
+
+
+def _checked_shape(probs: Array, labels: Array, classes: Sequence[str]) -> tuple[int, int]:
+    n, k = len(labels), len(classes)
+    if n == 0:
+        raise NoImages("There are 0 pictures to evaluate. Expected at least one; is the test part empty?")
+    if probs.shape != (n, k):
+        raise ValueError(f"probs has shape {probs.shape}, expected {(n, k)}: one row per label, one column per class")
+    if labels.min() < 0 or labels.max() >= k:
+        raise ValueError(f"labels run from {labels.min()} to {labels.max()}, expected 0 to {k - 1}")
+    if not np.isfinite(probs).all():
+        raise ValueError("probs holds values that are not finite; did the training diverge?")
+    return n, k
+
+
+def _metrics(probs: Array, labels: Array, weights: Array) -> Array:
+    """Every metric of every draw, [metrics, b]."""
+    return np.stack([metric.function(probs, labels, weights) for metric in METRICS.values()])
+
+
+def _bootstrap(units: Array, bootstraps: int, seed: int) -> Iterator[Array]:
+    """Draw units [n] (picture or group numbers) with replacement; yield weights [b, n], a chunk at a time."""
+    rng = np.random.default_rng(seed)
+    size, chunk = int(units.max()) + 1, max(1, CHUNK // len(units))
+    for start in range(0, bootstraps, chunk):
+        rows = min(chunk, bootstraps - start)
+        drawn = rng.integers(size, size=(rows, size)) + size * np.arange(rows)[:, None]  # each draw counts on its own
+        counts = np.bincount(drawn.ravel(), minlength=rows * size).reshape(rows, size)
+        yield counts.T.astype(np.float32).take(units, axis=0).T  # the draws of a picture side by side: gathered fast
+
+
+def _tail(units: int, level: float) -> float:
+    """Share of the draws to leave out at either end: (1 - level) / 2, less where the units are few.
+
+    Resampled means of u units vary by sqrt((u - 1) / u) too little, and normal tails are too thin for u units:
+    Hesterberg, What Teachers Should Know About the Bootstrap, The American Statistician 69 (2015), section 4.
+    """
+    from scipy.special import ndtr, stdtrit  # comes with scikit-learn
+
+    return float(ndtr(math.sqrt(units / (units - 1)) * stdtrit(units - 1, (1 - level) / 2))) if units > 1 else math.nan
+
+
+def _interval(draws: Array, tail: float) -> tuple[float, float]:
+    defined = draws[~np.isnan(draws)]
+    if math.isnan(tail) or not len(defined):
+        return math.nan, math.nan
+    low, high = np.quantile(defined, [tail, 1 - tail])
+    return float(low), float(high)
+
+
+def _class_scores(confusion: Array, classes: Sequence[str]) -> list[ClassScores]:
+    rows = zip(
+        classes, confusion.diagonal().tolist(), confusion.sum(1).tolist(), confusion.sum(0).tolist(), strict=True
+    )
+    return [
+        ClassScores(
+            label=label,
+            precision=hits / predicted if predicted else None,
+            recall=hits / support if support else None,
+            f1=2 * hits / (support + predicted) if support + predicted else None,
+            support=support,
+        )
+        for label, hits, support, predicted in rows
+    ]
+
+
+def _defined(value: float) -> float | None:
+    return None if math.isnan(value) else value
+
+
+def _hits(probs: Array, labels: Array) -> Array:
+    return np.asarray(probs.argmax(1) == labels, dtype=np.float32)
+
+
+def _mean(values: Array, weights: Array) -> Array:
+    """Mean of values [n] under every row of weights [b, n], in float64 -> [b]."""
+    sums = weights @ np.stack([values, np.ones(len(values))], axis=1)  # [b, 2]
+    means: Array = sums[:, 0] / sums[:, 1]
+    return means
+
+
+def _macro(part: Array, whole: Array) -> Array:
+    """Mean of part / whole [b, k] over the classes where whole is not 0; nan where there is none -> [b]."""
+    present = whole > 0
+    ratios = np.divide(part, whole, out=np.zeros(whole.shape), where=present)
+    count = present.sum(1)
+    means: Array = np.divide(ratios.sum(1), count, out=np.full(len(count), math.nan), where=count > 0)
+    return means
+
+
+def _per_class(weights: Array, index: Array, k: int) -> Array:
+    """Sum of the weights [b, n] in each class, index [n] being the class -> [b, k]."""
+    order = np.argsort(index, kind="stable")
+    edges = np.searchsorted(index[order], np.arange(1, k + 1))
+    sums: Array = np.diff(_before(weights, order, edges), axis=1, prepend=0.0)
+    return sums
+
+
+def _wrong_pairs(scores: Array, positive: Array, weights: Array) -> Array:
+    """Weight of the (positive, negative) pairs that scores [n] put in the wrong order; a tie is half wrong -> [b]."""
+    below = -scores  # best first
+    mine = below[positive]
+    rivals = np.flatnonzero(below <= mine.max(initial=-np.inf))  # the others rank below every positive, as they should
+    rivals = rivals[np.argsort(below[rivals])]
+    edges = [np.searchsorted(below[rivals], mine, side) for side in ("left", "right")]
+    rank = _before(weights, rivals, np.stack(edges)).mean(1)  # [b, positives], ties at their middle
+    own = weights.T[positive].T
+    wrong: Array = (own * rank).sum(1) - own.sum(1, dtype=np.float64) ** 2 / 2  # without the pairs of two positives
+    return wrong
+
+
+def _before(weights: Array, order: Array, edges: Array) -> Array:
+    """Sum of the weights [b, n] of the first e pictures of an order, for every e in edges -> float64 [b, *edges]."""
+    cuts, where = np.unique(np.append(0, edges), return_inverse=True)
+    steps = np.add.reduceat(weights.T.take(order[: cuts[-1]], axis=0), cuts[:-1], axis=0)
+    sums = np.cumsum(np.pad(steps, ((1, 0), (0, 0))), axis=0, dtype=np.float64)  # [cuts, b]
+    return np.reshape(sums[where[1:]].T, (len(weights), *edges.shape))

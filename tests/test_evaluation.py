@@ -1,0 +1,242 @@
+import csv
+import json
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn import metrics as sk
+
+from regraft.errors import NoImages
+from regraft.evaluation import METRICS, evaluate, write_predictions
+
+every_metric = pytest.mark.parametrize("name", METRICS)
+
+
+def score(name: str, probs: np.ndarray, labels: np.ndarray, weights: np.ndarray | None = None) -> float:
+    weights = np.ones(len(labels)) if weights is None else weights
+    (value,) = METRICS[name].function(probs, labels, np.atleast_2d(weights))
+    return float(value)
+
+
+def naive(name: str, probs: np.ndarray, labels: np.ndarray) -> float:
+    """The same metrics, one picture and one class at a time."""
+    pairs = [(int(np.argmax(p)), int(y)) for p, y in zip(probs, labels, strict=True)]
+    if name == "accuracy":
+        return sum(p == y for p, y in pairs) / len(pairs)
+    if name == "log_loss":
+        return sum(-math.log(max(p[y], 2.0**-52)) for p, y in zip(probs, labels, strict=True)) / len(pairs)
+    if name == "auroc":
+        return naive_auroc(probs, labels)
+    recalls, f1s = [], []
+    for c in range(probs.shape[1]):
+        hits = sum(p == y == c for p, y in pairs)
+        predicted, support = sum(p == c for p, _ in pairs), sum(y == c for _, y in pairs)
+        recalls += [hits / support] if support else []
+        f1s += [2 * hits / (predicted + support)] if predicted + support else []
+    return float(np.mean(recalls if name == "balanced_accuracy" else f1s))
+
+
+def naive_auroc(probs: np.ndarray, labels: np.ndarray) -> float:
+    areas = []
+    for c in [1] if probs.shape[1] == 2 else range(probs.shape[1]):
+        inside, outside = probs[labels == c, c], probs[labels != c, c]
+        wins = [(a > b) + (a == b) / 2 for a in inside for b in outside]
+        areas += [sum(wins) / len(wins)] if wins else []
+    return sum(areas) / len(areas) if areas else math.nan
+
+
+@st.composite
+def predictions(draw):
+    """Probabilities [n, k] with many ties, labels [n]; classes may be absent."""
+    n, k = draw(st.integers(1, 30)), draw(st.integers(2, 5))
+    raw = np.array(draw(st.lists(st.integers(0, 4), min_size=n * k, max_size=n * k)), dtype=float).reshape(n, k)
+    probs = (raw + 0.25) / (raw + 0.25).sum(1, keepdims=True)
+    return probs.astype(np.float32), np.array(draw(st.lists(st.integers(0, k - 1), min_size=n, max_size=n)))
+
+
+def pictures(n: int, k: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, k, n)
+    raw = np.exp(rng.normal(size=(n, k)) + 2 * np.eye(k)[labels])
+    return raw / raw.sum(1, keepdims=True), labels, [f"class {i}" for i in range(k)]
+
+
+@every_metric
+@settings(max_examples=60, deadline=None)
+@given(case=predictions())
+def test_equals_a_naive_loop(name, case):
+    assert score(name, *case) == pytest.approx(naive(name, *case), rel=1e-6, nan_ok=True)
+
+
+@pytest.mark.parametrize("k", [2, 4])
+def test_equals_scikit_learn(k):
+    probs, labels, _ = pictures(300, k)
+    probs = np.round(probs, 2) + 1e-3  # ties
+    probs /= probs.sum(1, keepdims=True)
+    guess = probs.argmax(1)
+    expected = {
+        "accuracy": sk.accuracy_score(labels, guess),
+        "balanced_accuracy": sk.balanced_accuracy_score(labels, guess),
+        "macro_f1": sk.f1_score(labels, guess, average="macro"),
+        "auroc": sk.roc_auc_score(labels, probs[:, 1])
+        if k == 2
+        else sk.roc_auc_score(labels, probs, multi_class="ovr"),
+        "log_loss": sk.log_loss(labels, probs),
+    }
+    assert evaluate(probs, labels, list(map(str, range(k))), bootstraps=2).values == pytest.approx(expected, abs=1e-12)
+
+
+@every_metric
+@settings(max_examples=30, deadline=None)
+@given(case=predictions(), seed=st.integers(0, 99))
+def test_a_weight_is_so_many_copies_of_the_picture(name, case, seed):
+    probs, labels = case
+    weights = np.random.default_rng(seed).integers(0, 4, len(labels))
+    weights[0] += 1
+    repeated = np.repeat(probs, weights, axis=0), np.repeat(labels, weights)
+    for dtype in (float, np.float32):
+        assert score(name, probs, labels, weights.astype(dtype)) == pytest.approx(
+            score(name, *repeated), rel=1e-9, nan_ok=True
+        )
+
+
+@every_metric
+@settings(max_examples=30, deadline=None)
+@given(case=predictions(), seed=st.integers(0, 99))
+def test_order_does_not_matter(name, case, seed):
+    order = np.random.default_rng(seed).permutation(len(case[1]))
+    assert score(name, *case) == pytest.approx(score(name, case[0][order], case[1][order]), rel=1e-9, nan_ok=True)
+
+
+@every_metric
+@pytest.mark.parametrize("k", [2, 7])
+def test_a_perfect_model_has_the_best_value_and_another_a_worse_one(name, k):
+    probs, labels, _ = pictures(100, k)
+    _, best, higher_is_better = METRICS[name]
+    assert score(name, np.eye(k)[labels], labels) == best
+    assert (score(name, probs, labels) < best) == higher_is_better
+
+
+@every_metric
+def test_a_class_without_pictures_changes_nothing_but_its_own_row(name):
+    probs, labels, _ = pictures(60, 3)
+    with_empty = np.insert(probs, 1, 0.0, axis=1), labels + (labels >= 1)
+    assert score(name, *with_empty) == pytest.approx(score(name, probs, labels))
+    row = evaluate(*with_empty, ["a", "empty", "b", "c"], bootstraps=50).per_class[1]
+    assert row == {"label": "empty", "precision": None, "recall": None, "f1": None, "support": 0}
+
+
+def test_many_draws_in_one_call_equal_one_draw_a_call():
+    probs, labels, _ = pictures(80, 4)
+    weights = np.random.default_rng(1).integers(0, 3, (9, 80)).astype(float)
+    for name, metric in METRICS.items():
+        assert metric.function(probs, labels, weights).tolist() == pytest.approx(
+            [score(name, probs, labels, row) for row in weights]
+        )
+
+
+def test_an_undefined_auroc_is_null_in_the_json_and_the_rest_is_there():
+    flat = evaluate(np.array([[0.9, 0.1], [0.4, 0.6]]), np.array([0, 0]), ["a", "b"]).as_dict()
+    assert json.loads(json.dumps(flat, allow_nan=False)) == flat
+    assert (flat["auroc"], flat["auroc_ci"]) == (None, [None, None])
+    assert (flat["accuracy"], flat["accuracy_ci"]) == (0.5, [0.0, 1.0])
+    assert list(flat) == [key for name in METRICS for key in (name, f"{name}_ci")]
+
+
+def test_rows_of_the_confusion_matrix_are_the_truth():
+    probs = np.eye(3)[[0, 1, 1, 2, 2]]
+    scores = evaluate(probs, np.array([0, 0, 1, 2, 2]), ["a", "b", "c"], bootstraps=10)
+    assert scores.confusion.tolist() == [[1, 1, 0], [0, 1, 0], [0, 0, 2]]
+    assert scores.per_class[0] == {"label": "a", "precision": 1.0, "recall": 0.5, "f1": 2 / 3, "support": 2}
+    assert (scores.n, scores.groups) == (5, None)
+
+
+def test_the_same_seed_gives_the_same_intervals_and_they_hold_the_value():
+    probs, labels, classes = pictures(200, 3)
+    one, same, other = (evaluate(probs, labels, classes, seed=seed) for seed in (0, 0, 1))
+    assert one.as_dict() == same.as_dict()
+    assert one.intervals != other.intervals
+    assert all(low < one.values[name] < high for name, (low, high) in one.intervals.items())
+
+
+def test_chunks_do_not_show(monkeypatch):
+    probs, labels, classes = pictures(200, 3)
+    whole = evaluate(probs, labels, classes, bootstraps=50)
+    monkeypatch.setattr("regraft.evaluation.CHUNK", 1400)
+    chunked = evaluate(probs, labels, classes, bootstraps=50)
+    assert all(chunked.intervals[name] == pytest.approx(whole.intervals[name]) for name in METRICS)
+
+
+def test_groups_of_one_are_pictures_and_one_group_alone_has_no_interval():
+    probs, labels, classes = pictures(50, 2)
+    singles = evaluate(probs, labels, classes, groups=[f"{i:02}" for i in range(50)])
+    assert singles.as_dict() == evaluate(probs, labels, classes).as_dict()
+    assert singles.groups == 50
+    assert all(map(math.isnan, evaluate(probs, labels, classes, groups=["p"] * 50).intervals["accuracy"]))
+
+
+@pytest.fixture
+def only_accuracy(monkeypatch):
+    """Thousands of evaluations: one row of the table is enough, the intervals are the same code for all."""
+    monkeypatch.setattr("regraft.evaluation.METRICS", {"accuracy": METRICS["accuracy"]})
+
+
+def coverage(draw, truth: float, simulations: int = 1000) -> float:
+    """How often the 95 % interval of the accuracy holds the truth. draw(rng) -> right or wrong [n], groups."""
+    rng, held = np.random.default_rng(0), 0
+    for _ in range(simulations):
+        right, groups = draw(rng)
+        probs, labels = np.tile([1.0, 0.0], (len(right), 1)), np.where(right, 0, 1)
+        low, high = evaluate(probs, labels, ["a", "b"], groups=groups, bootstraps=200).intervals["accuracy"]
+        held += low <= truth <= high
+    return held / simulations
+
+
+def test_the_interval_holds_the_truth_in_95_of_100_draws(only_accuracy):
+    assert 0.93 <= coverage(lambda rng: (rng.random(100) < 0.85, None), truth=0.85) <= 0.97
+
+
+def test_patients_that_differ_need_the_interval_over_patients(only_accuracy):
+    patients = np.repeat(np.arange(100), 10)
+
+    def draw(rng, groups):
+        return rng.random(1000) < rng.beta(4, 1, 100)[patients], groups
+
+    assert 0.93 <= coverage(lambda rng: draw(rng, patients), truth=0.8) <= 0.97
+    assert coverage(lambda rng: draw(rng, None), truth=0.8, simulations=200) < 0.85
+
+
+@pytest.mark.parametrize(
+    ("probs", "labels", "error", "message"),
+    [
+        (np.zeros((0, 2)), [], NoImages, "0 pictures"),
+        (np.full((2, 3), 1 / 3), [0, 1], ValueError, r"\(2, 3\), expected \(2, 2\)"),
+        (np.full((2, 2), 0.5), [0, 2], ValueError, "from 0 to 2, expected 0 to 1"),
+        (np.full((2, 2), np.nan), [0, 1], ValueError, "not finite"),
+    ],
+)
+def test_what_cannot_be_scored_is_refused(probs, labels, error, message):
+    with pytest.raises(error, match=message):
+        evaluate(probs, np.array(labels, dtype=int), ["a", "b"])
+
+
+def test_predictions_can_be_read_back(tmp_path):
+    names, path = ['a "quoted", name.png', "猫/1.png", "undecodable \udcff.png"], tmp_path / "predictions.csv"
+    probs = np.array([[0.1, 0.9], [0.75, 0.25], [0.5, 0.5]], dtype=np.float32)
+    write_predictions(path, names, probs, ["ant", "蜂"], truth=np.array([1, 1, 0]))
+    with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["filename"] for row in rows] == names
+    assert rows[0] == {"filename": names[0], "index": "1", "label": "蜂", "prob": "0.9", "truth": "蜂"}
+    assert [(row["label"], row["truth"]) for row in rows] == [("蜂", "蜂"), ("ant", "蜂"), ("ant", "ant")]
+
+
+def test_predictions_without_truth_have_four_columns_and_a_failed_write_leaves_the_old_file(tmp_path):
+    path = tmp_path / "predictions.csv"
+    write_predictions(path, ["1.png"], np.array([[0.2, 0.8]]), ["a", "b"])
+    assert path.read_text() == "filename,index,label,prob\n1.png,1,b,0.8\n"
+    with pytest.raises(ValueError, match="zip"):
+        write_predictions(path, [], np.array([[0.2, 0.8]]), ["a", "b"])
+    assert path.read_text() == "filename,index,label,prob\n1.png,1,b,0.8\n"
