@@ -1,0 +1,369 @@
+"""Prefix x Pixels -> Activations: the frozen part of the network, run once and kept."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import itertools
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from regraft.activations import engines, planner
+from regraft.activations.engines import Engine, Taps
+from regraft.activations.store import Store, Writer, cache_folder, free_bytes, make_room
+from regraft.backbones import Backbone, Stage
+from regraft.data import Preprocessing, draw_view, read_pixels
+from regraft.errors import BadImage
+from regraft.progress import Progress
+
+__all__ = ["Activations", "Pictures", "Prefix", "cache_folder"]
+
+BATCH = 32  # pictures per call of the frozen part: larger ones were not faster on CPU, and cost memory
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Files, their content digests, and how they become pixels and views."""
+
+    paths: Sequence[Path]
+    digests: Sequence[str]
+    preprocessing: Preprocessing
+    augment: tuple[str, ...] = ()
+    seed: int = 0
+
+    def pixels(self, which: Sequence[int], view: int) -> Iterator[tuple[int, np.ndarray | BadImage]]:
+        """Decode pictures, a few ahead of the consumer; yields (index, uint8 ``[s, s, 3]`` or what is wrong)."""
+        for position, pixels in read_pixels([self.paths[index] for index in which], self.preprocessing):
+            index = which[position]
+            yield index, pixels if isinstance(pixels, BadImage) else self.view_of(pixels, index, view)
+
+    def only(self, which: Sequence[int]) -> Pictures:
+        """Return these pictures only."""
+        return replace(
+            self, paths=[self.paths[index] for index in which], digests=[self.digests[index] for index in which]
+        )
+
+    def view_of(self, pixels: np.ndarray, index: int, view: int) -> np.ndarray:
+        """Draw one view ``[s, s, 3]`` of a decoded picture; view 0 is the plain one."""
+        return draw_view(pixels, view=view, digest=self.digests[index], augment=self.augment, seed=self.seed)
+
+
+class Activations(Protocol):
+    """What the frozen part makes of every picture and view, at one cut."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of one row."""
+        ...
+
+    def rows(self, which: Sequence[int], views: Sequence[int]) -> np.ndarray:
+        """Return rows ``[len(which), *shape]`` of those pictures, each in the view beside it."""
+        ...
+
+
+@dataclass
+class Kept:
+    """Rows read back from disk."""
+
+    stores: list[Store]  # one per view
+    digests: Sequence[str]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.stores[0].shape
+
+    def rows(self, which: Sequence[int], views: Sequence[int]) -> np.ndarray:
+        out = np.empty((len(which), *self.shape), self.stores[0].dtype)
+        chosen = np.asarray(views)
+        for view in sorted(set(views)):
+            here = np.flatnonzero(chosen == view)
+            out[here] = self.stores[view].rows([self.digests[which[position]] for position in here.tolist()])
+        return out
+
+
+@dataclass
+class Pixels:
+    """Decoded pixels ``[s, s, 3]``, from disk or from the files, any number of views drawn."""
+
+    pictures: Pictures
+    store: Store | None = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (self.pictures.preprocessing.size, self.pictures.preprocessing.size, 3)
+
+    def rows(self, which: Sequence[int], views: Sequence[int]) -> np.ndarray:
+        plain = self._kept(which) if self.store else self._decoded(which)
+        return np.stack([self.pictures.view_of(*job) for job in zip(plain, which, views, strict=True)])
+
+    def _kept(self, which: Sequence[int]) -> np.ndarray:
+        assert self.store is not None
+        return self.store.rows([self.pictures.digests[index] for index in which])
+
+    def _decoded(self, which: Sequence[int]) -> list[np.ndarray]:
+        plain = {}
+        for index, pixels in self.pictures.pixels(list(dict.fromkeys(which)), 0):
+            if isinstance(pixels, BadImage):
+                raise BadImage(
+                    f"{self.pictures.paths[index]} could be read before and cannot now: {pixels}. Was it changed "
+                    "during the run?"
+                )
+            plain[index] = pixels
+        return [plain[index] for index in which]
+
+
+@dataclass
+class Computed:
+    """Rows computed from pixels each time they are asked for."""
+
+    pixels: Pixels
+    run: Callable[[np.ndarray], np.ndarray]  # uint8 [b, s, s, 3] -> [b, *shape]
+    shape: tuple[int, ...]
+
+    def rows(self, which: Sequence[int], views: Sequence[int]) -> np.ndarray:
+        return self.run(self.pixels.rows(which, views))
+
+
+class Prefix:
+    """The frozen part of one network over one set of pictures.
+
+    Several cuts are served by one pass: what is needed at the last cut flows through all earlier ones anyway.
+
+    Args:
+        backbone: the network; its weights must not change while this object is used.
+        pictures: the files with their digests.
+        cuts: positions in ``backbone.stages``; 0 means the pixels, ``len(backbone.stages)`` the pooled output ``[c]``.
+        trained: how many of the pictures are trained on, about; for the planner.
+        views: stored views per training picture.
+        epochs: how often the rows at each cut are gone through; for the planner.
+        device, engine, keep, dtype, limit_gb: as in the settings.
+        root: the folder of caches.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        pictures: Pictures,
+        cuts: Sequence[int],
+        *,
+        trained: int,
+        views: int = 1,
+        epochs: Mapping[int, int],
+        device: torch.device,
+        engine: str = "auto",
+        keep: str = "auto",
+        dtype: str = "float16",
+        limit_gb: float = 20.0,
+        root: Path | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        self.backbone, self.pictures, self.cuts = backbone, pictures, sorted(set(cuts))
+        self.device, self.dtype = device, dtype
+        self.root, self.limit = root or cache_folder(), int(limit_gb * 1e9)
+        self.progress = progress or Progress()
+        self._stage_digests = [digest_of(stage) for stage in backbone.stages[: self.cuts[-1]]]
+        self._engines: dict[tuple[int, ...], Engine] = {}
+        self.engine = self._pick_engine(engine)
+        self.decisions = {cut: self._decide(cut, keep, trained, views, epochs[cut]) for cut in self.cuts}
+
+    # ---- what happens, in order -------------------------------------------------------------------------------------
+
+    def plain(self) -> dict[int, BadImage]:
+        """Run view 0 of every picture; returns those that cannot be read, by index."""
+        return self._fill(range(len(self.pictures.paths)), 0)
+
+    def augmented(self, which: Sequence[int], views: int) -> None:
+        """Run views 1 to ``views - 1`` of the training pictures, at the cuts that keep their rows."""
+        for view in range(1, views):
+            if any(cut > 0 and decision.keep for cut, decision in self.decisions.items()):
+                self._fill(which, view)
+
+    def at(self, cut: int, views: int = 1) -> Activations:
+        """Return the activations at one cut, wherever they come from."""
+        pixels = Pixels(self.pictures, self._store(0, 0) if 0 in self.decisions and self.decisions[0].keep else None)
+        if cut == 0:
+            return pixels
+        if self.decisions[cut].keep:
+            return Kept([self._store(cut, view) for view in range(views)], self.pictures.digests)
+        return Computed(pixels, lambda batch: self._run([cut], batch)[0], self._shape(cut))
+
+    # ---- the pass ---------------------------------------------------------------------------------------------------
+
+    def _fill(self, which: Sequence[int], view: int) -> dict[int, BadImage]:
+        stores = {
+            cut: self._store(cut, view)
+            for cut, decision in self.decisions.items()
+            if decision.keep and (cut > 0 or view == 0)
+        }
+        missing = [
+            index
+            for index in which
+            if not stores or any(self.pictures.digests[index] not in store for store in stores.values())
+        ]
+        if not missing:
+            return {}
+        for store in stores.values():
+            make_room(
+                self.root / "activations",
+                store.row_bytes * len(missing),
+                self.limit,
+                spare=[store.folder for store in stores.values()],
+            )
+        bad: dict[int, BadImage] = {}
+        with contextlib.ExitStack() as open_writers:
+            writers = {cut: open_writers.enter_context(store.writer()) for cut, store in stores.items()}
+            what = self.backbone.name if any(stores) else "Decoding"
+            tick = open_writers.enter_context(
+                self.progress.track(f"{what}, view {view + 1}" if view else what, len(missing), "pictures")
+            )
+            for batch in batched(self.pictures.pixels(missing, view), BATCH):
+                good = [(index, pixels) for index, pixels in batch if not isinstance(pixels, BadImage)]
+                bad |= {index: pixels for index, pixels in batch if isinstance(pixels, BadImage)}
+                if good:
+                    self._keep(
+                        writers,
+                        [self.pictures.digests[index] for index, _ in good],
+                        np.stack([pixels for _, pixels in good]),
+                    )
+                tick(len(batch))
+        return bad
+
+    def _keep(self, writers: dict[int, Writer], digests: list[str], pixels: np.ndarray) -> None:
+        deep = sorted(cut for cut in writers if cut > 0)
+        outputs = dict(zip(deep, self._run(deep, pixels), strict=True)) if deep else {}
+        for cut, writer in writers.items():
+            writer.add(digests, outputs.get(cut, pixels))
+
+    def _run(self, cuts: Sequence[int], pixels: np.ndarray) -> list[np.ndarray]:
+        """Pixels [b, s, s, 3] -> one array per cut (above 0, in ascending order)."""
+        key = tuple(cuts)
+        if key not in self._engines:
+            self._engines[key] = self._open_engine(key)
+        return self._engines[key](pixels)
+
+    def _open_engine(self, cuts: tuple[int, ...]) -> Engine:
+        network = Taps(self.backbone, cuts)
+        if self.engine == "torch":
+            return engines.on_torch(network, self.device)
+        recipe, folder = self._export_recipe(cuts), self.root / "prefixes"
+        if not engines.export_path(recipe, folder).exists():
+            self.progress.note(f"Exporting {self.backbone.name} for ONNX Runtime, once.")
+        return engines.on_onnxruntime(network, size=self.pictures.preprocessing.size, recipe=recipe, folder=folder)
+
+    # ---- what is kept, and under which name -------------------------------------------------------------------------
+
+    def _store(self, cut: int, view: int) -> Store:
+        return Store(
+            self.root / "activations",
+            self._recipe(cut, view, self.engine),
+            self._shape(cut),
+            self.dtype if cut else "uint8",
+        )
+
+    def _recipe(self, cut: int, view: int, engine: str) -> dict[str, Any]:
+        look = self.pictures.preprocessing.as_dict()
+        drawn = (
+            {"view": view, "augment": sorted(self.pictures.augment), "seed": self.pictures.seed}
+            if view
+            else {"view": 0}
+        )
+        if cut == 0:  # pixels: no network has touched them, so all networks that decode alike share them
+            return {
+                "what": "pixels",
+                "pixels": {name: look[name] for name in ("size", "resize", "interpolation")},
+                **drawn,
+            }
+        return {
+            "what": "activations",
+            "backbone": self.backbone.name,
+            "after": self.backbone.stages[cut - 1].name,
+            "pooled": cut == len(self.backbone.stages),
+            "weights": hashlib.sha256("".join(self._stage_digests[:cut]).encode()).hexdigest(),
+            "pixels": look,
+            "engine": engine if self.device.type == "cpu" else f"{engine}/{self.device.type}",
+            **drawn,
+        }
+
+    def _export_recipe(self, cuts: Sequence[int]) -> dict[str, Any]:
+        return {"cuts": list(cuts), **self._recipe(max(cuts), 0, "onnxruntime")}
+
+    def _shape(self, cut: int) -> tuple[int, ...]:
+        size = self.pictures.preprocessing.size
+        if cut == 0:
+            return (size, size, 3)
+        return (
+            (self.backbone.width,) if cut == len(self.backbone.stages) else tuple(self.backbone.shapes(size)[cut - 1])
+        )
+
+    def _pick_engine(self, wish: str) -> str:
+        """Rows of either engine that are all there are used; else ONNX Runtime where its export is there or pays."""
+        deepest = self.cuts[-1]
+        if wish != "auto" or self.device.type != "cpu" or deepest == 0:
+            return "torch" if wish == "auto" else wish
+        pictures = len(self.pictures.paths)
+        complete = [engine for engine in ("onnxruntime", "torch") if self._count_kept(deepest, engine) == pictures]
+        if complete:
+            return complete[0]
+        exported = engines.export_path(
+            self._export_recipe([cut for cut in self.cuts if cut]), self.root / "prefixes"
+        ).exists()
+        return "onnxruntime" if exported or pictures >= engines.EXPORT_PAYS_FROM else "torch"
+
+    def _count_kept(self, cut: int, engine: str) -> int:
+        store = Store(self.root / "activations", self._recipe(cut, 0, engine), self._shape(cut), self.dtype)
+        return sum(digest in store for digest in self.pictures.digests)
+
+    # ---- keep or compute again --------------------------------------------------------------------------------------
+
+    def _decide(self, cut: int, wish: str, trained: int, views: int, epochs: int) -> planner.Decision:
+        dtype = np.dtype(self.dtype if cut else "uint8")
+        pictures = len(self.pictures.paths)
+        pooled = cut == len(self.backbone.stages)
+        decision = planner.decide(
+            wish=wish,
+            row_bytes=int(np.prod(self._shape(cut))) * dtype.itemsize,
+            pictures=pictures,
+            trained=trained,
+            views=views if cut else 1,  # views of plain pixels cost next to nothing and are drawn when needed
+            epochs=epochs,
+            seconds_per_picture=None if pooled or wish != "auto" else self._seconds_per_picture(cut),
+            room=min(self.limit, int(free_bytes(self.root) * 0.9)),
+        )
+        self.progress.note(f"After {self.backbone.stages[cut - 1].name if cut else 'decoding'}: {decision.reason}.")
+        return decision
+
+    def _seconds_per_picture(self, cut: int) -> float:
+        """Decode and run a few pictures (the first batch warms up) and return the time for one.
+
+        All cuts are run at once, as in the pass itself; what follows the cut in question costs little beside it.
+        """
+        sample = range(min(BATCH, len(self.pictures.paths)))
+        seconds = 0.0
+        for _ in range(2):
+            start = time.perf_counter()
+            pixels = [pixels for _, pixels in self.pictures.pixels(sample, 0) if not isinstance(pixels, BadImage)]
+            if cut and pixels:
+                self._run([deep for deep in self.cuts if deep], np.stack(pixels))
+            seconds = time.perf_counter() - start
+        return seconds / max(len(sample), 1)
+
+
+def digest_of(stage: Stage) -> str:
+    """Return a digest of a stage's tensors: equal weights give equal digests, wherever they came from."""
+    hashed = hashlib.blake2b(stage.name.encode(), digest_size=16)
+    for name, tensor in sorted(stage.module.state_dict().items()):
+        hashed.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
+        hashed.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return hashed.hexdigest()
+
+
+def batched(items: Iterator[Any], size: int) -> Iterator[list[Any]]:
+    """Yield lists of `size` items, the last one shorter."""
+    while batch := list(itertools.islice(items, size)):
+        yield batch

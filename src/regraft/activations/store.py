@@ -1,0 +1,260 @@
+"""Keep activations on disk, a row per picture: written once, renamed when whole, read by position.
+
+A store is a folder named after everything that its rows depend on (`recipe_key`). It holds segments:
+``<name>.rows``, the
+plain numbers, and ``<name>.json``, the digests of the pictures they belong to. The JSON file is renamed into place
+last,
+so a segment without it does not exist. Segments are only ever added: two runs may write into one store at once, at
+worst
+they compute a picture twice; a run that is stopped leaves whole segments behind, and the next one goes on from there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import platformdirs
+
+from regraft.activations.planner import human
+from regraft.errors import ActivationOverflow, CacheFull, StoreError
+
+FORMAT = 1
+SEGMENT_BYTES = 256 << 20  # a stopped run loses at most this much work; more segments would mean more open files
+STALE_S = 24 * 3600  # a temporary file this old belongs to a run that died
+
+
+def cache_folder() -> Path:
+    """Return where Regraft keeps what it can make again: ``REGRAFT_CACHE``, or the system's folder for caches."""
+    return Path(os.environ.get("REGRAFT_CACHE") or platformdirs.user_cache_dir("regraft", appauthor=False))
+
+
+def recipe_key(recipe: Mapping[str, Any]) -> str:
+    """Return a name that differs whenever any part of the recipe differs (a SHA-256 of its canonical JSON)."""
+    text = json.dumps({"format": FORMAT, **recipe}, sort_keys=True, ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+class Store:
+    """The kept rows of one recipe: ``[*shape]`` numbers of one dtype per picture, found by the picture's digest."""
+
+    def __init__(self, root: Path, recipe: Mapping[str, Any], shape: Sequence[int], dtype: str) -> None:
+        self.folder = root / recipe_key({**recipe, "shape": list(shape), "dtype": dtype})
+        self.recipe, self.shape, self.dtype = dict(recipe), tuple(shape), np.dtype(dtype)
+        self.row_bytes = int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
+        self._files: list[Any] = []
+        self._where: dict[str, tuple[int, int]] = {}  # digest -> (which file, which row)
+        self._seen: set[str] = set()
+        with contextlib.suppress(OSError):
+            os.utime(self.folder)  # in use: `make_room` takes others first
+        self.refresh()
+
+    def __contains__(self, digest: str) -> bool:
+        return digest in self._where
+
+    def __len__(self) -> int:
+        return len(self._where)
+
+    def refresh(self) -> None:
+        """Open the segments that have appeared since the last look."""
+        if not self.folder.is_dir():
+            return
+        for index in sorted(self.folder.glob("*.json")):
+            if index.name != "recipe.json" and index.stem not in self._seen:
+                self._open(index)
+
+    def _open(self, index: Path) -> None:
+        with contextlib.suppress(
+            OSError, ValueError
+        ):  # another run may be clearing up: then the rows are simply not there
+            digests = json.loads(index.read_text())
+            file = open(index.with_suffix(".rows"), "rb", buffering=0)  # noqa: SIM115, PTH123  stays open, is read by position
+            if os.fstat(file.fileno()).st_size != len(digests) * self.row_bytes:
+                file.close()
+                return
+            self._seen.add(index.stem)
+            self._where |= {digest: (len(self._files), row) for row, digest in enumerate(digests)}
+            self._files.append(file)
+
+    def rows(self, digests: Sequence[str]) -> np.ndarray:
+        """Read rows ``[len(digests), *shape]``, in the order asked for.
+
+        Only these rows come into memory: a store of any size can be trained on.
+
+        Raises:
+            StoreError: a file that was there at the start has been cut off since.
+        """
+        out = np.empty((len(digests), *self.shape), self.dtype)
+        flat = out.reshape(len(digests), -1).view(np.uint8) if self.row_bytes else out
+        for position, digest in enumerate(digests):
+            which, row = self._where[digest]
+            file = self._files[which]
+            file.seek(row * self.row_bytes)
+            if file.readinto(memoryview(flat[position])) != self.row_bytes:
+                raise StoreError(
+                    f"A kept file in {self.folder} was changed while it was read. Delete that folder and start again."
+                )
+        return out
+
+    @contextlib.contextmanager
+    def writer(self) -> Iterator[Writer]:
+        """Add rows; whole segments stay when the block is left early, an unfinished one is removed."""
+        writer = Writer(self)
+        try:
+            yield writer
+            writer.finish()
+        except BaseException:
+            writer.discard()
+            raise
+        finally:
+            self.refresh()
+
+    def close(self) -> None:
+        """Close the files; the rows stay on disk."""
+        for file in self._files:
+            file.close()
+
+
+class Writer:
+    """Appends rows to a temporary file and renames it when it is whole."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self._file: Any = None
+        self._path = Path()
+        self._digests: list[str] = []
+
+    def add(self, digests: Sequence[str], rows: np.ndarray) -> None:
+        """Append one row ``[*shape]`` for each digest.
+
+        Raises:
+            ActivationOverflow: a value is larger than the kept format can hold.
+            CacheFull: the disk has no room left.
+        """
+        kept = self._rounded(rows)
+        with _full_disk_named(self.store.folder):
+            if self._file is None:
+                self._begin()
+            self._file.write(np.ascontiguousarray(kept).tobytes())
+        self._digests += digests
+        if len(self._digests) * self.store.row_bytes >= SEGMENT_BYTES:
+            self.finish()
+
+    def _rounded(self, rows: np.ndarray) -> np.ndarray:
+        with np.errstate(over="ignore"):
+            kept = rows.astype(self.store.dtype, copy=False)
+        if kept.dtype.kind == "f" and not np.isfinite(kept).all():
+            largest = float(np.nanmax(np.abs(rows)))
+            raise ActivationOverflow(
+                f"The network's output reaches {largest:.3g}, which {kept.dtype} cannot hold. Use --keep-dtype float32 "
+                f"(twice the disk "
+                f"space){'' if np.isfinite(rows).all() else ', or other weights: some values are not numbers'}."
+            )
+        return kept
+
+    def _begin(self) -> None:
+        self.store.folder.mkdir(parents=True, exist_ok=True)
+        about = self.store.folder / "recipe.json"
+        if not about.exists():
+            _write_then_rename(about, json.dumps(self.store.recipe, indent=1).encode())
+        self._path = self.store.folder / f"{uuid.uuid4().hex}.tmp"
+        self._file = open(self._path, "wb")  # noqa: SIM115, PTH123  closed by finish or discard
+
+    def finish(self) -> None:
+        """Make the rows so far a segment."""
+        if self._file is None:
+            return
+        with _full_disk_named(self.store.folder):
+            self._file.close()
+            self._path.replace(self._path.with_suffix(".rows"))
+            _write_then_rename(self._path.with_suffix(".json"), json.dumps(self._digests).encode())
+        self._file, self._digests = None, []
+
+    def discard(self) -> None:
+        """Remove what is not whole."""
+        if self._file is not None:
+            with contextlib.suppress(OSError):
+                self._file.close()
+            self._path.unlink(missing_ok=True)
+            self._path.with_suffix(".rows").unlink(missing_ok=True)
+            self._file = None
+
+
+def _write_then_rename(path: Path, content: bytes) -> None:
+    temporary = path.with_name(f"{uuid.uuid4().hex}.tmp")
+    temporary.write_bytes(content)
+    temporary.replace(path)
+
+
+@contextlib.contextmanager
+def _full_disk_named(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT):
+            free = free_bytes(folder)
+            raise CacheFull(
+                f"The disk under {folder} is full ({free / 1e9:.1f} GB free). Free some space, set REGRAFT_CACHE to "
+                "a folder "
+                f"on a larger disk, or use --keep never."
+            ) from error
+        raise StoreError(
+            f"Cannot write kept activations into {folder}: {error.strerror}. Set REGRAFT_CACHE to a folder you may "
+            "write to."
+        ) from error
+
+
+def free_bytes(folder: Path) -> int:
+    """Return the free bytes of the disk that `folder` is, or would be, on."""
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    return shutil.disk_usage(folder).free
+
+
+def make_room(root: Path, needed: int, limit: int, *, spare: Iterable[Path] = ()) -> None:
+    """Delete the stores unused for longest until `needed` more bytes fit under `limit`; those in `spare` stay.
+
+    A run that still reads a deleted store keeps its open files and is not disturbed (on Windows the deletion fails
+    and the
+    store stays).
+
+    Raises:
+        CacheFull: even an empty cache would not do.
+    """
+    spared = set(spare)
+    stores = [folder for folder in root.iterdir() if folder.is_dir()] if root.is_dir() else []
+    _sweep(stores)
+    sizes = {folder: sum(file.stat().st_size for file in folder.iterdir() if file.is_file()) for folder in stores}
+    used = sum(sizes.values())
+    for folder in sorted(stores, key=lambda folder: folder.stat().st_mtime):
+        if used + needed <= limit:
+            break
+        if folder not in spared:
+            shutil.rmtree(folder, ignore_errors=True)
+            used -= sizes[folder]
+    free = free_bytes(root)
+    if used + needed > limit or needed > free:
+        room = min(limit - used, free)
+        raise CacheFull(
+            f"The kept activations need {human(needed)}, and {human(max(room, 0))} are free for them in {root} "
+            f"(--cache-limit {limit / 1e9:g}). Raise --cache-limit, use fewer --views, or use --keep never."
+        )
+
+
+def _sweep(folders: Iterable[Path]) -> None:
+    for folder in folders:
+        for path in (*folder.glob("*.tmp"), *folder.glob("*.rows")):
+            with contextlib.suppress(OSError):
+                unfinished = not path.with_suffix(".json").exists()
+                if unfinished and time.time() - path.stat().st_mtime > STALE_S:
+                    path.unlink()

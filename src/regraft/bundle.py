@@ -1,0 +1,142 @@
+"""Classifier <-> bundle: a folder with ``model.safetensors`` and ``bundle.json``, no code.
+
+``bundle.json`` names the format, the network, the classes, the preprocessing and where the weights came from, and holds
+the SHA-256 of the tensors: a changed byte is noticed before a doctor sees a wrong answer.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import uuid
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import safetensors
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import Tensor
+
+from regraft import __version__
+from regraft.backbones import Backbone, build
+from regraft.classifier import Classifier
+from regraft.data import Preprocessing
+from regraft.errors import BundleError, ChecksumMismatch
+from regraft.head import HeadSpec, build_head
+from regraft.weights import load_state
+
+FORMAT = 1
+TENSORS, ABOUT = "model.safetensors", "bundle.json"
+
+
+def save(folder: Path, classifier: Classifier) -> None:
+    """Write a bundle, whole or not at all; one that is there already is replaced.
+
+    Equal tensors and settings give equal bytes: no date, no path of the machine.
+    """
+    assert classifier.spec is not None, "a network's own ImageNet head is no new model"
+    tensors = save_tensors(_tensors(classifier))
+    about = {
+        "format": FORMAT,
+        "regraft": __version__,
+        "backbone": classifier.backbone.name,
+        "classes": list(classifier.classes),
+        "preprocessing": classifier.backbone.preprocessing.as_dict(),
+        "head": asdict(classifier.spec),
+        "sha256": hashlib.sha256(tensors).hexdigest(),
+        **{
+            key: value for key, value in classifier.about.items() if key in ("method", "trained", "lineage", "settings")
+        },
+    }
+    temporary = folder.with_name(f".{folder.name}-{uuid.uuid4().hex}.tmp")
+    temporary.mkdir(parents=True)
+    try:
+        (temporary / TENSORS).write_bytes(tensors)
+        (temporary / ABOUT).write_text(json.dumps(about, indent=1, ensure_ascii=False), encoding="utf-8")
+        shutil.rmtree(folder, ignore_errors=True)
+        temporary.replace(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _tensors(classifier: Classifier) -> dict[str, Tensor]:
+    body = {f"backbone.{name}": tensor for name, tensor in body_state(classifier.backbone).items()}
+    head = {f"head.{name}": tensor for name, tensor in classifier.head.state_dict().items()}
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in (body | head).items()}
+
+
+def body_state(backbone: Backbone) -> dict[str, Tensor]:
+    """Return the tensors of the stages in the library's own names; those of the ImageNet head are left out."""
+    unwanted = {id(tensor) for tensor in backbone.classifier.module.state_dict(keep_vars=True).values()}
+    return {
+        name: tensor for name, tensor in backbone.model.state_dict(keep_vars=True).items() if id(tensor) not in unwanted
+    }
+
+
+def folder_of(path: Path) -> Path | None:
+    """Return the bundle that `path` is or, being a run, holds; None when it is neither."""
+    return next(
+        (folder for folder in (path, path / "model") if (folder / ABOUT).exists() or (folder / TENSORS).exists()), None
+    )
+
+
+def load(path: Path) -> Classifier:
+    """Read the bundle that `path` is or, being a run, holds.
+
+    Raises:
+        BundleError: no bundle there, a part is missing or unreadable, or it is of a newer format.
+        ChecksumMismatch: the tensors are not those that were written.
+    """
+    folder = folder_of(path)
+    if folder is None:
+        raise BundleError(
+            f"{path} holds no model ({ABOUT} and {TENSORS}, there or in model/). Is this a run that did not finish? "
+            "Go on with --resume."
+        )
+    about = _read_about(folder)
+    try:
+        content = (folder / TENSORS).read_bytes()
+    except OSError as error:
+        raise BundleError(
+            f"{folder / TENSORS} cannot be read ({error.strerror}). Copy the whole folder again."
+        ) from error
+    if hashlib.sha256(content).hexdigest() != about["sha256"]:
+        raise ChecksumMismatch(
+            f"{folder / TENSORS} is not the file that {ABOUT} describes: a byte was changed or lost. Copy the whole "
+            "folder again."
+        )
+    return _build(folder, about, load_tensors(content))
+
+
+def _read_about(folder: Path) -> dict[str, Any]:
+    try:
+        about: dict[str, Any] = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+        found = int(about["format"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BundleError(f"{folder / ABOUT} is missing or damaged ({error}). Copy the whole folder again.") from error
+    if found > FORMAT:
+        raise BundleError(
+            f"{folder} has format {found}; this Regraft ({__version__}) reads up to {FORMAT}. Update it: pip "
+            "install --upgrade regraft"
+        )
+    return about
+
+
+def _build(folder: Path, about: dict[str, Any], tensors: dict[str, Tensor]) -> Classifier:
+    try:
+        spec = HeadSpec(**about["head"])
+        backbone = replace(build(about["backbone"]), preprocessing=Preprocessing.from_dict(about["preprocessing"]))
+        head = build_head(spec).eval()
+        load_state(backbone, _under(tensors, "backbone."), origin=str(folder))
+        head.load_state_dict(_under(tensors, "head."))
+        return Classifier(backbone, head, tuple(about["classes"]), spec, about)
+    except (KeyError, TypeError, RuntimeError, safetensors.SafetensorError) as error:
+        raise BundleError(
+            f"{folder} does not fit together: {str(error).splitlines()[0]}. Was {ABOUT} edited?"
+        ) from error
+
+
+def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

@@ -1,0 +1,110 @@
+"""Backbone + head + class names -> Classifier: what a bundle holds, and what predicts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor, nn
+
+from regraft.activations import BATCH, batched, cache_folder, digest_of, engines
+from regraft.backbones import Backbone, Stage, build
+from regraft.data import read_pixels
+from regraft.errors import BadImage, WeightsMissing
+from regraft.head import HeadSpec
+from regraft.progress import Progress
+from regraft.weights import load
+from regraft.weights.imagenet import imagenet_classes
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One picture's answer: probabilities [classes], or why there is none."""
+
+    path: Path
+    probabilities: np.ndarray | None
+    error: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Classifier:
+    """A network with its class names; ``spec`` is None where the network's own ImageNet head answers."""
+
+    backbone: Backbone
+    head: nn.Module
+    classes: tuple[str, ...]
+    spec: HeadSpec | None = None
+    about: dict[str, Any] = field(default_factory=dict)  # bundle.json
+
+    def network(self) -> nn.Module:
+        """Return uint8 pixels [b, s, s, 3] -> probabilities [b, classes], in eval mode."""
+        # the ImageNet head brings its own pool; ours follows the pooled prefix
+        body = (
+            self.backbone.prefix(len(self.backbone.stages))
+            if self.spec
+            else nn.Sequential(self.backbone.prefix(0), self.backbone.tail(0))
+        )
+        return _Answers(nn.Sequential(body, self.head, nn.Softmax(1))).eval()
+
+    def predict(
+        self, paths: Sequence[Path], *, device: str = "auto", engine: str = "auto", progress: Progress | None = None
+    ) -> Iterator[Prediction]:
+        """Classify files, in order, in constant memory; a file that cannot be read gives its reason.
+
+        `engine` is as in the settings: ``auto`` exports to ONNX Runtime where there are many pictures and no GPU.
+        """
+        run = self._engine(device, engine, len(paths))
+        with (progress or Progress()).track("Predicting", len(paths), "pictures") as tick:
+            for batch in batched(read_pixels(paths, self.backbone.preprocessing), BATCH):
+                good = [pixels for _, pixels in batch if not isinstance(pixels, BadImage)]
+                answers = iter(run(np.stack(good))[0]) if good else iter(())
+                for position, pixels in batch:
+                    bad = isinstance(pixels, BadImage)
+                    yield Prediction(paths[position], None if bad else next(answers), str(pixels) if bad else "")
+                tick(len(batch))
+
+    def _engine(self, device: str, engine: str, pictures: int) -> engines.Engine:
+        chosen = engines.pick_device(device)
+        many = chosen.type == "cpu" and pictures >= engines.EXPORT_PAYS_FROM
+        if engine == "torch" or (engine == "auto" and not many):
+            return engines.on_torch(self.network(), chosen)
+        look = self.backbone.preprocessing
+        recipe = {
+            "classifier": digest_of(Stage("network", self.network())),
+            "backbone": self.backbone.name,
+            "pixels": look.as_dict(),
+        }
+        return engines.on_onnxruntime(self.network(), size=look.size, recipe=recipe, folder=cache_folder() / "prefixes")
+
+
+class _Answers(nn.Module):
+    """Gives the one output as a list, as the engines expect."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.inner = network
+
+    def forward(self, pixels: Tensor) -> list[Tensor]:
+        return [self.inner(pixels)]
+
+
+def pretrained(name: str, weights: str | None = None) -> Classifier:
+    """Return a backbone with its own ImageNet head: 1000 classes, named ``n02504013 Indian_elephant``.
+
+    Raises:
+        UnknownName: there is no such backbone.
+        WeightsMissing: the weights are not here, or came without their head.
+    """
+    backbone = build(name)
+    found = load(backbone, weights)
+    if not found.has_classifier:
+        raise WeightsMissing(
+            f"The weights of {backbone.name} at hand ({found.source}) have no ImageNet head, so it cannot name "
+            "ImageNet classes. "
+            f"Train it on your own classes, or give weights with a head: --weights FILE."
+        )
+    names = tuple(" ".join(pair) for pair in imagenet_classes())
+    return Classifier(replace(backbone, preprocessing=found.preprocessing), backbone.classifier.module, names)

@@ -1,0 +1,292 @@
+"""Read the command line: results to stdout, progress to stderr; 0 done, 1 an error the user can mend, 2 wrong usage."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, get_type_hints
+
+import typer
+
+from regraft import __version__
+from regraft.config import Config
+from regraft.errors import RegraftError
+
+app = typer.Typer(
+    help="Transfer learning for image classification: what is frozen runs once.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={
+        "token_normalize_func": lambda token: token.replace("_", "-"),
+        "help_option_names": ["-h", "--help"],
+    },
+)
+
+
+def settings(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command one option per field of `Config`; it receives those that the user gave as ``given``."""
+    hints = get_type_hints(Config)
+    own = [
+        parameter
+        for parameter in inspect.signature(command, eval_str=True).parameters.values()
+        if parameter.name != "given"
+    ]
+    fields = dataclasses.fields(Config)
+    options = [
+        inspect.Parameter(
+            spec.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=None,
+            annotation=Annotated[
+                _optional(hints[spec.name]),
+                typer.Option(*_flags(spec), help=_help(spec), rich_help_panel=spec.metadata["group"]),
+            ],
+        )
+        for spec in fields
+    ]
+
+    def run(**values: Any) -> None:
+        given = {spec.name: value for spec in fields if (value := values.pop(spec.name)) is not None}
+        command(**values, given=given)
+
+    run.__doc__, run.__name__ = command.__doc__, command.__name__
+    run.__signature__ = inspect.Signature([*own, *options])  # type: ignore[attr-defined]
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in (*own, *options)}
+    return run
+
+
+def _optional(hint: Any) -> Any:
+    return hint if type(None) in getattr(hint, "__args__", ()) else hint | None
+
+
+def _flags(spec: dataclasses.Field[Any]) -> list[str]:
+    return [spec.metadata["option"] or "--" + spec.name.replace("_", "-")]
+
+
+def _help(spec: dataclasses.Field[Any]) -> str:
+    shown = spec.default is not None and spec.default is not False
+    return f"{spec.metadata['help']}{f' [default: {spec.default}]' if shown else ''}"
+
+
+Data = Annotated[
+    Path,
+    typer.Argument(
+        metavar="DATA",
+        help="DATA/<class>/<picture>, DATA/{train,val,test}/<class>/<picture>, or a CSV or Parquet table.",
+        show_default=False,
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
+Weights = Annotated[str | None, typer.Option("--weights", help="Where a pretrained network's tensors come from.")]
+
+
+@app.command(rich_help_panel="Everyday")
+@settings
+def train(
+    data: Data,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="RUN", help="The run folder. Default: runs/<name of DATA>.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped.")] = False,
+    as_json: Json = False,
+    *,
+    given: dict[str, Any],
+) -> None:
+    """Train a classifier on your pictures and keep it, with its figures, in a run folder."""
+    from regraft import pipeline
+
+    run = pipeline.train(data, out=out, resume=resume, progress=_progress(), **given)
+    if as_json:
+        _print_json(run.as_dict())
+    else:
+        _print_scores(f"{run.backbone}, {run.method}", run.test)
+        print(
+            f"\nTrained in {run.seconds:.0f} s. The run: {run.folder}\nTry it:  regraft predict {run.folder} "
+            "PICTURE_OR_FOLDER"
+        )
+
+
+@app.command("eval", rich_help_panel="Everyday")
+def evaluate(
+    model: Annotated[
+        str,
+        typer.Argument(metavar="MODEL", help="A run or bundle folder, or the name of a network.", show_default=False),
+    ],
+    data: Data,
+    groups: Annotated[
+        str | None, typer.Option("--groups", help="Draw the intervals over patients or sources, as in train.")
+    ] = None,
+    weights: Weights = None,
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Measure a model on labelled pictures: all of them, or the test part where there is one."""
+    from regraft import inference
+
+    progress = _progress()
+    found = inference.evaluate(model, data, groups=groups, weights=weights, device=device, progress=progress)
+    for name, reason in found.skipped.items():
+        progress.warn(f"{name} is left out: {reason}.")
+    if as_json:
+        _print_json(found.as_dict())
+    else:
+        _print_scores(f"{model} on {data}", found.test)
+
+
+@app.command(rich_help_panel="Everyday")
+def predict(
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL",
+            help="A run or bundle folder, or the name of a network (ImageNet classes).",
+            show_default=False,
+        ),
+    ],
+    pictures: Annotated[list[Path], typer.Argument(metavar="PICTURE|FOLDER...", show_default=False)],
+    top: Annotated[int, typer.Option("--top", min=1, help="How many classes for each picture.")] = 1,
+    form: Annotated[str, typer.Option("--format", help="table, csv, json or parquet.")] = "",
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Write to this file instead of the terminal.")
+    ] = None,
+    weights: Weights = None,
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Say what is on pictures. A picture that cannot be read gets a row with the reason."""
+    from regraft import inference, tables
+
+    form = "json" if as_json else tables.format_of(form, output)
+    rows = inference.predict(model, pictures, top=top, weights=weights, device=device, progress=_progress())
+    tables.write(rows, form, output)
+
+
+@app.command(rich_help_panel="Set-up")
+def doctor(as_json: Json = False) -> None:
+    """Show versions, devices and the weights that are on this machine."""
+    from regraft import doctor as examination
+
+    found = examination.examine()
+    if as_json:
+        _print_json(found)
+    else:
+        print(examination.as_text(found))
+
+
+@app.command(rich_help_panel="Set-up")
+def demo(
+    out: Annotated[Path, typer.Option("--out", help="The folder for the pictures and the run.")] = Path("demo"),
+    difficulty: Annotated[float, typer.Option("--difficulty", min=0.0, max=1.0, help="0 is easy, 1 is hard.")] = 0.5,
+    per_class: Annotated[int, typer.Option("--per-class", min=20, help="Pictures of each class.")] = 300,
+    seed: Annotated[int, typer.Option("--seed", help="Decides the pictures and the training.")] = 0,
+) -> None:
+    """Draw synthetic stained cells, train on them offline and predict a few held-out ones."""
+    from regraft import demo as show
+
+    run, rows = show.demo(out, difficulty=difficulty, per_class=per_class, seed=seed, progress=_progress())
+    _print_table(
+        "Held-out pictures (synthetic)",
+        ("picture", "answer", "probability"),
+        [(row["filename"], row["label"], f"{row['prob']:.3f}") for row in rows],
+    )
+    _print_scores(f"{run.backbone}, {run.method}, on synthetic cells", run.test)
+    print(f"\nTrained in {run.seconds:.0f} s. The run: {run.folder}")
+
+
+def _progress() -> Any:
+    from regraft.progress import TerminalProgress
+
+    return TerminalProgress()
+
+
+def _print_json(values: dict[str, Any]) -> None:
+    print(json.dumps(values, ensure_ascii=False))
+
+
+def _print_scores(title: str, scores: Any) -> None:
+    rows = [
+        (name.replace("_", " "), _number(value), _interval(scores.intervals[name]))
+        for name, value in scores.values.items()
+    ]
+    over = f"{scores.groups} groups" if scores.groups else "pictures"
+    _print_table(f"{title}: {scores.n} test pictures", ("measure", "value", f"95 % interval (over {over})"), rows)
+    classes = [
+        (row["label"], _number(row["precision"]), _number(row["recall"]), _number(row["f1"]), str(row["support"]))
+        for row in scores.per_class
+        if row["support"]
+    ]
+    if len(classes) <= 40:
+        _print_table("", ("class", "precision", "recall", "F1", "pictures"), classes)
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None or value != value else f"{value:.3f}"
+
+
+def _interval(bounds: tuple[float, float]) -> str:
+    return f"{_number(bounds[0])} to {_number(bounds[1])}"
+
+
+def _print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(
+        title=escape(title) or None, box=SIMPLE_HEAD, title_justify="left", title_style="bold", pad_edge=False
+    )
+    for position, name in enumerate(header):
+        table.add_column(escape(name), justify="left" if position == 0 else "right", overflow="fold")
+    for row in rows:
+        table.add_row(*map(escape, row))
+    Console(highlight=False).print(table)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"regraft {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def top_level(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Transfer learning for image classification: what is frozen runs once."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line; ``--traceback``, anywhere, shows where an error came from."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    show = "--traceback" in given
+    try:
+        app([argument for argument in given if argument != "--traceback"], prog_name="regraft")
+    except KeyboardInterrupt:
+        _end("Stopped. What the frozen part computed is kept; the same command goes on from there.", 130)
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader has gone, as in `| head`
+    except (RegraftError, OSError) as error:
+        if show:
+            raise
+        _end(f"Error: {_one_line(error)}", 1)
+
+
+def _one_line(error: Exception) -> str:
+    if isinstance(error, RegraftError):
+        return str(error)
+    where = getattr(error, "filename", None) or "The system"
+    return f"{where}: {getattr(error, 'strerror', None) or error}. --traceback shows where."
+
+
+def _end(line: str, status: int) -> None:
+    print(line, file=sys.stderr)
+    raise SystemExit(status)

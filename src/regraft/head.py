@@ -1,0 +1,99 @@
+"""Embedding -> class scores: the new end of the network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class HeadSpec:
+    """The shape of a head: what a bundle needs to build it again."""
+
+    width: int  # channels that the last stage gives
+    classes: int
+    hidden: int = 256  # 0: one linear layer
+    dropout: float = 0.2
+
+
+class GlobalPool(nn.Module):
+    """Feature maps [b, c, h, w] -> their means [b, c]; what is pooled already passes."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[b, c, h, w] or [b, c] -> [b, c]."""
+        return x.mean((2, 3)) if x.ndim == 4 else x
+
+
+class Standardize(nn.Module):
+    """[b, c] -> zero mean and unit deviation over the training pictures.
+
+    Embeddings of different networks differ in scale by a factor of a hundred; with this, one learning rate fits all.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(width))
+        self.register_buffer("std", torch.ones(width))
+
+    def set(self, embeddings: Tensor) -> None:
+        """Take mean and deviation from embeddings [n, c]; a channel that never moves is left as it is."""
+        std, mean = torch.std_mean(embeddings.double(), 0, correction=0)
+        self.mean.copy_(mean)
+        self.std.copy_(torch.where(std > 1e-6, std, 1.0))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[b, c] -> [b, c]."""
+        return (x - self.mean) / self.std
+
+
+class Head(nn.Module):
+    """Pool, standardize, dropout, dense, dense: [b, width, h, w] or [b, width] -> [b, classes]."""
+
+    def __init__(self, spec: HeadSpec) -> None:
+        super().__init__()
+        self.pool, self.standardize = GlobalPool(), Standardize(spec.width)
+        self.hidden, width = nn.Sequential(), spec.width
+        if spec.hidden:
+            self.hidden = nn.Sequential(nn.Dropout(spec.dropout), nn.Linear(width, spec.hidden), nn.ReLU())
+            width = spec.hidden
+        self.dropout, self.out = nn.Dropout(spec.dropout), nn.Linear(width, spec.classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[b, width, h, w] or [b, width] -> scores (logits) [b, classes]."""
+        scores: Tensor = self.out(self.dropout(self.hidden(self.standardize(self.pool(x)))))
+        return scores
+
+
+def build_head(spec: HeadSpec, *, seed: int = 0) -> Head:
+    """Build a head with random weights; torch's global random state stays as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        return Head(spec)
+
+
+def inherit(head: nn.Module, classes: Sequence[str], earlier: nn.Module, earlier_classes: Sequence[str]) -> bool:
+    """Copy what an earlier head knows of the classes that both share by name; False when there is nothing to copy.
+
+    The layers before the last go along, since its rows mean nothing without them; so both heads must be of one shape.
+    """
+    shared = [name for name in classes if name in earlier_classes]
+    state, old = head.state_dict(), earlier.state_dict()
+    same_shape = state.keys() == old.keys() and all(
+        state[key].shape == old[key].shape for key in state if not key.startswith("out.")
+    )
+    if not shared or not same_shape:
+        return False
+    new_rows = [list(classes).index(name) for name in shared]
+    old_rows = [list(earlier_classes).index(name) for name in shared]
+    for key, value in old.items():
+        if key.startswith("out."):
+            state[key][new_rows] = value[old_rows]
+        else:
+            state[key].copy_(value)
+    return True

@@ -1,0 +1,183 @@
+"""Model x pictures -> answers: predict for pictures without labels, evaluate for those with."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from regraft import bundle
+from regraft.classifier import Classifier, Prediction, pretrained
+from regraft.data import IMAGE_SUFFIXES, Manifest, natural_key, scan
+from regraft.errors import BundleError, DataError, NoImages, UnknownName
+from regraft.evaluation import Scores
+from regraft.evaluation import evaluate as score
+from regraft.progress import Progress
+
+
+def open_model(model: Path | str, *, weights: str | None = None) -> Classifier:
+    """Return the model in a run or bundle folder, or a pretrained network by its name, with its own ImageNet head.
+
+    Raises:
+        BundleError: a folder without a model.
+        UnknownName: neither a folder nor a network.
+    """
+    if bundle.folder_of(Path(model)) is not None or Path(model).is_dir():
+        return bundle.load(Path(model))
+    try:
+        return pretrained(str(model), weights)
+    except UnknownName as error:
+        if any(mark in str(model) for mark in "/\\"):
+            raise BundleError(
+                f"There is no folder {model}. Expected a run or bundle folder, or the name of a network."
+            ) from error
+        raise
+
+
+def find_pictures(paths: Sequence[Path | str]) -> list[Path]:
+    """Return the files named, and all pictures in the folders named, in natural order.
+
+    Raises:
+        DataError: a path that does not exist.
+        NoImages: nothing that looks like a picture.
+    """
+    found: list[Path] = []
+    for path in map(Path, paths):
+        if path.is_dir():
+            found += sorted(
+                (file for file in path.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES),
+                key=lambda file: natural_key(str(file)),
+            )
+        elif path.exists():
+            found.append(path)
+        else:
+            raise DataError(f"{path} does not exist. Expected a picture or a folder of pictures.")
+    if not found:
+        raise NoImages(f"No pictures in {', '.join(map(str, paths))} (looked for {', '.join(IMAGE_SUFFIXES)}).")
+    return found
+
+
+def rows_of(predictions: Iterator[Prediction], classes: Sequence[str], top: int) -> Iterator[dict[str, Any]]:
+    """Yield one row per picture and rank, best first: filename, rank, index, label, prob, error."""
+    for prediction in predictions:
+        if prediction.probabilities is None:
+            yield {
+                "filename": str(prediction.path),
+                "rank": 1,
+                "index": None,
+                "label": None,
+                "prob": None,
+                "error": prediction.error,
+            }
+            continue
+        best = np.argsort(-prediction.probabilities, kind="stable")[:top]
+        for rank, index in enumerate(best.tolist(), start=1):
+            probability = round(float(prediction.probabilities[index]), 6)
+            yield {
+                "filename": str(prediction.path),
+                "rank": rank,
+                "index": index,
+                "label": classes[index],
+                "prob": probability,
+                "error": "",
+            }
+
+
+def predict(
+    model: Path | str | Classifier,
+    paths: Sequence[Path | str],
+    *,
+    top: int = 1,
+    weights: str | None = None,
+    device: str = "auto",
+    engine: str = "auto",
+    progress: Progress | None = None,
+) -> list[dict[str, Any]]:
+    """Classify files and folders of pictures.
+
+    Returns rows with filename, rank (1 to `top`), index, label, prob and error; a picture that cannot be read has one
+    row with its error and nothing else.
+    """
+    classifier = model if isinstance(model, Classifier) else open_model(model, weights=weights)
+    answers = classifier.predict(find_pictures(paths), device=device, engine=engine, progress=progress)
+    return list(rows_of(answers, classifier.classes, top))
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A model's figures on labelled pictures."""
+
+    model: str
+    classifier: Classifier
+    seconds: float
+    test: Scores
+    skipped: dict[str, str]  # pictures that could not be read, and why
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what ``--json`` prints."""
+        return {
+            "run": self.model,
+            "backbone": self.classifier.backbone.name,
+            "method": self.classifier.about.get("method", "pretrained"),
+            "n_test": self.test.n,
+            "seconds": round(self.seconds, 2),
+            "test": self.test.as_dict(),
+        }
+
+
+def evaluate(
+    model: Path | str,
+    data: Path | str,
+    *,
+    groups: str | None = None,
+    weights: str | None = None,
+    device: str = "auto",
+    engine: str = "auto",
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Measure a model on labelled pictures: all of `data`, or its test part where it has parts.
+
+    Classes are matched by name, so a folder may lack some of the model's classes.
+
+    Raises:
+        DataError: the data has a class that the model does not know.
+        NoImages: no picture could be read.
+    """
+    started = time.perf_counter()
+    classifier = open_model(model, weights=weights)
+    manifest = _test_part(scan(Path(data), groups=groups))
+    labels = _labels_of_model(manifest, classifier.classes, str(model))
+    answers = list(
+        classifier.predict([item.path for item in manifest.items], device=device, engine=engine, progress=progress)
+    )
+    answered = {index: answer.probabilities for index, answer in enumerate(answers) if answer.probabilities is not None}
+    skipped = {manifest.items[index].name: answer.error for index, answer in enumerate(answers) if answer.error}
+    if not answered:
+        raise NoImages(f"None of the {len(answers)} pictures in {data} can be read; the first: {answers[0].error}.")
+    probabilities = np.stack(list(answered.values())).astype(np.float64)
+    chosen = [manifest.groups[index] for index in answered] if manifest.groups else None
+    scores = score(probabilities, labels[list(answered)], classifier.classes, groups=chosen)
+    return Evaluation(str(model), classifier, time.perf_counter() - started, scores, skipped)
+
+
+def _test_part(manifest: Manifest) -> Manifest:
+    test = manifest.part("test")
+    return manifest.keep(test) if len(test) else manifest
+
+
+def _labels_of_model(manifest: Manifest, classes: Sequence[str], model: str) -> np.ndarray:
+    by_name = {name: index for index, name in enumerate(classes)} | {
+        name.split(" ")[0]: index for index, name in enumerate(classes)
+    }
+    unknown = [name for name in manifest.classes if name not in by_name]
+    if unknown:
+        raise DataError(
+            f"{model} does not know the class{'es' * (len(unknown) > 1)} {', '.join(unknown[:3])}; it knows "
+            f"{', '.join(classes[:5])}"
+            f"{' …' if len(classes) > 5 else ''}. Rename the folder, or train on these classes."
+        )
+    return np.array([by_name[manifest.classes[label]] for label in manifest.labels])

@@ -1,0 +1,165 @@
+"""Go through a plan's phases: activations at each phase's cut -> a trained tail and head, and their figures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from regraft.activations import Prefix
+from regraft.backbones import Backbone
+from regraft.classifier import Classifier
+from regraft.config import Config
+from regraft.data import Manifest
+from regraft.evaluation import Scores, evaluate
+from regraft.head import Head, HeadSpec, build_head, inherit
+from regraft.linear import fit_linear
+from regraft.plan import Phase, Plan, frozen_modules
+from regraft.progress import Progress
+from regraft.training import Examples, Fitted, Recipe, fit, predict, restore
+
+UNBALANCED = 1.5  # largest class over smallest; below this, weights change less than chance does
+
+
+@dataclass(frozen=True, eq=False)
+class Learner:
+    """One plan on one split: what all its phases share."""
+
+    backbone: Backbone
+    plan: Plan
+    manifest: Manifest  # readable pictures, each in its part; in the order of the prefix's pictures
+    prefix: Prefix
+    config: Config
+    folder: Path  # of the run; checkpoints and history.csv go here
+    progress: Progress = field(default_factory=Progress)
+
+    def spec(self) -> HeadSpec:
+        """Return the shape of the head."""
+        return HeadSpec(self.backbone.width, len(self.manifest.classes), self.plan.hidden, self.config.dropout)
+
+    def learn(self, *, earlier: Classifier | None = None, resume: bool = False) -> tuple[Head, bool]:
+        """Return the head, and whether Ctrl-C ended the phases early. The network's trained stages learn in place."""
+        head = build_head(self.spec(), seed=self.config.seed)
+        inherited = earlier is not None and inherit(head, self.manifest.classes, earlier.head, earlier.classes)
+        first = self.plan.phases[0]
+        if first.cut == len(self.backbone.stages) and not inherited:
+            head.standardize.set(torch.from_numpy(_plain_rows(self._examples("train", first))))
+        for phase in self.plan.phases:
+            if phase.linear:
+                self._fit_at_once(head, phase)
+            elif self._train(head, phase, resume):
+                return head.eval(), True
+        return head.eval(), False
+
+    def probabilities(self, head: nn.Module, part: str) -> np.ndarray:
+        """Return probabilities [n, classes] of a part's pictures, in the manifest's order."""
+        return predict(
+            self._tail(self.plan.cut), head, self._examples(part, self.plan.phases[-1]), device=self.prefix.device
+        )
+
+    def score(self, probabilities: np.ndarray, part: str) -> Scores:
+        """Return a part's figures, with intervals over groups where there are groups."""
+        which = self.manifest.part(part)
+        groups = self.manifest.groups
+        chosen = None if groups is None else [groups[index] for index in which]
+        return evaluate(
+            probabilities, self.manifest.labels[which], self.manifest.classes, groups=chosen, seed=self.config.seed
+        )
+
+    def _examples(self, part: str, phase: Phase) -> Examples:
+        kept_views = phase.views if phase.cut else 1
+        return Examples(
+            self.prefix.at(phase.cut, kept_views), self.manifest.labels, self.manifest.part(part), phase.views
+        )
+
+    def _tail(self, cut: int) -> nn.Module:
+        tail = self.backbone.tail(cut)
+        return tail if cut else nn.Sequential(self.backbone.prefix(0), tail)  # at the pixels, normalisation comes first
+
+    def _train(self, head: nn.Module, phase: Phase, resume: bool) -> bool:
+        """Train for one phase; True when Ctrl-C ended it early. A phase that was finished before is only read back."""
+        checkpoints, tail = self.folder / "checkpoints" / phase.name, self._tail(phase.cut)
+        done = checkpoints / "done"
+        if resume and done.exists():
+            restore(tail, head, checkpoints / "best.ckpt")
+            return False
+        fitted: Fitted = fit(
+            tail,
+            head,
+            self._examples("train", phase),
+            self._examples("val", phase),
+            self._recipe(phase),
+            folder=checkpoints,
+            phase=phase.name,
+            history=self.folder / "history.csv",
+            frozen=frozen_modules(self.backbone, self.plan),
+            device=self.prefix.device,
+            resume=resume,
+            progress=self.progress,
+        )
+        if fitted.interrupted:
+            self.progress.warn(
+                f"Stopped after {fitted.epochs_run} epochs of phase {phase.name!r}; the best so far is kept. "
+                "--resume goes on."
+            )
+        else:
+            done.touch()
+        return fitted.interrupted
+
+    def _recipe(self, phase: Phase) -> Recipe:
+        config = self.config
+        return Recipe(
+            epochs=phase.epochs,
+            lr=phase.lr,
+            tail_lr=phase.tail_lr,
+            batch_size=config.batch_size,
+            weight_decay=config.weight_decay,
+            label_smoothing=config.label_smoothing,
+            mixup=config.mixup if phase.tail_lr else 0.0,
+            class_weights=self._class_weights(),
+            patience=config.patience,
+            seed=config.seed,
+        )
+
+    def _class_weights(self) -> tuple[float, ...] | None:
+        train = self.manifest.labels[self.manifest.part("train")]
+        return class_weights(train, len(self.manifest.classes), self.config.class_weights)
+
+    def _fit_at_once(self, head: Head, phase: Phase) -> None:
+        train, val = (self._examples(part, phase) for part in ("train", "val"))
+        embeddings = [head.standardize(torch.from_numpy(_plain_rows(part))).numpy() for part in (train, val)]
+        weights = self._class_weights()
+        weight, bias, penalty = fit_linear(
+            embeddings[0],
+            train.labels[train.which],
+            embeddings[1],
+            val.labels[val.which],
+            class_weights=None if weights is None else dict(enumerate(weights)),
+        )
+        self.progress.note(f"Linear model fitted; the validation part chose the penalty {penalty:g}.")
+        with torch.no_grad():
+            head.out.weight.copy_(torch.from_numpy(weight))
+            head.out.bias.copy_(torch.from_numpy(bias))
+
+
+def class_weights(labels: np.ndarray, classes: int, wish: str) -> tuple[float, ...] | None:
+    """Return n / (classes x count) for each class, or None where the classes are balanced enough.
+
+    Args:
+        labels: of the training pictures; each class occurs.
+        classes: how many there are.
+        wish: ``auto`` weighs when the largest class is over 1.5 times the smallest; ``on``; ``off``.
+    """
+    counts = np.bincount(labels, minlength=classes)
+    if wish == "off" or (wish == "auto" and counts.max() <= UNBALANCED * counts.min()):
+        return None
+    return tuple((len(labels) / (classes * counts)).tolist())
+
+
+def _plain_rows(examples: Examples) -> np.ndarray:
+    """Return all rows [n, c] of a part in their plain view, float32."""
+    which = examples.which.tolist()
+    return examples.activations.rows(which, [0] * len(which)).astype(np.float32)

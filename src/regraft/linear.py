@@ -1,0 +1,53 @@
+"""Fit a linear classifier on embeddings: the method ``features``."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+
+import numpy as np
+
+PENALTIES = tuple(10.0**power for power in range(1, -6, -1))
+"""Weights of the squared norm beside the mean loss that are tried, from little data to much."""
+
+
+def fit_linear(
+    train: np.ndarray,
+    train_labels: np.ndarray,
+    val: np.ndarray,
+    val_labels: np.ndarray,
+    *,
+    class_weights: Mapping[int, float] | None = None,
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """Fit multinomial logistic regression by L-BFGS, its penalty chosen by log loss on the validation part.
+
+    Args:
+        train, val: standardized embeddings, float [n, c].
+        train_labels, val_labels: int [n], 0 to k-1; each class occurs in `train_labels`.
+        class_weights: weight of each class; None weighs all examples alike.
+
+    Returns:
+        Weights [k, c], biases [k] and the penalty that was chosen.
+    """
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.metrics import log_loss
+
+    classes = np.arange(int(train_labels.max()) + 1)
+    best, fewest = None, np.inf
+    for penalty in PENALTIES:
+        model = LogisticRegression(C=1 / (penalty * len(train)), class_weight=class_weights, max_iter=300)
+        with warnings.catch_warnings():
+            warnings.simplefilter(
+                "ignore", ConvergenceWarning
+            )  # a weak penalty on few examples never ends; validation judges
+            model.fit(train, train_labels)
+        loss = log_loss(val_labels, model.predict_proba(val), labels=classes)
+        if loss < fewest:
+            best, fewest = (model, penalty), loss
+    assert best is not None
+    model, penalty = best
+    weights, biases = model.coef_, model.intercept_
+    if len(classes) == 2:  # scikit-learn keeps one row for two classes
+        weights, biases = np.concatenate([-weights, weights]) / 2, np.concatenate([-biases, biases]) / 2
+    return weights, biases, penalty

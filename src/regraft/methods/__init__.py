@@ -1,0 +1,37 @@
+"""Backbone x Config -> Plan: one file per method, found by its name.
+
+A method's file has a docstring whose first line says what it does, and ``plan(backbone, config) -> Plan``.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+
+from regraft.backbones.backbone import Backbone
+from regraft.config import Config
+from regraft.errors import UnknownName
+from regraft.plan import Plan
+
+
+def names() -> list[str]:
+    """Return the names of all methods."""
+    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+
+
+def plan(backbone: Backbone, config: Config) -> Plan:
+    """Ask the method that `config` names for its plan.
+
+    Raises:
+        UnknownName: there is no such method, or the network has no such stage.
+        ConfigError: a setting that means nothing to this method.
+    """
+    check(config.method)
+    made: Plan = importlib.import_module(f"{__name__}.{config.method}").plan(backbone, config)
+    return made
+
+
+def check(name: str) -> None:
+    """Raise UnknownName when there is no such method."""
+    if name not in names():
+        raise UnknownName("method", name, names())

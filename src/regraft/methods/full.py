@@ -1,0 +1,16 @@
+"""Train the whole network from its pretrained weights, after a new head has been trained on it."""
+
+from regraft.backbones.backbone import Backbone
+from regraft.config import Config
+from regraft.methods.finetuned import two_phases
+from regraft.methods.frozen import refuse_unfreezing
+from regraft.plan import FRESH, Plan
+
+EPOCHS = 15
+TAIL_LR = 1e-4  # smaller than for top stages: the first layers are the most general ones
+
+
+def plan(backbone: Backbone, config: Config) -> Plan:
+    """Cut at the pixels."""
+    refuse_unfreezing(config)
+    return two_phases("full", backbone, config, 0, TAIL_LR, EPOCHS, views=config.views or FRESH)

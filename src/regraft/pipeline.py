@@ -1,0 +1,270 @@
+"""Tell the story: scan, decode, activate, split, train, evaluate, keep. Read this first."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from regraft import bundle, methods, runs
+from regraft.activations import Pictures, Prefix, engines
+from regraft.backbones import Backbone, build
+from regraft.classifier import Classifier
+from regraft.config import Config
+from regraft.data import AUGMENTATIONS, Manifest, read_digests, scan, split, split_from, write_split
+from regraft.data.audit import duplicates_across_parts, label_conflicts
+from regraft.errors import BadImage, ConfigError, TooManyBadImages, UnknownName
+from regraft.evaluation import Scores, write_predictions
+from regraft.learning import Learner
+from regraft.plan import Plan, stage_table
+from regraft.plots import confusion_matrix
+from regraft.progress import Progress
+from regraft.weights import load
+
+MOST_BAD = 0.05  # a folder with more unreadable files than this is rather the wrong folder than a good one with losses
+
+
+@dataclass(frozen=True)
+class Run:
+    """What came of a training: the folder that holds it and its figures on the test part."""
+
+    folder: Path
+    backbone: str
+    method: str
+    seconds: float
+    test: Scores
+    interrupted: bool = False
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what ``--json`` prints."""
+        return {
+            "run": str(self.folder),
+            "backbone": self.backbone,
+            "method": self.method,
+            "n_test": self.test.n,
+            "seconds": round(self.seconds, 2),
+            "test": self.test.as_dict(),
+        }
+
+
+def train(
+    data: Path | str,
+    *,
+    out: Path | str | None = None,
+    resume: bool = False,
+    progress: Progress | None = None,
+    **settings: Any,
+) -> Run:
+    """Train a classifier on a folder or table of labelled pictures and keep it, with its figures, in a run folder.
+
+    Args:
+        data: ``DATA/<class>/<picture>``, ``DATA/{train,val,test}/<class>/<picture>``, or a CSV or Parquet table.
+        out: the run folder; ``runs/<name of data>`` by default, with -2 behind it where that is taken.
+        resume: go on with a run that was stopped; settings that are not given are those of that run.
+        progress: says what is going on; silent by default.
+        settings: any field of `Config`, by name.
+
+    Raises:
+        RegraftError: any of its kinds; the line says what was found, what was expected and what to do next.
+    """
+    started = time.perf_counter()
+    progress = progress or Progress()
+    data, wanted = Path(data), Path(out) if out else None
+    folder = runs.folder_to_resume(wanted, data) if resume else runs.new_folder(wanted, data)
+    config = runs.settings_of(folder, settings) if resume else Config(**settings)
+    methods.check(config.method)
+
+    manifest = scan(data, groups=config.groups)
+    source = folder if resume else config.split_from
+    if not resume:
+        _into_parts(manifest, config, source)  # a split that cannot be made is said before anything is computed
+    start = begin(config, named="backbone" in settings or resume)
+    plan = methods.plan(start.backbone, config)
+    progress.note(stage_table(start.backbone, plan))
+
+    manifest, prefix, skipped = activate(manifest, start.backbone, plan, config, progress)
+    manifest = _into_parts(manifest, config, source)
+    for notice in (*manifest.notices, *_twins(manifest, prefix)):
+        progress.warn(notice)
+    prefix.augmented(manifest.part("train").tolist(), plan.kept_views)
+
+    folder.mkdir(parents=True, exist_ok=resume)
+    runs.write_json(folder / runs.SETTINGS, _about_run(data, config, plan, start))
+    runs.write_skipped(folder / "skipped.csv", sorted(skipped.items()))
+    write_split(manifest, folder / "split.csv")
+    learner = Learner(start.backbone, plan, manifest, prefix, config, folder, progress)
+    head, interrupted = learner.learn(earlier=start.earlier, resume=resume)
+    bundle.save(
+        folder / "model",
+        Classifier(start.backbone, head, manifest.classes, learner.spec(), _about_model(start, plan, config)),
+    )
+
+    answers = {part: learner.probabilities(head, part) for part in ("val", "test")}
+    scores = {part: learner.score(answers[part], part) for part in answers}
+    _write_answers(folder, manifest, answers["test"], scores["test"])
+    run = Run(folder, start.backbone.name, config.method, time.perf_counter() - started, scores["test"], interrupted)
+    details = {
+        "val": scores["val"].as_dict(),
+        "per_class": scores["test"].per_class,
+        "confusion": scores["test"].confusion.tolist(),
+    }
+    runs.write_json(
+        folder / runs.METRICS,
+        {**run.as_dict(), "interrupted": interrupted, "classes": list(manifest.classes), **details},
+    )
+    return run
+
+
+# ---- what a run starts from -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Start:
+    """The network with its weights loaded, and where they come from, oldest first."""
+
+    backbone: Backbone
+    lineage: tuple[dict[str, Any], ...]
+    earlier: Classifier | None = None  # the model trained before, with --from
+
+
+def begin(config: Config, *, named: bool = False) -> Start:
+    """Build the network and fill it: from published weights, or from a model trained before.
+
+    Raises:
+        ConfigError: the backbone was `named` by the user, and the earlier model has another one.
+        WeightsError, BundleError: the tensors are not here, or not what they should be.
+    """
+    if config.from_run is not None:
+        return _begin_from_run(Path(config.from_run), config, named)
+    backbone = build(config.backbone, seed=config.seed)
+    weights = load(backbone, "random" if config.method == "scratch" else config.weights, seed=config.seed)
+    origin = {"weights": weights.source, "digest": weights.digest, "licence": weights.licence}
+    return Start(_sized(replace(backbone, preprocessing=weights.preprocessing), config), (origin,))
+
+
+def _begin_from_run(path: Path, config: Config, named: bool) -> Start:
+    earlier = bundle.load(path)
+    backbone = earlier.backbone
+    if named and config.backbone != backbone.name:
+        raise ConfigError(f"{path} was trained with {backbone.name}, not {config.backbone}. Leave out --backbone.")
+    step = {"run": path.name, "method": earlier.about.get("method", ""), "classes": list(earlier.classes)}
+    return Start(_sized(backbone, config), (*earlier.about.get("lineage", ()), step), earlier)
+
+
+def _sized(backbone: Backbone, config: Config) -> Backbone:
+    look = backbone.preprocessing
+    size = config.img_size or look.size
+    return replace(backbone, preprocessing=replace(look, size=size, resize=round(size / config.crop)))
+
+
+# ---- what is frozen runs once ---------------------------------------------------------------------------------------
+
+
+def activate(
+    manifest: Manifest, backbone: Backbone, plan: Plan, config: Config, progress: Progress
+) -> tuple[Manifest, Prefix, dict[str, str]]:
+    """Decode every picture once and run the frozen part on it.
+
+    Returns the manifest of the readable pictures, the prefix over exactly these, and why others are left out.
+
+    Raises:
+        TooManyBadImages: more than 5 % cannot be read, and ``allow_bad`` is off.
+    """
+    digests = read_digests([item.path for item in manifest.items])
+    skipped = {
+        item.name: str(found)
+        for item, found in zip(manifest.items, digests, strict=True)
+        if isinstance(found, BadImage)
+    }
+    total = len(manifest)
+    manifest, known = _without(manifest, skipped), [found for found in digests if isinstance(found, str)]
+    pictures = Pictures(
+        [item.path for item in manifest.items], known, backbone.preprocessing, _augmentations(config), config.seed
+    )
+    prefix = Prefix(
+        backbone,
+        pictures,
+        plan.cuts,
+        trained=round(len(manifest) * (1 - config.val - config.test)),
+        views=plan.kept_views,
+        epochs=plan.epochs,
+        device=engines.pick_device(config.device),
+        engine=config.engine,
+        keep=config.keep,
+        dtype=config.keep_dtype,
+        limit_gb=config.cache_limit,
+        progress=progress,
+    )
+    bad = prefix.plain()
+    skipped |= {manifest.items[index].name: str(reason) for index, reason in bad.items()}
+    _refuse_many_bad(skipped, total, config, progress)
+    prefix.pictures = pictures.only([index for index in range(len(manifest)) if index not in bad])
+    return _without(manifest, skipped), prefix, skipped
+
+
+def _without(manifest: Manifest, skipped: Mapping[str, str]) -> Manifest:
+    return manifest.keep([index for index, item in enumerate(manifest.items) if item.name not in skipped])
+
+
+def _augmentations(config: Config) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in config.augment.split(",") if name.strip())
+    for name in names:
+        if name not in AUGMENTATIONS:
+            raise UnknownName("augmentation", name, AUGMENTATIONS)
+    return names
+
+
+def _refuse_many_bad(skipped: Mapping[str, str], total: int, config: Config, progress: Progress) -> None:
+    if not skipped:
+        return
+    first = "; ".join(f"{name}: {reason}" for name, reason in sorted(skipped.items())[:3])
+    if len(skipped) > MOST_BAD * total and not config.allow_bad:
+        raise TooManyBadImages(
+            f"{len(skipped)} of {total} files cannot be read ({first}), more than {MOST_BAD:.0%}. "
+            f"Mend or remove them, or go on without them: --allow-bad"
+        )
+    progress.warn(f"{len(skipped)} of {total} files cannot be read and are left out, see skipped.csv ({first}).")
+
+
+def _into_parts(manifest: Manifest, config: Config, source: Path | None) -> Manifest:
+    given = split_from(manifest, source) if source else manifest
+    return split(given, val=config.val, test=config.test, seed=config.seed)
+
+
+def _twins(manifest: Manifest, prefix: Prefix) -> list[str]:
+    """Return a sentence each on pictures that are under two labels, and that are in two parts."""
+    found = [find(manifest.items, prefix.pictures.digests) for find in (label_conflicts, duplicates_across_parts)]
+    return [finding.notice for finding in found if finding.notice]
+
+
+# ---- what is written ------------------------------------------------------------------------------------------------
+
+
+def _about_run(data: Path, config: Config, plan: Plan, start: Start) -> dict[str, Any]:
+    return {
+        "data": str(data.absolute()),
+        "settings": config.as_dict(),
+        "plan": {
+            "cut": plan.cut,
+            "phases": [asdict(phase) for phase in plan.phases],
+            "frozen_layers": list(plan.frozen_layers),
+        },
+        "lineage": list(start.lineage),
+        "environment": runs.environment(),
+    }
+
+
+def _about_model(start: Start, plan: Plan, config: Config) -> dict[str, Any]:
+    trained = [stage.name for stage in start.backbone.stages[plan.cut :]]
+    return {"method": config.method, "trained": [*trained, "head"], "lineage": list(start.lineage)}
+
+
+def _write_answers(folder: Path, manifest: Manifest, probabilities: np.ndarray, scores: Scores) -> None:
+    which = manifest.part("test")
+    names = [manifest.items[index].name for index in which]
+    write_predictions(folder / "predictions.csv", names, probabilities, manifest.classes, truth=manifest.labels[which])
+    confusion_matrix(scores.confusion, manifest.classes, folder / "confusion_matrix.svg")

@@ -1,0 +1,140 @@
+"""Keep a run folder: its name, its settings, what is in it and whether it is finished."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import platform
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from regraft.config import Config, option
+from regraft.errors import RunError
+
+SETTINGS, METRICS = "config.json", "metrics.json"
+MACHINE_SETTINGS = frozenset({"device", "engine", "keep", "cache_limit", "allow_bad"})  # may differ when a run goes on
+
+
+def new_folder(out: Path | None, data: Path) -> Path:
+    """Return a folder that does not exist yet: `out`, or ``runs/<data's name>``, or with -2, -3 …
+
+    Raises:
+        RunError: nothing can be written there. Said now, not after an hour of training.
+    """
+    wanted = out or Path("runs") / (data.stem or "run")
+    folder = next(folder for number in count(1) if not (folder := _numbered(wanted, number)).exists())
+    nearest = next(parent for parent in folder.absolute().parents if parent.exists())
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise RunError(
+            f"{nearest} is not writable, so the run cannot be kept there. Give another place with --out FOLDER."
+        )
+    return folder
+
+
+def _numbered(wanted: Path, number: int) -> Path:
+    return wanted if number == 1 else wanted.with_name(f"{wanted.name}-{number}")
+
+
+def folder_to_resume(out: Path | None, data: Path) -> Path:
+    """Return the run to go on with: `out`, or the newest of this data's runs.
+
+    Raises:
+        RunError: there is none, or it is finished.
+    """
+    wanted = out or Path("runs") / (data.stem or "run")
+    existing = (
+        [wanted] if out else [folder for number in range(1, 1000) if (folder := _numbered(wanted, number)).exists()]
+    )
+    folder = existing[-1] if existing else wanted
+    if not (folder / SETTINGS).exists():
+        raise RunError(
+            f"There is no run at {folder} to go on with. Leave out --resume: what was computed before is kept and "
+            "used again."
+        )
+    metrics = read_json(folder / METRICS) if (folder / METRICS).exists() else {"interrupted": True}
+    if not metrics.get("interrupted"):
+        raise RunError(f"{folder} is finished; there is nothing to resume. Leave out --resume to start another run.")
+    return folder
+
+
+def settings_of(folder: Path, given: Mapping[str, Any]) -> Config:
+    """Return the settings of a run, with the machine's settings replaced by those given now.
+
+    Raises:
+        RunError: another setting was given that differs: the result would be neither of the two runs.
+    """
+    kept = Config.from_dict(read_json(folder / SETTINGS)["settings"]).as_dict()
+    now = {**kept, **Config(**given).as_dict()}
+    for name in given:
+        if name not in MACHINE_SETTINGS and now[name] != kept[name]:
+            raise RunError(
+                f"{folder} was begun with {option(name)} {kept[name]}, not {now[name]}. Leave that option out, or "
+                "start a new run without --resume."
+            )
+    return Config.from_dict({**kept, **{name: now[name] for name in given if name in MACHINE_SETTINGS}})
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises:
+        RunError: the file is missing or damaged.
+    """
+    try:
+        values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path} cannot be read ({error}). Is {path.parent} a run folder?") from error
+    return values
+
+
+def write_json(path: Path, values: Mapping[str, Any]) -> None:
+    """Write a JSON object, whole or not at all."""
+    write_text(path, json.dumps(values, indent=1, ensure_ascii=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file, whole or not at all."""
+    temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
+    temporary.write_text(text, encoding="utf-8", newline="")
+    temporary.replace(path)
+
+
+def write_skipped(path: Path, skipped: Iterable[tuple[str, str]]) -> None:
+    """Write skipped.csv: filename, reason."""
+    temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
+    with temporary.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([("filename", "reason"), *skipped])
+    temporary.replace(path)
+
+
+def environment(
+    packages: Sequence[str] = (
+        "regraft",
+        "torch",
+        "torchvision",
+        "timm",
+        "lightning",
+        "onnxruntime",
+        "numpy",
+        "pillow",
+        "scikit-learn",
+    ),
+) -> dict[str, str]:
+    """Return the versions that a run was made with."""
+    return {
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        **{name: _version(name) for name in packages},
+    }
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"

@@ -1,0 +1,76 @@
+"""Write rows as a table, CSV, JSON or Parquet, to the terminal or to a file."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sys
+import uuid
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from regraft.errors import ConfigError, UnknownName
+
+Rows = Sequence[dict[str, Any]]
+
+
+def format_of(name: str, output: Path | None) -> str:
+    """Return the format: the one named, else the one that the file's ending tells, else a table.
+
+    Raises:
+        UnknownName: there is no such format.
+        ConfigError: Parquet, which is not text, without a file.
+    """
+    ending = output.suffix.lstrip(".").lower() if output else ""
+    form = name or (ending if ending in FORMATS else "csv" if output else "table")
+    if form not in FORMATS:
+        raise UnknownName("format", form, FORMATS)
+    if form == "parquet" and output is None:
+        raise ConfigError("--format parquet is not text and needs a file: -o FILE.parquet")
+    return form
+
+
+def write(rows: Rows, form: str, output: Path | None) -> None:
+    """Write the rows; a file appears whole or not at all."""
+    content = FORMATS[form](rows)
+    if output is None:
+        sys.stdout.write(content.decode())
+        return
+    temporary = output.with_name(f".{uuid.uuid4().hex}.tmp")
+    temporary.write_bytes(content)
+    temporary.replace(output)
+
+
+def _table(rows: Rows) -> bytes:
+    lines = [f"{row['filename']}: {_answer(row)}\n" for row in rows]
+    return "".join(lines).encode()
+
+
+def _answer(row: dict[str, Any]) -> str:
+    return f"cannot be read: {row['error']}" if row["error"] else f"{row['label']} {row['prob']:.3f}"
+
+
+def _csv(rows: Rows) -> bytes:
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, rows[0].keys(), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue().encode()
+
+
+def _json(rows: Rows) -> bytes:
+    return (json.dumps({"rows": list(rows)}, ensure_ascii=False) + "\n").encode()
+
+
+def _parquet(rows: Rows) -> bytes:
+    import pyarrow
+    from pyarrow import parquet
+
+    sink = pyarrow.BufferOutputStream()
+    parquet.write_table(pyarrow.Table.from_pylist(list(rows)), sink)
+    return bytes(sink.getvalue())
+
+
+FORMATS: dict[str, Callable[[Rows], bytes]] = {"table": _table, "csv": _csv, "json": _json, "parquet": _parquet}

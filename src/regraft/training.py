@@ -1,0 +1,379 @@
+"""Train tail and head on activations: one phase of a plan, on Lightning's Trainer.
+
+Everything random (order, views, dropout, mixup) is drawn anew from (seed, epoch) when an epoch begins. So a run
+that goes
+on from the checkpoint of epoch 7 does in epoch 8 exactly what an uninterrupted one does.
+"""
+
+from __future__ import annotations
+
+import csv
+import logging
+import math
+import signal
+import uuid
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, IterableDataset
+
+from regraft.activations import Activations
+from regraft.backbones import guard
+from regraft.progress import Progress
+
+guard.torchvision()  # Lightning imports torchvision by itself, and must find it mended
+import lightning  # noqa: E402
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint  # noqa: E402
+from lightning.pytorch.plugins.io import TorchCheckpointIO  # noqa: E402
+
+WARM_UP = 0.1  # share of the steps in which the rate rises: a new head's first gradients would upset pretrained layers
+
+
+@dataclass(frozen=True)
+class Examples:
+    """What a phase learns from: activations, the labels of all pictures, and which of them are in the part."""
+
+    activations: Activations
+    labels: np.ndarray  # int64 [pictures]
+    which: np.ndarray  # int64 [n]: indices into the activations and the labels
+    views: int = 1
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a phase learns. Plain numbers; where they come from is the plan's business."""
+
+    epochs: int
+    lr: float
+    tail_lr: float = 0.0
+    batch_size: int = 32
+    weight_decay: float = 0.01
+    label_smoothing: float = 0.0
+    mixup: float = 0.0
+    class_weights: tuple[float, ...] | None = None
+    patience: int = 6
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What came of a phase: the best epoch's tensors are in the modules."""
+
+    best_epoch: int
+    epochs_run: int
+    interrupted: bool
+
+
+class Batches(IterableDataset[tuple[Tensor, Tensor]]):
+    """Whole batches, straight from the activations: one read per batch instead of one per picture."""
+
+    def __init__(
+        self, examples: Examples, batch_size: int, *, epoch: Callable[[], int], seed: int, shuffle: bool
+    ) -> None:
+        self.examples, self.batch_size = examples, batch_size
+        self.epoch, self.seed, self.shuffle = epoch, seed, shuffle
+
+    def __len__(self) -> int:
+        return len(self._cuts()) + 1
+
+    def _cuts(self) -> list[int]:
+        """Where batches begin; a last batch of one joins the one before, since batch normalisation needs two."""
+        count = len(self.examples.which)
+        return [start for start in range(self.batch_size, count, self.batch_size) if count - start > 1]
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield ([b, *shape], [b])."""
+        epoch = self.epoch()
+        which = self.examples.which
+        if self.shuffle:
+            which = np.random.default_rng((self.seed, epoch)).permutation(which)
+        for batch in np.split(which, self._cuts()):
+            # each picture comes in another view in every epoch, and not all pictures in the same one
+            views = (batch + epoch) % self.examples.views if self.shuffle else np.zeros_like(batch)
+            rows = torch.from_numpy(self.examples.activations.rows(batch.tolist(), views.tolist()))
+            yield rows, torch.from_numpy(self.examples.labels[batch])
+
+
+class TailAndHead(lightning.LightningModule):
+    """The trained end of the network. Parts of the tail that the plan leaves frozen stay in eval mode throughout."""
+
+    def __init__(
+        self, tail: nn.Module, head: nn.Module, recipe: Recipe, *, steps: int, frozen: Sequence[nn.Module] = ()
+    ) -> None:
+        super().__init__()
+        self.tail, self.head = tail, head
+        self.recipe, self.steps = recipe, steps
+        self._frozen = list(frozen)
+        for module in self._frozen:
+            module.requires_grad_(False)
+        weights = recipe.class_weights
+        self.register_buffer("class_weights", None if weights is None else torch.tensor(weights), persistent=False)
+
+    def train(self, mode: bool = True) -> TailAndHead:  # noqa: D102  what is frozen keeps its BatchNorm statistics
+        super().train(mode)
+        for module in self._frozen:
+            module.eval()
+        return self
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Activations [b, *shape], of any number format, or uint8 pixels -> scores [b, classes]."""
+        return self.head(self.tail(x.float()))  # type: ignore[no-any-return]
+
+    def on_train_epoch_start(self) -> None:  # noqa: D102
+        torch.manual_seed(np.random.SeedSequence((self.recipe.seed, self.current_epoch)).generate_state(1)[0].item())
+
+    def training_step(self, batch: tuple[Tensor, Tensor], _: int) -> Tensor:  # noqa: D102
+        rows, labels = batch
+        loss = (
+            self._mixed_loss(rows, labels)
+            if self.recipe.mixup
+            else self._loss(self(rows), labels, self.recipe.label_smoothing)
+        )
+        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(labels))
+        return loss
+
+    def _mixed_loss(self, rows: Tensor, labels: Tensor) -> Tensor:
+        """Mix pairs of examples at the cut: mixup (Zhang 2018); above pixels, manifold mixup (Verma 2019)."""
+        share = float(np.random.default_rng(int(torch.randint(2**31, (1,)))).beta(self.recipe.mixup, self.recipe.mixup))
+        other = torch.randperm(len(labels), device=rows.device)
+        scores = self(share * rows.float() + (1 - share) * rows[other].float())
+        smoothing = self.recipe.label_smoothing
+        return share * self._loss(scores, labels, smoothing) + (1 - share) * self._loss(
+            scores, labels[other], smoothing
+        )
+
+    def _loss(self, scores: Tensor, labels: Tensor, smoothing: float) -> Tensor:
+        return F.cross_entropy(scores, labels, weight=self.class_weights, label_smoothing=smoothing)  # type: ignore[arg-type]
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], _: int) -> None:  # noqa: D102
+        rows, labels = batch
+        scores = self(rows)
+        self.log("val_loss", self._loss(scores, labels, 0.0), on_epoch=True, batch_size=len(labels))
+        self.log("val_accuracy", (scores.argmax(1) == labels).float().mean(), on_epoch=True, batch_size=len(labels))
+
+    def configure_optimizers(self) -> Any:
+        """AdamW (Loshchilov & Hutter 2019); the rate rises for a tenth of the steps, then falls along a cosine."""
+        parts = [(self.head, self.recipe.lr), (self.tail, self.recipe.tail_lr)]
+        groups = [
+            {"params": [parameter for parameter in part.parameters() if parameter.requires_grad], "lr": lr}
+            for part, lr in parts
+        ]
+        optimizer = torch.optim.AdamW(
+            [group for group in groups if group["params"]], weight_decay=self.recipe.weight_decay, fused=True
+        )
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, warm_up_then_cosine(self.steps))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def warm_up_then_cosine(steps: int) -> Callable[[int], float]:
+    """Return the factor on the largest rate at each step: up in a straight line, then down along half a cosine."""
+    rising = max(1, round(WARM_UP * steps))
+
+    def factor(step: int) -> float:
+        if step < rising:
+            return (step + 1) / rising
+        return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - rising) / max(1, steps - rising))))
+
+    return factor
+
+
+class WholeFiles(TorchCheckpointIO):
+    """Writes checkpoints under a temporary name first: one that exists is whole, whenever the power went."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:  # noqa: D102
+        temporary = Path(path).with_name(f".{uuid.uuid4().hex}.tmp")
+        super().save_checkpoint(checkpoint, temporary, storage_options)
+        temporary.replace(path)
+
+
+class History(Callback):
+    """Writes a row per epoch into history.csv and moves the progress on; its rows are part of the checkpoint."""
+
+    def __init__(
+        self, path: Path, phase: str, tick: Callable[..., None], before: Sequence[dict[str, Any]] = ()
+    ) -> None:
+        self.path, self.phase, self.tick = path, phase, tick
+        self.before, self.rows = list(before), list[dict[str, Any]]()
+
+    def state_dict(self) -> dict[str, Any]:  # noqa: D102
+        return {"rows": self.rows}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:  # noqa: D102
+        self.rows = list(state["rows"])
+        self.tick(len(self.rows))
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:  # noqa: D102
+        seen = {name: round(float(value), 6) for name, value in trainer.callback_metrics.items()}
+        row = {
+            "phase": self.phase,
+            "epoch": trainer.current_epoch + 1,
+            **seen,
+            "lr": f"{trainer.optimizers[0].param_groups[0]['lr']:.3g}",
+        }
+        self.rows.append(row)
+        write_history(self.path, [*self.before, *self.rows])
+        train, val, accuracy = (row.get(name, math.nan) for name in ("train_loss", "val_loss", "val_accuracy"))
+        self.tick(1, f"loss {train:.3f}, validation {val:.3f}, accuracy {accuracy:.3f}")
+
+
+HISTORY_COLUMNS = ("phase", "epoch", "train_loss", "val_loss", "val_accuracy", "lr")
+
+
+def write_history(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+    """Write history.csv, whole or not at all."""
+    temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
+    with temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, HISTORY_COLUMNS, extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(rows)
+    temporary.replace(path)
+
+
+def fit(
+    tail: nn.Module,
+    head: nn.Module,
+    train: Examples,
+    val: Examples,
+    recipe: Recipe,
+    *,
+    folder: Path,
+    phase: str,
+    history: Path,
+    frozen: Sequence[nn.Module] = (),
+    device: torch.device | None = None,
+    resume: bool = False,
+    progress: Progress | None = None,
+) -> Fitted:
+    """Train for one phase and leave the best epoch's tensors (by validation loss) in `tail` and `head`, in eval mode.
+
+    `folder` gets ``best.ckpt`` and ``last.ckpt``; with `resume`, training goes on from the latter if it is there.
+    Ctrl-C ends the phase early, with what the best epoch so far has given.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C before the first epoch was over: there is nothing to keep.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    last, best = folder / "last.ckpt", folder / "best.ckpt"
+    batches = Batches(train, recipe.batch_size, epoch=lambda: module.current_epoch, seed=recipe.seed, shuffle=True)
+    module = TailAndHead(tail, head, recipe, steps=recipe.epochs * len(batches), frozen=frozen)
+    checked = Batches(val, max(recipe.batch_size, 64), epoch=lambda: 0, seed=0, shuffle=False)
+    before = [row for row in read_history(history) if row["phase"] != phase]
+    with (
+        (progress or Progress()).track(f"Training ({phase})", recipe.epochs, "epochs") as tick,
+        _quiet(),
+        _threads_for(tail),
+    ):
+        saver = ModelCheckpoint(
+            folder,
+            "best",
+            monitor="val_loss",
+            save_last=True,
+            save_on_train_epoch_end=True,
+            enable_version_counter=False,
+        )
+        stopper = EarlyStopping("val_loss", patience=recipe.patience, check_on_train_epoch_end=True)
+        seen = History(history, phase, tick, before)
+        trainer = lightning.Trainer(
+            max_epochs=recipe.epochs,
+            callbacks=[seen, stopper, saver],
+            plugins=[WholeFiles()],
+            default_root_dir=folder,
+            **_machine(device or torch.device("cpu")),
+            logger=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+        )
+        resumed = str(last) if resume and last.exists() else None
+        interrupted = False
+        on_interrupt = signal.getsignal(signal.SIGINT)
+        try:
+            trainer.fit(module, _loader(batches), _loader(checked), ckpt_path=resumed, weights_only=True)
+        except SystemExit:  # this is how Lightning answers Ctrl-C; what is there can still be used
+            interrupted = True
+            signal.signal(signal.SIGINT, on_interrupt)  # Lightning has switched it off
+    if not best.exists():
+        raise KeyboardInterrupt
+    restore(tail, head, best)
+    return Fitted(_best_epoch(seen.rows), len(seen.rows), interrupted)
+
+
+def restore(tail: nn.Module, head: nn.Module, checkpoint: Path) -> None:
+    """Load the tensors of a checkpoint into tail and head, and leave both on the CPU, in eval mode."""
+    state = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
+    for name, part in (("tail.", tail), ("head.", head)):
+        part.cpu().load_state_dict(
+            {key.removeprefix(name): value for key, value in state.items() if key.startswith(name)}
+        )
+        part.eval()
+
+
+def _best_epoch(rows: Sequence[dict[str, Any]]) -> int:
+    return int(min(rows, key=lambda row: float(row["val_loss"]))["epoch"])
+
+
+def read_history(path: Path) -> list[dict[str, Any]]:
+    """Read history.csv; an absent file has no rows."""
+    if not path.exists():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def _loader(batches: Batches) -> DataLoader[Any]:
+    return DataLoader(batches, batch_size=None)
+
+
+def _machine(device: torch.device) -> dict[str, Any]:
+    half = "bf16-mixed" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "16-mixed"
+    return {"accelerator": device.type, "devices": 1, "precision": half if device.type == "cuda" else "32-true"}
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Lightning's notes on hardware and data loaders from the user: they advise on code that users do not have."""
+    log = logging.getLogger("lightning.pytorch")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        log.setLevel(level)
+
+
+@contextmanager
+def _threads_for(tail: nn.Module) -> Iterator[None]:
+    """Let one thread compute where only a head trains.
+
+    Its layers are too small to share: two threads are no faster on an idle machine, and on a busy one, where each waits
+    for the other, they were 5 to 30 times slower.
+    """
+    threads = torch.get_num_threads()
+    if not any(True for _ in tail.parameters()):
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def predict(
+    tail: nn.Module, head: nn.Module, examples: Examples, *, device: torch.device | None = None, batch_size: int = 64
+) -> np.ndarray:
+    """Return probabilities float64 [n, classes] of the plain view, in the order of ``examples.which``."""
+    device = device or torch.device("cpu")
+    network = nn.Sequential(tail, head).eval().to(device)
+    batches = Batches(examples, batch_size, epoch=lambda: 0, seed=0, shuffle=False)
+    with torch.inference_mode(), _threads_for(tail):
+        scores = [network(rows.to(device).float()).double().softmax(1).cpu().numpy() for rows, _ in batches]
+    return np.concatenate(scores)

@@ -1,0 +1,125 @@
+"""What every method must do, run on everything registered."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from regraft import bundle, methods, pipeline
+from regraft.backbones import build
+from regraft.bundle import body_state
+from regraft.config import Config
+from regraft.errors import ConfigError, UnknownName
+from regraft.plan import layers
+from regraft.weights import load
+
+METHODS = methods.names()
+SMALL: dict[str, Any] = {"img_size": 64, "batch_size": 8, "seed": 3, "patience": 100}
+EPOCHS = {"frozen": 10, "finetuned": 4, "features": 1, "full": 3, "scratch": 12}
+
+
+def run(shapes: Path, out: Path, method: str, **settings: Any) -> pipeline.Run:
+    return pipeline.train(shapes, out=out, method=method, **{**SMALL, "epochs": EPOCHS[method], **settings})
+
+
+@pytest.fixture(scope="module")
+def runs(shapes: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, pipeline.Run]:
+    folder = tmp_path_factory.mktemp("runs")
+    return {method: run(shapes, folder / method, method) for method in METHODS}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_learns_four_coloured_shapes(runs: dict[str, pipeline.Run], method: str) -> None:
+    assert runs[method].test.values["accuracy"] == 1.0
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_same_seed_gives_the_same_bundle(runs: dict[str, pipeline.Run], shapes: Path, tmp_path: Path, method: str) -> None:
+    again = run(shapes, tmp_path / "again", method)
+    for name in (bundle.TENSORS, bundle.ABOUT):
+        assert (runs[method].folder / "model" / name).read_bytes() == (again.folder / "model" / name).read_bytes()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_only_what_the_plan_names_changes(runs: dict[str, pipeline.Run], method: str) -> None:
+    """Bit for bit, running statistics included: a frozen BatchNorm does not move."""
+    config = Config(method=method, **SMALL)
+    fresh = build(config.backbone, seed=config.seed)
+    load(fresh, "random" if method == "scratch" else None, seed=config.seed)
+    plan = methods.plan(fresh, config)
+    before, trained = body_state(fresh), bundle.load(runs[method].folder)
+    after = body_state(trained.backbone)
+    names = {id(tensor): name for name, tensor in before.items()}
+    for index, stage in enumerate(fresh.stages):
+        moved = [
+            not torch.equal(tensor, after[names[id(tensor)]]) for tensor in stage.module.state_dict(keep_vars=True).values() if tensor.ndim
+        ]
+        assert any(moved) == (index >= plan.cut), stage.name
+        assert all(moved) or index < plan.cut, stage.name
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_training_on_kept_activations_equals_training_on_recomputed_ones(shapes: Path, tmp_path: Path, method: str) -> None:
+    """In float32, with one engine, both ways see the same numbers, augmented views included."""
+    same = {"keep_dtype": "float32", "engine": "torch", "views": 2, "augment": "flip,turn", "epochs": min(EPOCHS[method], 2)}
+    answers = []
+    for keep in ("always", "never"):
+        found = run(shapes, tmp_path / keep, method, keep=keep, **same)
+        answers.append(np.genfromtxt(found.folder / "predictions.csv", delimiter=",", skip_header=1, usecols=3))
+    np.testing.assert_allclose(answers[0], answers[1], rtol=2e-4)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_bundle_answers_on_files_as_the_run_did(runs: dict[str, pipeline.Run], shapes: Path, method: str) -> None:
+    """Training saw half-precision activations, prediction the files: the probabilities agree within 0.02."""
+    lines = (runs[method].folder / "predictions.csv").read_text().splitlines()[1:]
+    names, labels = zip(*((line.split(",")[0], line.split(",")[2]) for line in lines), strict=True)
+    model = bundle.load(runs[method].folder)
+    answers = list(model.predict([shapes / name for name in names]))
+    assert [model.classes[int(answer.probabilities.argmax())] for answer in answers] == list(labels)  # type: ignore[union-attr]
+    said = [float(line.split(",")[3]) for line in lines]
+    assert np.abs(np.array(said) - [answer.probabilities.max() for answer in answers]).max() < 0.02  # type: ignore[union-attr]
+
+
+def test_train_layers_trains_exactly_the_last_layers(shapes: Path, tmp_path: Path) -> None:
+    found = run(shapes, tmp_path / "run", "finetuned", train_layers=2)
+    fresh = build("tf_efficientnet_lite0")
+    load(fresh)
+    after = {name: module for _, name, module in layers(bundle.load(found.folder).backbone)}
+    moved = [
+        name
+        for _, name, module in layers(fresh)
+        if any(not torch.equal(tensor, after[name].state_dict()[key]) for key, tensor in module.state_dict().items() if tensor.ndim)
+    ]
+    assert moved == [name for _, name, _ in layers(fresh)][-4:]  # two convolutions, each with its BatchNorm
+
+
+def test_a_head_is_trained_before_the_tail(runs: dict[str, pipeline.Run]) -> None:
+    plan = json.loads((runs["finetuned"].folder / "config.json").read_text())["plan"]
+    assert [phase["name"] for phase in plan["phases"]] == ["head", "tail"]
+    assert plan["phases"][1]["tail_lr"] < plan["phases"][0]["lr"]
+
+
+@pytest.mark.parametrize("method", [name for name in METHODS if name != "finetuned"])
+def test_unfreezing_means_something_to_finetuned_only(method: str) -> None:
+    with pytest.raises(ConfigError, match="--method"):
+        methods.plan(build("squeezenet1_1"), Config(method=method, unfreeze="1"))
+
+
+def test_an_unknown_method_or_stage_names_the_nearest() -> None:
+    with pytest.raises(UnknownName, match="finetuned"):
+        methods.plan(build("squeezenet1_1"), Config(method="finetune"))
+    with pytest.raises(UnknownName, match="layer4"):
+        methods.plan(build("resnet18"), Config(method="finetuned", unfreeze="layer5"))
+
+
+def test_scratch_refuses_pretrained_weights() -> None:
+    with pytest.raises(ConfigError, match="random"):
+        methods.plan(build("squeezenet1_1"), Config(method="scratch", weights="torchvision"))
+
+
