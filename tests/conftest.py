@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -32,22 +34,64 @@ def shared() -> Path:
 COLOURS = {"blue": (40, 60, 220), "green": (30, 170, 60), "red": (210, 40, 40), "yellow": (230, 210, 40)}
 
 
-def draw_shapes(folder: Path, per_class: int = 16, size: int = 72, seed: int = 0) -> Path:
+def draw_shapes(folder: Path, per_class: int = 20, size: int = 72, seed: int = 0) -> Path:
     """Draw FOLDER/<colour>/*.png: a disc or square of that colour at a random place on grey noise."""
     rng = np.random.default_rng(seed)
     for colour, rgb in COLOURS.items():
         (folder / colour).mkdir(parents=True)
         for number in range(per_class):
             image = Image.fromarray(rng.integers(90, 160, (size, size, 3), dtype=np.uint8))
-            x, y = rng.integers(0, size // 3, 2).tolist()
+            x, y = rng.integers(0, size // 5, 2).tolist()
             draw = ImageDraw.Draw(image)
             shape = draw.ellipse if number % 2 else draw.rectangle
-            shape((x, y, x + size // 2, y + size // 2), fill=rgb)
+            shape((x, y, x + 4 * size // 5, y + 4 * size // 5), fill=rgb)
             image.save(folder / colour / f"{colour}{number}.png")
     return folder
 
 
 @pytest.fixture(scope="session")
 def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Four colours, sixteen pictures each; read only."""
+    """Four colours, twenty pictures each; read only."""
     return draw_shapes(tmp_path_factory.mktemp("data") / "shapes")
+
+
+@pytest.fixture
+def drawn(tmp_path: Path) -> Path:
+    """Eight other pictures of each colour, to be changed at will."""
+    return draw_shapes(tmp_path / "drawn", per_class=8, seed=5)
+
+
+# the command line
+
+
+class Answer(NamedTuple):
+    """What a command gave back."""
+
+    status: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def regraft(capsys: pytest.CaptureFixture[str]) -> Callable[..., Answer]:
+    """Run a command line in this process, as the installed script does."""
+    from regraft.cli import main
+
+    def run(*arguments: object) -> Answer:
+        capsys.readouterr()
+        try:
+            main([str(argument) for argument in arguments])
+            status = 0
+        except SystemExit as end:
+            status = int(end.code or 0)
+        return Answer(status, *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def small_run(shapes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run on the shapes, too short to be good; read only."""
+    from regraft import pipeline
+
+    return pipeline.train(shapes, out=tmp_path_factory.mktemp("small") / "run", img_size=64, epochs=2).folder

@@ -113,7 +113,7 @@ def load(path: Path) -> Classifier:
 def _read_about(folder: Path) -> dict[str, Any]:
     try:
         about: dict[str, Any] = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
-        found = int(about["format"])
+        found, _ = int(about["format"]), str(about["sha256"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BundleError(f"{folder / ABOUT} is missing or damaged ({error}). Copy the whole folder again.") from error
     if found > FORMAT:
@@ -129,6 +129,8 @@ def _build(folder: Path, about: dict[str, Any], tensors: dict[str, Tensor]) -> C
         spec = HeadSpec(**about["head"])
         backbone = replace(build(about["backbone"]), preprocessing=Preprocessing.from_dict(about["preprocessing"]))
         head = build_head(spec).eval()
+        if not isinstance(about["classes"], list) or len(about["classes"]) != spec.classes:
+            raise TypeError(f"{len(about['classes'])} class names for {spec.classes} classes")
         load_state(backbone, _under(tensors, "backbone."), origin=str(folder))
         head.load_state_dict(_under(tensors, "head."))
         return Classifier(backbone, head, tuple(about["classes"]), spec, about)

@@ -11,12 +11,28 @@ from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
 import typer
+from typer.core import TyperGroup
 
 from regraft import __version__
 from regraft.config import Config
 from regraft.errors import RegraftError
 
+
+class Commands(TyperGroup):
+    """The commands; Ctrl-C is answered here, before it becomes a bare exit status."""
+
+    def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]
+        """Run a command."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            _end("Stopped. What the frozen part computed is kept; the same command goes on from there.", STOPPED)
+
+
+STOPPED = 130  # what shells give a program that Ctrl-C has ended
+
 app = typer.Typer(
+    cls=Commands,
     help="Transfer learning for image classification: what is frozen runs once.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -110,6 +126,8 @@ def train(
             f"\nTrained in {run.seconds:.0f} s. The run: {run.folder}\nTry it:  regraft predict {run.folder} "
             "PICTURE_OR_FOLDER"
         )
+    if run.interrupted:
+        raise typer.Exit(STOPPED)
 
 
 @app.command("eval", rich_help_panel="Everyday")
@@ -163,6 +181,7 @@ def predict(
     from regraft import inference, tables
 
     form = "json" if as_json else tables.format_of(form, output)
+    tables.check_writable(output)
     rows = inference.predict(model, pictures, top=top, weights=weights, device=device, progress=_progress())
     tables.write(rows, form, output)
 
@@ -270,10 +289,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     show = "--traceback" in given
     try:
         app([argument for argument in given if argument != "--traceback"], prog_name="regraft")
-    except KeyboardInterrupt:
-        _end("Stopped. What the frozen part computed is kept; the same command goes on from there.", 130)
-    except BrokenPipeError:
-        sys.stderr.close()  # the reader has gone, as in `| head`
     except (RegraftError, OSError) as error:
         if show:
             raise
@@ -282,7 +297,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _one_line(error: Exception) -> str:
     if isinstance(error, RegraftError):
-        return str(error)
+        return " ".join(str(error).split("\n"))
     where = getattr(error, "filename", None) or "The system"
     return f"{where}: {getattr(error, 'strerror', None) or error}. --traceback shows where."
 

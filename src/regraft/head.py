@@ -19,6 +19,10 @@ class HeadSpec:
     dropout: float = 0.2
 
 
+LEAST_DEVIATION = 0.3
+"""Least deviation that a channel is divided by, as a share of the mean deviation; 0.1 to 1 did equally well."""
+
+
 class GlobalPool(nn.Module):
     """Feature maps [b, c, h, w] -> their means [b, c]; what is pooled already passes."""
 
@@ -42,10 +46,13 @@ class Standardize(nn.Module):
         self.register_buffer("std", torch.ones(width))
 
     def set(self, embeddings: Tensor) -> None:
-        """Take mean and deviation from embeddings [n, c]; a channel that never moves is left as it is."""
+        """Take mean and deviation from embeddings [n, c].
+
+        A channel that hardly moves in training is not blown up: on a new picture it could drown all others.
+        """
         std, mean = torch.std_mean(embeddings.double(), 0, correction=0)
         self.mean.copy_(mean)
-        self.std.copy_(torch.where(std > 1e-6, std, 1.0))
+        self.std.copy_(std.clamp(min=max(LEAST_DEVIATION * float(std.mean()), 1e-6)))
 
     def forward(self, x: Tensor) -> Tensor:
         """[b, c] -> [b, c]."""

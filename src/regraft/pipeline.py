@@ -48,6 +48,7 @@ class Run:
             "n_test": self.test.n,
             "seconds": round(self.seconds, 2),
             "test": self.test.as_dict(),
+            **({"interrupted": True} if self.interrupted else {}),
         }
 
 
@@ -77,6 +78,7 @@ def train(
     folder = runs.folder_to_resume(wanted, data) if resume else runs.new_folder(wanted, data)
     config = runs.settings_of(folder, settings) if resume else Config(**settings)
     methods.check(config.method)
+    augment = _augmentations(config)
 
     manifest = scan(data, groups=config.groups)
     source = folder if resume else config.split_from
@@ -86,13 +88,13 @@ def train(
     plan = methods.plan(start.backbone, config)
     progress.note(stage_table(start.backbone, plan))
 
-    manifest, prefix, skipped = activate(manifest, start.backbone, plan, config, progress)
+    manifest, prefix, skipped = activate(manifest, start.backbone, plan, config, augment, progress)
     manifest = _into_parts(manifest, config, source)
     for notice in (*manifest.notices, *_twins(manifest, prefix)):
         progress.warn(notice)
     prefix.augmented(manifest.part("train").tolist(), plan.kept_views)
 
-    folder.mkdir(parents=True, exist_ok=resume)
+    folder = folder if resume else runs.claim(wanted, data)
     runs.write_json(folder / runs.SETTINGS, _about_run(data, config, plan, start))
     runs.write_skipped(folder / "skipped.csv", sorted(skipped.items()))
     write_split(manifest, folder / "split.csv")
@@ -114,7 +116,7 @@ def train(
     }
     runs.write_json(
         folder / runs.METRICS,
-        {**run.as_dict(), "interrupted": interrupted, "classes": list(manifest.classes), **details},
+        {**run.as_dict(), "classes": list(manifest.classes), **details},
     )
     return run
 
@@ -165,7 +167,7 @@ def _sized(backbone: Backbone, config: Config) -> Backbone:
 
 
 def activate(
-    manifest: Manifest, backbone: Backbone, plan: Plan, config: Config, progress: Progress
+    manifest: Manifest, backbone: Backbone, plan: Plan, config: Config, augment: tuple[str, ...], progress: Progress
 ) -> tuple[Manifest, Prefix, dict[str, str]]:
     """Decode every picture once and run the frozen part on it.
 
@@ -182,9 +184,7 @@ def activate(
     }
     total = len(manifest)
     manifest, known = _without(manifest, skipped), [found for found in digests if isinstance(found, str)]
-    pictures = Pictures(
-        [item.path for item in manifest.items], known, backbone.preprocessing, _augmentations(config), config.seed
-    )
+    pictures = Pictures([item.path for item in manifest.items], known, backbone.preprocessing, augment, config.seed)
     prefix = Prefix(
         backbone,
         pictures,

@@ -36,6 +36,17 @@ def new_folder(out: Path | None, data: Path) -> Path:
     return folder
 
 
+def claim(out: Path | None, data: Path) -> Path:
+    """Make the folder that `new_folder` names; the next one where another run has just taken it."""
+    while True:
+        folder = new_folder(out, data)
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        return folder
+
+
 def _numbered(wanted: Path, number: int) -> Path:
     return wanted if number == 1 else wanted.with_name(f"{wanted.name}-{number}")
 
@@ -68,7 +79,12 @@ def settings_of(folder: Path, given: Mapping[str, Any]) -> Config:
     Raises:
         RunError: another setting was given that differs: the result would be neither of the two runs.
     """
-    kept = Config.from_dict(read_json(folder / SETTINGS)["settings"]).as_dict()
+    try:
+        kept = Config.from_dict(read_json(folder / SETTINGS)["settings"]).as_dict()
+    except (KeyError, TypeError, AttributeError) as error:
+        raise RunError(
+            f"{folder / SETTINGS} holds no settings. Is {folder} a run folder? Start a new run without --resume."
+        ) from error
     now = {**kept, **Config(**given).as_dict()}
     for name in given:
         if name not in MACHINE_SETTINGS and now[name] != kept[name]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import sys
 import uuid
 from collections.abc import Callable, Sequence
@@ -30,6 +31,16 @@ def format_of(name: str, output: Path | None) -> str:
     if form == "parquet" and output is None:
         raise ConfigError("--format parquet is not text and needs a file: -o FILE.parquet")
     return form
+
+
+def check_writable(output: Path | None) -> None:
+    """Say before the work is done that its result could not be written.
+
+    Raises:
+        ConfigError: there is no such folder, or it may not be written to.
+    """
+    if output is not None and not (output.parent.is_dir() and os.access(output.parent, os.W_OK | os.X_OK)):
+        raise ConfigError(f"-o {output}: {output.parent} is no folder that can be written to.")
 
 
 def write(rows: Rows, form: str, output: Path | None) -> None:

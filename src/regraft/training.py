@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import logging
 import math
+import pickle
 import signal
 import uuid
 import warnings
@@ -27,6 +28,7 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from regraft.activations import Activations
 from regraft.backbones import guard
+from regraft.errors import RunError
 from regraft.progress import Progress
 
 guard.torchvision()  # Lightning imports torchvision by itself, and must find it mended
@@ -264,6 +266,7 @@ def fit(
     last, best = folder / "last.ckpt", folder / "best.ckpt"
     batches = Batches(train, recipe.batch_size, epoch=lambda: module.current_epoch, seed=recipe.seed, shuffle=True)
     module = TailAndHead(tail, head, recipe, steps=recipe.epochs * len(batches), frozen=frozen)
+    module.train()  # Lightning keeps the mode it finds, and the prefix has left the shared stages in eval mode
     checked = Batches(val, max(recipe.batch_size, 64), epoch=lambda: 0, seed=0, shuffle=False)
     before = [row for row in read_history(history) if row["phase"] != phase]
     with (
@@ -293,6 +296,8 @@ def fit(
             num_sanity_val_steps=0,
         )
         resumed = str(last) if resume and last.exists() else None
+        if resumed:
+            _read_checkpoint(last)
         interrupted = False
         on_interrupt = signal.getsignal(signal.SIGINT)
         try:
@@ -308,12 +313,20 @@ def fit(
 
 def restore(tail: nn.Module, head: nn.Module, checkpoint: Path) -> None:
     """Load the tensors of a checkpoint into tail and head, and leave both on the CPU, in eval mode."""
-    state = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
+    state = _read_checkpoint(checkpoint)["state_dict"]
     for name, part in (("tail.", tail), ("head.", head)):
         part.cpu().load_state_dict(
             {key.removeprefix(name): value for key, value in state.items() if key.startswith(name)}
         )
         part.eval()
+
+
+def _read_checkpoint(path: Path) -> dict[str, Any]:
+    try:
+        checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise RunError(f"{path} is damaged, so this run cannot go on. Start a new one without --resume.") from error
+    return checkpoint
 
 
 def _best_epoch(rows: Sequence[dict[str, Any]]) -> int:

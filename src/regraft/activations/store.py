@@ -30,7 +30,8 @@ from regraft.activations.planner import human
 from regraft.errors import ActivationOverflow, CacheFull, StoreError
 
 FORMAT = 1
-SEGMENT_BYTES = 256 << 20  # a stopped run loses at most this much work; more segments would mean more open files
+SEGMENT_BYTES = 256 << 20
+SEGMENT_S = 20.0  # a killed run loses about this much work; later segments may take longer, so that few files are open
 STALE_S = 24 * 3600  # a temporary file this old belongs to a run that died
 
 
@@ -108,15 +109,12 @@ class Store:
 
     @contextlib.contextmanager
     def writer(self) -> Iterator[Writer]:
-        """Add rows; whole segments stay when the block is left early, an unfinished one is removed."""
+        """Add rows; what was added stays when the block is left early, as by Ctrl-C."""
         writer = Writer(self)
         try:
             yield writer
-            writer.finish()
-        except BaseException:
-            writer.discard()
-            raise
         finally:
+            writer.finish()
             self.refresh()
 
     def close(self) -> None:
@@ -133,6 +131,7 @@ class Writer:
         self._file: Any = None
         self._path = Path()
         self._digests: list[str] = []
+        self._begun, self._finished = 0.0, 0
 
     def add(self, digests: Sequence[str], rows: np.ndarray) -> None:
         """Append one row ``[*shape]`` for each digest.
@@ -142,12 +141,17 @@ class Writer:
             CacheFull: the disk has no room left.
         """
         kept = self._rounded(rows)
-        with _full_disk_named(self.store.folder):
-            if self._file is None:
-                self._begin()
-            self._file.write(np.ascontiguousarray(kept).tobytes())
+        try:
+            with _full_disk_named(self.store.folder):
+                if self._file is None:
+                    self._begin()
+                self._file.write(np.ascontiguousarray(kept).tobytes())
+        except BaseException:
+            self.discard()  # the last row may be cut off
+            raise
         self._digests += digests
-        if len(self._digests) * self.store.row_bytes >= SEGMENT_BYTES:
+        full = len(self._digests) * self.store.row_bytes >= SEGMENT_BYTES
+        if full or time.monotonic() - self._begun > SEGMENT_S * (1 + self._finished):
             self.finish()
 
     def _rounded(self, rows: np.ndarray) -> np.ndarray:
@@ -167,6 +171,7 @@ class Writer:
         about = self.store.folder / "recipe.json"
         if not about.exists():
             _write_then_rename(about, json.dumps(self.store.recipe, indent=1).encode())
+        self._begun = time.monotonic()
         self._path = self.store.folder / f"{uuid.uuid4().hex}.tmp"
         self._file = open(self._path, "wb")  # noqa: SIM115, PTH123  closed by finish or discard
 
@@ -174,11 +179,15 @@ class Writer:
         """Make the rows so far a segment."""
         if self._file is None:
             return
-        with _full_disk_named(self.store.folder):
-            self._file.close()
-            self._path.replace(self._path.with_suffix(".rows"))
-            _write_then_rename(self._path.with_suffix(".json"), json.dumps(self._digests).encode())
-        self._file, self._digests = None, []
+        try:
+            with _full_disk_named(self.store.folder):
+                self._file.close()
+                self._path.replace(self._path.with_suffix(".rows"))
+                _write_then_rename(self._path.with_suffix(".json"), json.dumps(self._digests).encode())
+        except BaseException:
+            self.discard()
+            raise
+        self._file, self._digests, self._finished = None, [], self._finished + 1
 
     def discard(self) -> None:
         """Remove what is not whole."""
@@ -187,13 +196,16 @@ class Writer:
                 self._file.close()
             self._path.unlink(missing_ok=True)
             self._path.with_suffix(".rows").unlink(missing_ok=True)
-            self._file = None
+            self._file, self._digests = None, []
 
 
 def _write_then_rename(path: Path, content: bytes) -> None:
     temporary = path.with_name(f"{uuid.uuid4().hex}.tmp")
-    temporary.write_bytes(content)
-    temporary.replace(path)
+    try:
+        temporary.write_bytes(content)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ from regraft.errors import ConfigError, SplitError
 
 NAME_COLUMNS = ("filename", "file", "path", "name")
 FOLDS, FOLDINGS = 20, 3
-"""Into how many folds groups are put at most, and how often with another seed: small folds meet any fraction."""
+"""Into how many stratified folds whole groups are put at most, and how often: of small folds any part can be made."""
 DRAWS = 50
 """How many random choices among the folds are compared."""
 NEAR = 0.03
@@ -59,9 +59,11 @@ def split_from(manifest: Manifest, source: Path) -> Manifest:
     then holds a new val out of train.
 
     Raises:
-        SplitError: A picture is not listed, or listed in two parts, or a group lies in two parts.
+        SplitError: No such folder or table; a picture is not listed, or listed in two parts; a group lies in two parts.
         DataError: The table cannot be read.
     """
+    if not source.exists():
+        raise SplitError(f"{source} does not exist. Expected a run folder, or a table with a file and a split column.")
     table = source / "split.csv" if source.is_dir() else source
     columns = read_columns(table)
     names = filled(table, columns, require(table, columns, "name", NAME_COLUMNS))
@@ -118,8 +120,8 @@ def _choose_pictures(pool: Manifest, held_out: Mapping[str, float], random: np.r
     labels, parts = pool.labels, np.zeros(len(pool), np.int64)
     for part, fraction in enumerate(held_out.values(), start=1):
         free, share = np.flatnonzero(parts == 0), fraction * counts
-        size = int(np.clip(round(share.sum()), len(counts), len(free) - len(counts)))  # scikit-learn's own bounds
-        rest, drawn = train_test_split(free, test_size=size, stratify=labels[free], random_state=random)
+        total = int(np.clip(round(share.sum()), len(counts), len(free) - len(counts)))  # scikit-learn's own bounds
+        rest, drawn = train_test_split(free, test_size=total, stratify=labels[free], random_state=random)
         # Of a rare class all or none may have been drawn: each part, train among them, is to have one picture of it.
         sizes = _per_class(labels[drawn], pool).clip(np.floor(share).clip(1), np.ceil(share)).astype(int)
         sizes = np.minimum(sizes, _per_class(labels[free], pool) - (len(held_out) - part + 1))
@@ -163,9 +165,10 @@ def _choose_groups(pool: Manifest, held_out: Mapping[str, float], random: np.ran
 def _foldings(
     labels: NDArray[np.int64], group_of: NDArray[np.int64], folds: int, random: np.random.RandomState
 ) -> Iterator[NDArray[np.int64]]:
-    """Yield the fold of every picture: stratified folds, and at last every group as a fold of its own.
+    """Yield the fold of every picture, each time with another seed, and at last every group as a fold of its own.
 
-    The last is for classes so rare that no fold could be spared.
+    These finest folds serve where groups are few or a class is rare: a large fold would bring too much of the other
+    classes with it.
     """
     from sklearn.model_selection import StratifiedGroupKFold
 

@@ -51,7 +51,9 @@ def read_columns(table: Path) -> Columns:
     try:
         return _read_parquet(table) if table.suffix.lower() == ".parquet" else _read_csv(table)
     except (OSError, ValueError, csv.Error) as error:
-        raise DataError(f"{table} cannot be read as a table: {error}") from error
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        expected = "a Parquet file" if table.suffix.lower() == ".parquet" else "a CSV with a header, in UTF-8"
+        raise DataError(f"{table} cannot be read as a table: {reason}. Expected {expected}.") from error
 
 
 def _read_csv(table: Path) -> Columns:

@@ -16,7 +16,9 @@ FOLDER = "REGRAFT_WEIGHTS"
 def here(name: str) -> bool:
     """Whether the user's folder holds NAME.safetensors, NAME.pth or NAME.pt."""
     folder = os.environ.get(FOLDER)
-    return folder is not None and any(path.is_file() for path in _candidates(Path(folder), name))
+    if folder and not Path(folder).expanduser().is_dir():
+        raise WeightsMissing(f"{FOLDER} names {folder}, which is no folder. Correct it, or unset it.")
+    return bool(folder) and any(path.is_file() for path in _candidates(Path(folder or "").expanduser(), name))
 
 
 def fetch(backbone: Backbone, tag: str) -> Tensors:

@@ -53,8 +53,7 @@ def read(path: Path) -> dict[str, Tensor]:
     try:
         content = READERS[path.suffix](path)
     except _UNREADABLE as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise WeightsError(f"{path} cannot be read, is it whole? {reason}") from error
+        raise WeightsError(f"{path} cannot be read, is it whole? It is cut off or holds more than tensors.") from error
     state = _unwrapped(content)
     if not state or not all(isinstance(tensor, Tensor) for tensor in state.values()):
         raise WeightsError(f"{path} holds no state dict: expected names and tensors, model.state_dict().")

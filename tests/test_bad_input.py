@@ -1,0 +1,452 @@
+"""Bad input gets one clear line - found, expected, next step -, exit status 1, and nothing half-written is left."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import resource
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from regraft.backbones import build
+from regraft.errors import DataError
+
+SMALL = ("--img-size", 64, "--epochs", 2)
+
+
+def everything(folder: Path) -> set[Path]:
+    return set(folder.rglob("*"))
+
+
+@pytest.fixture
+def refused(regraft, tmp_path):
+    """Check that a command is refused with one line that says all of `parts`, and leaves everything as it was."""
+
+    def check(*arguments: object, says: tuple[str, ...], alone: bool = True) -> str:
+        kept = Path(os.environ["REGRAFT_CACHE"])
+        before = everything(tmp_path)
+        answer = regraft(*arguments)
+        *earlier, line = answer.err.splitlines()
+        assert answer.status == 1
+        assert answer.out == ""
+        assert line.startswith("Error: ")
+        assert not [other for other in earlier if other.startswith("Error") or "Traceback" in other]
+        assert not (alone and earlier), "it is said before anything is computed"
+        for part in says:
+            assert part in line
+        assert everything(tmp_path) == before
+        assert not list(kept.rglob("*.tmp"))
+        return line
+
+    return check
+
+
+@pytest.fixture
+def refused_data(refused, tmp_path):
+    """Check that `train` refuses data."""
+
+    def check(data: Path, *says: str, options: tuple[object, ...] = (), alone: bool = True) -> str:
+        return refused("train", data, *SMALL, *options, "--out", tmp_path / "run", says=says, alone=alone)
+
+    return check
+
+
+# the folder
+
+
+def test_a_missing_folder(refused_data, tmp_path):
+    refused_data(tmp_path / "nowhere", "nowhere does not exist", "Expected a folder of class folders, or a table")
+
+
+def test_an_empty_folder(refused_data, tmp_path):
+    (tmp_path / "empty").mkdir()
+    refused_data(tmp_path / "empty", "holds 0 pictures", ".png", "Expected FOLDER/<class>/<picture>")
+
+
+def test_one_class(refused_data, tmp_path, drawn):
+    for name in ("blue", "green", "yellow"):
+        shutil.rmtree(drawn / name)
+    refused_data(drawn, "one class only, 'red' (8 pictures)", "expected at least two", "Is it the folder above")
+
+
+def test_pictures_without_class_folders(refused_data, drawn):
+    refused_data(drawn / "red", "8 pictures but no class folders", "Expected FOLDER/<class>/<picture>")
+
+
+def test_a_folder_too_far_above(refused_data, drawn, tmp_path):
+    (tmp_path / "above").mkdir()
+    drawn.rename(tmp_path / "above" / "drawn")
+    refused_data(tmp_path / "above", "lie in one folder", f"is {tmp_path / 'above' / 'drawn'} the one you meant?")
+
+
+def test_a_class_with_fewer_pictures_than_parts(refused_data, drawn):
+    for number in range(2, 8):
+        (drawn / "red" / f"red{number}.png").unlink()
+    refused_data(drawn, "class 'red' has 2 pictures", "at least 3 are needed", "Add some")
+
+
+def test_a_class_with_fewer_groups_than_parts(refused_data, drawn):
+    refused_data(drawn, "has 1 groups", "at least 3 are needed", options=("--groups", "^[a-z]+"))
+
+
+def test_an_empty_class_folder(refused_data, drawn):
+    (drawn / "white").mkdir()
+    refused_data(drawn, "class folder white", "holds no pictures", "Fill it or remove it")
+
+
+def test_groups_that_match_no_name(refused_data, drawn):
+    refused_data(drawn, "'^P' do not match 32 of 32 file names", "blue/blue0.png", options=("--groups", "^P"))
+
+
+def test_a_table_without_labels(refused_data, tmp_path):
+    (tmp_path / "t.csv").write_text("path,colour\na.png,red\n")
+    refused_data(tmp_path / "t.csv", "no label column", "found path, colour", "expected one of label")
+
+
+def test_a_table_of_files_that_are_not_there(refused_data, tmp_path):
+    (tmp_path / "t.csv").write_text("path,label\na.png,red\nb.png,blue\n")
+    refused_data(tmp_path / "t.csv", "2 of 2 files", "a.png", "Paths are relative to the table's folder")
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.parquet"])
+def test_a_table_that_is_none(refused_data, tmp_path, name):
+    (tmp_path / name).write_bytes(b"\xff\xfe\x00nonsense")
+    refused_data(tmp_path / name, "cannot be read as a table", "Expected a")
+
+
+def test_a_picture_is_no_data(refused_data, drawn):
+    refused_data(drawn / "red" / "red0.png", "neither a folder nor a table")
+
+
+@pytest.mark.parametrize("missing", ["run", "run/split.csv"])
+def test_a_split_that_is_not_there(refused_data, drawn, tmp_path, missing):
+    refused_data(drawn, str(tmp_path / missing), "Expected a run folder", options=("--split-from", tmp_path / missing))
+
+
+def test_the_split_of_other_pictures(refused_data, small_run, drawn):
+    (drawn / "red" / "red0.png").rename(drawn / "red" / "new.png")
+    refused_data(drawn, "1 of 32 pictures are not listed", "red/new.png", options=("--split-from", small_run))
+
+
+# single pictures: up to 5 % are listed and left out
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-200])
+
+
+BAD = {
+    "zero bytes": (lambda path: path.write_bytes(b""), "0 bytes"),
+    "truncated": (truncate, "cut off"),
+    "a text file": (lambda path: path.write_text("hello"), "not a picture (text file?)"),
+    "100 megapixels": (lambda path: Image.new("1", (12_000, 9_000)).save(path), "108 megapixels, more than 89"),
+    "a dangling link": (lambda path: (path.unlink(), path.symlink_to("nowhere")), "No such file"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_a_bad_picture_is_listed_and_left_out(regraft, drawn, tmp_path, kind):
+    spoil, reason = BAD[kind]
+    spoil(drawn / "red" / "red0.png")
+    answer = regraft("train", drawn, *SMALL, "--out", tmp_path / "run")
+    assert answer.status == 0
+    assert re.search(rf"1 of 32 files .* skipped\.csv \(red/red0\.png: .*{re.escape(reason)}", answer.err)
+    header, row = (tmp_path / "run" / "skipped.csv").read_text().splitlines()
+    assert header == "filename,reason"
+    assert row.startswith("red/red0.png,")
+    assert reason in row
+    assert "red0.png" not in (tmp_path / "run" / "split.csv").read_text()
+
+
+def test_above_5_percent_bad_the_run_refuses_unless_told(refused_data, regraft, drawn, tmp_path):
+    for number, (spoil, _) in enumerate((BAD["zero bytes"], BAD["truncated"], BAD["a text file"])):
+        spoil(drawn / "red" / f"red{number}.png")
+    refused_data(
+        drawn, "3 of 32 files cannot be read", "red/red0.png: 0 bytes", "more than 5%", "--allow-bad", alone=False
+    )
+    assert regraft("train", drawn, *SMALL, "--allow-bad", "--out", tmp_path / "run").status == 0
+    assert len((tmp_path / "run" / "skipped.csv").read_text().splitlines()) == 4
+
+
+def test_a_class_of_bad_pictures_only(refused_data, drawn):
+    for path in (drawn / "red").iterdir():
+        path.write_bytes(b"")
+    refused_data(drawn, "class 'red' has 0 pictures", options=("--allow-bad",), alone=False)
+
+
+def test_pictures_beside_the_class_folders_are_named(regraft, drawn, tmp_path):
+    shutil.copy(drawn / "red" / "red0.png", drawn / "loose.png")
+    answer = regraft("train", drawn, *SMALL, "--out", tmp_path / "run")
+    assert answer.status == 0
+    assert "Note: Left out, since they lie beside the class folders: 1 (loose.png)." in answer.err
+    assert "loose.png" not in (tmp_path / "run" / "split.csv").read_text()
+
+
+def test_the_same_picture_in_two_classes_is_named(regraft, drawn, tmp_path):
+    shutil.copy(drawn / "red" / "red0.png", drawn / "blue" / "twin.png")
+    answer = regraft("train", drawn, *SMALL, "--out", tmp_path / "run")
+    assert answer.status == 0
+    assert "blue/twin.png = red/red0.png" in answer.err
+
+
+def test_names_in_any_script_with_spaces_and_200_characters(regraft, drawn, tmp_path):
+    names = {"blue": "красный 赤 🍎", "green": "a 'b' [c], \"d\"", "red": "x" * 200, "yellow": "-v"}
+    for old, new in names.items():
+        (drawn / old).rename(drawn / new)
+        for path in (drawn / new).iterdir():
+            path.rename(path.with_name(f"é {path.name}"))
+    answer = regraft("train", drawn, *SMALL, "--out", tmp_path / "a run 赤", "--json")
+    assert answer.status == 0
+    found = regraft("predict", tmp_path / "a run 赤", drawn, "--top", 4, "--json")
+    assert {row["label"] for row in json.loads(found.out)["rows"]} == set(names.values())
+
+
+# names and settings
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--backbone", "resnt50"), ("Unknown backbone 'resnt50'", "Did you mean resnet50", "squeezenet1_1")),
+        (("--method", "frozn"), ("Unknown method 'frozn'", "Did you mean frozen?", "Known: features, finetuned")),
+        (("--method", "finetuned", "--unfreeze", "block.2"), ("Unknown stage", "Did you mean blocks.2", "conv_stem")),
+        (("--method", "finetuned", "--train-layers", 999), ("--train-layers 999", "has 49 layers", "--unfreeze all")),
+        (("--train-layers", 4), ("frozen trains nothing but the head", "use --method finetuned")),
+        (("--unfreeze", "1", "--train-layers", 4), ("--unfreeze and --train-layers contradict", "give one")),
+        (("--from", "x", "--weights", "random"), ("--weights and --from contradict", "give one")),
+        (("--val", 0.6, "--test", 0.6), ("--val 0.6 and --test 0.6", "nothing to train on", "below 1")),
+        (("--batch-size", 1), ("--batch-size is 1", "expected a value from 2")),
+        (("--lr", "nan"), ("--lr is nan", "expected a value from")),
+        (("--device", "tpu"), ("--device is 'tpu'", "expected one of auto, cpu")),
+        (("--from", "nowhere"), ("nowhere holds no model", "bundle.json")),
+        (("--weights", "nowhere.pth"), ("nowhere.pth is neither a file or folder", "torchvision")),
+        (("--resume",), ("no run at", "Leave out --resume")),
+        (("--augment", "flp"), ("Unknown augmentation 'flp'", "Did you mean flip")),
+    ],
+    ids=lambda value: " ".join(map(str, value)) if str(value[0]).startswith("--") else "",
+)
+def test_settings_that_cannot_be_meant(refused_data, drawn, options, says):
+    refused_data(drawn, *says, options=options)
+
+
+def test_a_finished_run_is_not_resumed(refused, small_run, shapes):
+    refused("train", shapes, "--out", small_run, "--resume", says=("is finished", "Leave out --resume"))
+
+
+def test_a_run_is_not_resumed_with_other_settings(refused, small_run, shapes, tmp_path):
+    shutil.copytree(small_run, tmp_path / "run")
+    (tmp_path / "run" / "metrics.json").unlink()
+    asked = ("train", shapes, "--out", tmp_path / "run", "--resume", "--batch-size", 7)
+    refused(*asked, says=("was begun with --batch-size 32, not 7", "Leave that option out"))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "{",
+        "{}",
+    ],
+)
+def test_a_run_with_damaged_settings_is_not_resumed(refused, small_run, shapes, tmp_path, damage):
+    shutil.copytree(small_run, tmp_path / "run")
+    (tmp_path / "run" / "metrics.json").unlink()
+    (tmp_path / "run" / "config.json").write_text(damage)
+    refused("train", shapes, "--out", tmp_path / "run", "--resume", says=("config.json", "Is "))
+
+
+def test_a_run_with_a_damaged_checkpoint_is_not_resumed(refused, small_run, shapes, tmp_path):
+    shutil.copytree(small_run, tmp_path / "run")
+    (tmp_path / "run" / "metrics.json").unlink()
+    for path in (tmp_path / "run").rglob("*.ckpt"):
+        path.write_bytes(path.read_bytes()[:1000])
+    refused("train", shapes, "--out", tmp_path / "run", "--resume", says=(".ckpt",), alone=False)
+
+
+# predict and eval
+
+
+@pytest.mark.parametrize(
+    ("pictures", "says"),
+    [("nowhere.png", ("nowhere.png does not exist", "Expected a picture")), ("empty", ("No pictures in", ".png"))],
+)
+def test_pictures_that_are_not_there(refused, small_run, tmp_path, pictures, says):
+    (tmp_path / "empty").mkdir()
+    refused("predict", small_run, tmp_path / pictures, says=says)
+
+
+def test_a_model_that_is_none(refused, drawn, tmp_path):
+    expected = "Expected a run or bundle folder, or the name of a network"
+    refused("predict", tmp_path / "nowhere", drawn, says=("There is no folder", "nowhere", expected))
+    refused("predict", drawn, drawn, says=("holds no model", "bundle.json"))
+    refused("predict", "resnt18", drawn, says=("Unknown backbone 'resnt18'", "Did you mean resnet18"))
+
+
+def test_formats_that_cannot_be_written(refused, small_run, drawn):
+    refused("predict", small_run, drawn, "--format", "xml", says=("Unknown format 'xml'", "csv, json, parquet, table"))
+    refused("predict", small_run, drawn, "--format", "parquet", says=("needs a file", "-o FILE.parquet"))
+
+
+def test_eval_of_classes_that_the_model_does_not_know(refused, small_run, drawn):
+    (drawn / "red").rename(drawn / "violet")
+    refused("eval", small_run, drawn, says=("does not know the class violet", "it knows blue, green", "Rename"))
+
+
+def test_eval_of_bad_pictures_only(refused, small_run, drawn):
+    for path in drawn.rglob("*.png"):
+        path.write_bytes(b"")
+    refused("eval", small_run, drawn, says=("None of the 32 pictures", "0 bytes"), alone=False)
+
+
+# the bundle
+
+
+def changed(about: Path, **values: object) -> None:
+    about.write_text(json.dumps({**json.loads(about.read_text(encoding="utf-8")), **values}), encoding="utf-8")
+
+
+def change_a_byte(model: Path) -> None:
+    content = bytearray((model / "model.safetensors").read_bytes())
+    content[-1000] ^= 1
+    (model / "model.safetensors").write_bytes(content)
+
+
+def without_the_checksum(model: Path) -> None:
+    about = json.loads((model / "bundle.json").read_text(encoding="utf-8"))
+    del about["sha256"]
+    (model / "bundle.json").write_text(json.dumps(about), encoding="utf-8")
+
+
+BUNDLES = {
+    "a changed byte": (change_a_byte, ("a byte was changed or lost", "Copy the whole folder again")),
+    "a file cut off": (lambda m: truncate(m / "model.safetensors"), ("a byte was changed or lost", "Copy")),
+    "a newer format": (
+        lambda m: changed(m / "bundle.json", format=99),
+        ("has format 99", "reads up to 1", "pip install"),
+    ),
+    "no tensors": (
+        lambda m: (m / "model.safetensors").unlink(),
+        ("model.safetensors cannot be read", "Copy the whole"),
+    ),
+    "no description": (lambda m: (m / "bundle.json").unlink(), ("bundle.json is missing or damaged", "Copy the whole")),
+    "a damaged description": (lambda m: (m / "bundle.json").write_text("{"), ("bundle.json is missing or damaged",)),
+    "another network": (lambda m: changed(m / "bundle.json", backbone="resnet18"), ("tensors of resnet18", "missing")),
+    "another head": (lambda m: changed(m / "bundle.json", head={"width": 3, "classes": 4}), ("does not fit together",)),
+    "no preprocessing": (lambda m: changed(m / "bundle.json", preprocessing={}), ("does not fit together", "edited")),
+    "neither": (lambda m: [path.unlink() for path in m.iterdir()], ("holds no model", "--resume")),
+    "no checksum": (without_the_checksum, ("bundle.json",)),
+    "too few classes": (lambda m: changed(m / "bundle.json", classes=["blue"]), ("does not fit together",)),
+}
+
+
+@pytest.mark.parametrize("kind", BUNDLES)
+def test_a_bundle_that_is_not_whole(refused, small_run, drawn, tmp_path, kind):
+    damage, says = BUNDLES[kind]
+    shutil.copytree(small_run, tmp_path / "run")
+    damage(tmp_path / "run" / "model")
+    refused("predict", tmp_path / "run", drawn / "red" / "red0.png", "--top", 4, says=says)
+    refused("train", drawn, *SMALL, "--from", tmp_path / "run", "--out", tmp_path / "new", says=says)
+
+
+# weights
+
+
+@pytest.fixture
+def weights(tmp_path, monkeypatch):
+    """A folder that REGRAFT_WEIGHTS names."""
+    (tmp_path / "weights").mkdir()
+    monkeypatch.setenv("REGRAFT_WEIGHTS", str(tmp_path / "weights"))
+    return tmp_path / "weights"
+
+
+def test_weights_of_another_network(refused_data, drawn, weights):
+    torch.save(build("squeezenet1_1").model.state_dict(), weights / "tf_efficientnet_lite0.pth")
+    refused_data(drawn, "tf_efficientnet_lite0.pth does not hold the 294 tensors", "missing (", "left over (features")
+
+
+def test_weights_with_one_tensor_too_many(refused_data, drawn, weights):
+    state = build("squeezenet1_1").model.state_dict()
+    torch.save({**state, "surplus": torch.zeros(1)}, weights / "squeezenet1_1.pth")
+    refused_data(drawn, "1 left over (surplus)", options=("--backbone", "squeezenet1_1"))
+
+
+@pytest.mark.parametrize("suffix", ["pth", "safetensors"])
+def test_weights_that_cannot_be_read(refused_data, drawn, weights, suffix):
+    (weights / f"tf_efficientnet_lite0.{suffix}").write_text("nonsense")
+    refused_data(drawn, f"tf_efficientnet_lite0.{suffix} cannot be read", "is it whole?")
+
+
+def test_nobody_is_told_to_load_code(refused_data, drawn, weights):
+    (weights / "tf_efficientnet_lite0.pth").write_text("nonsense")
+    assert "weights_only" not in refused_data(drawn)
+
+
+def test_a_folder_of_weights_that_is_not_there(refused_data, drawn, tmp_path, monkeypatch):
+    monkeypatch.setenv("REGRAFT_WEIGHTS", str(tmp_path / "nowhere"))
+    refused_data(drawn, "REGRAFT_WEIGHTS", "nowhere")
+
+
+def test_weights_that_no_network_can_bring(refused_data, drawn, tmp_path_factory, monkeypatch):
+    home = tmp_path_factory.mktemp("torch")
+    monkeypatch.setenv("TORCH_HOME", str(home))
+    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    options = ("--backbone", "resnet18")
+    refused_data(drawn, "resnet18-f37072fd.pth", str(home), "REGRAFT_WEIGHTS", options=options)
+    assert not [path for path in home.rglob("*") if path.is_file()]
+
+
+# the disk
+
+
+def test_a_full_disk_while_activations_are_kept(refused_data, drawn, tmp_path_factory, monkeypatch):
+    """The system's limit on the size of a file stands for the full disk."""
+    cache = tmp_path_factory.mktemp("full")
+    monkeypatch.setenv("REGRAFT_CACHE", str(cache))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
+    try:
+        refused_data(drawn, f"The disk under {cache}", "is full", "REGRAFT_CACHE", "--keep never", alone=False)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert not list(cache.rglob("*.rows"))
+
+
+def test_too_small_a_limit_for_activations(refused_data, drawn):
+    options = ("--cache-limit", 0.000001, "--keep", "always", "--img-size", 66)
+    refused_data(drawn, "need 81.9 kB, and 1 kB are free", "Raise --cache-limit", options=options, alone=False)
+
+
+def test_a_run_folder_that_cannot_be_made(refused, drawn, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    refused("train", drawn, *SMALL, "--out", tmp_path / "file" / "run", says=("file", "not writable", "--out"))
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_that_may_not_be_written_to(refused, drawn, tmp_path):
+    (tmp_path / "locked").mkdir(mode=0o500)
+    refused("train", drawn, *SMALL, "--out", tmp_path / "locked" / "run", says=("locked", "not writable", "--out"))
+
+
+@pytest.mark.parametrize(
+    "way", [pytest.param("file", id="a file in the way"), pytest.param("nowhere", id="no such folder")]
+)
+def test_an_output_that_cannot_be_written(refused, small_run, drawn, tmp_path, way):
+    (tmp_path / "file").write_text("in the way")
+    line = refused("predict", small_run, drawn / "red", "-o", tmp_path / way / "rows.csv", says=(way, "-o"))
+    assert ".tmp" not in line
+
+
+# how an end is told
+
+
+def test_traceback_shows_where_an_error_came_from(regraft, tmp_path):
+    """The error leaves the program as it is, wherever the option stands."""
+    for asked in (("--traceback", "train", tmp_path / "nowhere"), ("train", tmp_path / "nowhere", "--traceback")):
+        with pytest.raises(DataError, match="does not exist") as told:
+            regraft(*asked)
+        assert told.traceback[-1].path.name == "manifest.py"

