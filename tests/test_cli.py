@@ -123,7 +123,7 @@ def test_a_run_folder_holds_what_is_promised(small_run, shapes):
     assert {path.name for path in small_run.iterdir()} >= RUN_FILES
     assert {path.name for path in (small_run / "model").iterdir()} == {"bundle.json", "model.safetensors"}
     split = read_csv(small_run / "split.csv")
-    assert len(split) == 64
+    assert len(split) == 80
     assert {row["split"] for row in split} == set(PARTS)
     predictions = read_csv(small_run / "predictions.csv")
     assert list(predictions[0])[:4] == ["filename", "index", "label", "prob"]
@@ -176,7 +176,7 @@ def test_two_runs_at_once_share_the_store_and_agree(shapes, tmp_path):
 def test_eval_measures_all_pictures_of_a_folder_without_parts(regraft, small_run, shapes):
     answer = regraft("eval", small_run, shapes, "--json")
     found = json.loads(answer.out)
-    assert (answer.status, found["n_test"], found["method"]) == (0, 64, "frozen")
+    assert (answer.status, found["n_test"], found["method"]) == (0, 80, "frozen")
     assert set(found["test"]) == {key for name in METRICS for key in (name, name + "_ci")}
 
 
@@ -201,7 +201,7 @@ def test_eval_matches_classes_by_name(regraft, small_run, drawn):
 
 def test_eval_draws_intervals_over_groups(regraft, small_run, shapes):
     answer = regraft("eval", small_run, shapes, "--groups", r"\d+")
-    assert "over 16 groups" in answer.out
+    assert "over 20 groups" in answer.out
 
 
 # predict

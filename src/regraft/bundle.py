@@ -45,11 +45,11 @@ def save(folder: Path, classifier: Classifier) -> None:
         "classes": list(classifier.classes),
         "preprocessing": classifier.backbone.preprocessing.as_dict(),
         "head": asdict(classifier.spec),
-        "sha256": hashlib.sha256(tensors).hexdigest(),
         **{
             key: value for key, value in classifier.about.items() if key in ("method", "trained", "lineage", "settings")
         },
     }
+    about["sha256"] = _digest(tensors, about)
     temporary = folder.with_name(f".{folder.name}-{uuid.uuid4().hex}.tmp")
     temporary.mkdir(parents=True)
     try:
@@ -59,6 +59,12 @@ def save(folder: Path, classifier: Classifier) -> None:
         temporary.replace(folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _digest(tensors: bytes, about: dict[str, Any]) -> str:
+    """Return the SHA-256 of both files: the order of the classes matters as much as the tensors."""
+    rest = {key: value for key, value in about.items() if key != "sha256"}
+    return hashlib.sha256(hashlib.sha256(tensors).digest() + json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
 def _tensors(classifier: Classifier) -> dict[str, Tensor]:
@@ -102,9 +108,9 @@ def load(path: Path) -> Classifier:
         raise BundleError(
             f"{folder / TENSORS} cannot be read ({error.strerror}). Copy the whole folder again."
         ) from error
-    if hashlib.sha256(content).hexdigest() != about["sha256"]:
+    if _digest(content, about) != about["sha256"]:
         raise ChecksumMismatch(
-            f"{folder / TENSORS} is not the file that {ABOUT} describes: a byte was changed or lost. Copy the whole "
+            f"{folder}: {TENSORS} or {ABOUT} is not as it was written, a byte was changed or lost. Copy the whole "
             "folder again."
         )
     return _build(folder, about, load_tensors(content))

@@ -258,14 +258,15 @@ def _print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table(
-        title=escape(title) or None, box=SIMPLE_HEAD, title_justify="left", title_style="bold", pad_edge=False
-    )
+    console = Console(highlight=False)
+    if title:
+        console.print(title, style="bold", markup=False, soft_wrap=True)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for position, name in enumerate(header):
         table.add_column(escape(name), justify="left" if position == 0 else "right", overflow="fold")
     for row in rows:
         table.add_row(*map(escape, row))
-    Console(highlight=False).print(table)
+    console.print(table)
 
 
 def _version(wanted: bool) -> None:

@@ -52,7 +52,7 @@ class Standardize(nn.Module):
         """
         std, mean = torch.std_mean(embeddings.double(), 0, correction=0)
         self.mean.copy_(mean)
-        self.std.copy_(std.clamp(min=max(LEAST_DEVIATION * float(std.mean()), 1e-6)))
+        self.std.copy_(std.clamp(min=LEAST_DEVIATION * float(std.mean()) or 1.0))
 
     def forward(self, x: Tensor) -> Tensor:
         """[b, c] -> [b, c]."""

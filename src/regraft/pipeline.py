@@ -27,6 +27,8 @@ from regraft.weights import load
 
 MOST_BAD = 0.05  # a folder with more unreadable files than this is rather the wrong folder than a good one with losses
 
+FEW_GROUPS = 20  # with fewer, an interval drawn over whole groups is itself uncertain (it is too narrow, as a rule)
+
 
 @dataclass(frozen=True)
 class Run:
@@ -107,6 +109,8 @@ def train(
 
     answers = {part: learner.probabilities(head, part) for part in ("val", "test")}
     scores = {part: learner.score(answers[part], part) for part in answers}
+    if scores["test"].groups is not None and scores["test"].groups < FEW_GROUPS:
+        progress.warn(f"Only {scores['test'].groups} groups are in the test part: other groups may give other figures.")
     _write_answers(folder, manifest, answers["test"], scores["test"])
     run = Run(folder, start.backbone.name, config.method, time.perf_counter() - started, scores["test"], interrupted)
     details = {

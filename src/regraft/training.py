@@ -33,7 +33,7 @@ from regraft.progress import Progress
 
 guard.torchvision()  # Lightning imports torchvision by itself, and must find it mended
 import lightning  # noqa: E402
-from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint  # noqa: E402
+from lightning.pytorch.callbacks import Callback, Checkpoint, EarlyStopping  # noqa: E402
 from lightning.pytorch.plugins.io import TorchCheckpointIO  # noqa: E402
 
 WARM_UP = 0.1  # share of the steps in which the rate rises: a new head's first gradients would upset pretrained layers
@@ -129,10 +129,10 @@ class TailAndHead(lightning.LightningModule):
         """Activations [b, *shape], of any number format, or uint8 pixels -> scores [b, classes]."""
         return self.head(self.tail(x.float()))  # type: ignore[no-any-return]
 
-    def on_train_epoch_start(self) -> None:  # noqa: D102
-        torch.manual_seed(np.random.SeedSequence((self.recipe.seed, self.current_epoch)).generate_state(1)[0].item())
-
-    def training_step(self, batch: tuple[Tensor, Tensor], _: int) -> Tensor:  # noqa: D102
+    def training_step(self, batch: tuple[Tensor, Tensor], number: int) -> Tensor:  # noqa: D102
+        # not once an epoch: the data loader draws from the same generator, before or after an epoch's start
+        key = np.random.SeedSequence((self.recipe.seed, self.current_epoch, number))
+        torch.manual_seed(int(key.generate_state(1)[0]))
         rows, labels = batch
         loss = (
             self._mixed_loss(rows, labels)
@@ -226,6 +226,29 @@ class History(Callback):
         self.tick(1, f"loss {train:.3f}, validation {val:.3f}, accuracy {accuracy:.3f}")
 
 
+class Patience(EarlyStopping):
+    """Also ends a phase that goes on from a checkpoint at which patience had run out already."""
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:  # noqa: D102
+        trainer.should_stop = self.wait_count >= self.patience
+
+
+class Checkpoints(Checkpoint):
+    """Writes best.ckpt when the validation loss is the lowest so far, and last.ckpt after every epoch.
+
+    Lightning's ModelCheckpoint writes its "last" only together with a new best, and forgets the best when the folder
+    was moved.
+    """
+
+    def __init__(self, folder: Path, rows: Callable[[], Sequence[dict[str, Any]]]) -> None:
+        self.folder, self.rows = folder, rows
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:  # noqa: D102
+        if _best_epoch(self.rows()) == trainer.current_epoch + 1:
+            trainer.save_checkpoint(self.folder / "best.ckpt")
+        trainer.save_checkpoint(self.folder / "last.ckpt")
+
+
 HISTORY_COLUMNS = ("phase", "epoch", "train_loss", "val_loss", "val_accuracy", "lr")
 
 
@@ -274,19 +297,12 @@ def fit(
         _quiet(),
         _threads_for(tail),
     ):
-        saver = ModelCheckpoint(
-            folder,
-            "best",
-            monitor="val_loss",
-            save_last=True,
-            save_on_train_epoch_end=True,
-            enable_version_counter=False,
-        )
-        stopper = EarlyStopping("val_loss", patience=recipe.patience, check_on_train_epoch_end=True)
+        stopper = Patience("val_loss", patience=recipe.patience, check_on_train_epoch_end=True)
         seen = History(history, phase, tick, before)
+        saver = Checkpoints(folder, lambda: seen.rows)
         trainer = lightning.Trainer(
             max_epochs=recipe.epochs,
-            callbacks=[seen, stopper, saver],
+            callbacks=[seen, stopper, saver],  # a Checkpoint comes last and holds what the others know
             plugins=[WholeFiles()],
             default_root_dir=folder,
             **_machine(device or torch.device("cpu")),
@@ -305,7 +321,7 @@ def fit(
         except SystemExit:  # this is how Lightning answers Ctrl-C; what is there can still be used
             interrupted = True
             signal.signal(signal.SIGINT, on_interrupt)  # Lightning has switched it off
-    if not best.exists():
+    if not (best.exists() and seen.rows):
         raise KeyboardInterrupt
     restore(tail, head, best)
     return Fitted(_best_epoch(seen.rows), len(seen.rows), interrupted)

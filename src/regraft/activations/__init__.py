@@ -164,7 +164,7 @@ class Prefix:
         progress: Progress | None = None,
     ) -> None:
         self.backbone, self.pictures, self.cuts = backbone, pictures, sorted(set(cuts))
-        self.device, self.dtype = device, dtype
+        self.device, self.dtype, self.views = device, dtype, views
         self.root, self.limit = root or cache_folder(), int(limit_gb * 1e9)
         self.progress = progress or Progress()
         self._stage_digests = [digest_of(stage) for stage in backbone.stages[: self.cuts[-1]]]
@@ -208,13 +208,13 @@ class Prefix:
         ]
         if not missing:
             return {}
-        for store in stores.values():
-            make_room(
-                self.root / "activations",
-                store.row_bytes * len(missing),
-                self.limit,
-                spare=[store.folder for store in stores.values()],
-            )
+        needed = sum(
+            store.row_bytes
+            for store in stores.values()
+            for index in missing
+            if self.pictures.digests[index] not in store
+        )
+        make_room(self.root / "activations", needed, self.limit, spare=self._own_folders())
         bad: dict[int, BadImage] = {}
         with contextlib.ExitStack() as open_writers:
             writers = {cut: open_writers.enter_context(store.writer()) for cut, store in stores.items()}
@@ -238,7 +238,9 @@ class Prefix:
         deep = sorted(cut for cut in writers if cut > 0)
         outputs = dict(zip(deep, self._run(deep, pixels), strict=True)) if deep else {}
         for cut, writer in writers.items():
-            writer.add(digests, outputs.get(cut, pixels))
+            new = [position for position, digest in enumerate(digests) if digest not in writer.store]
+            if new:
+                writer.add([digests[position] for position in new], outputs.get(cut, pixels)[new])
 
     def _run(self, cuts: Sequence[int], pixels: np.ndarray) -> list[np.ndarray]:
         """Pixels [b, s, s, 3] -> one array per cut (above 0, in ascending order)."""
@@ -266,12 +268,15 @@ class Prefix:
             self.dtype if cut else "uint8",
         )
 
+    def _own_folders(self) -> list[Path]:
+        """Return the stores that this run reads: room for one is not made by deleting another."""
+        kept = [cut for cut, decision in self.decisions.items() if decision.keep]
+        return [self._store(cut, view).folder for cut in kept for view in range(self.views if cut else 1)]
+
     def _recipe(self, cut: int, view: int, engine: str) -> dict[str, Any]:
         look = self.pictures.preprocessing.as_dict()
         drawn = (
-            {"view": view, "augment": sorted(self.pictures.augment), "seed": self.pictures.seed}
-            if view
-            else {"view": 0}
+            {"view": view, "augment": list(self.pictures.augment), "seed": self.pictures.seed} if view else {"view": 0}
         )
         if cut == 0:  # pixels: no network has touched them, so all networks that decode alike share them
             return {

@@ -50,10 +50,10 @@ class Store:
     """The kept rows of one recipe: ``[*shape]`` numbers of one dtype per picture, found by the picture's digest."""
 
     def __init__(self, root: Path, recipe: Mapping[str, Any], shape: Sequence[int], dtype: str) -> None:
+        self._files: list[Any] = []
         self.folder = root / recipe_key({**recipe, "shape": list(shape), "dtype": dtype})
         self.recipe, self.shape, self.dtype = dict(recipe), tuple(shape), np.dtype(dtype)
         self.row_bytes = int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
-        self._files: list[Any] = []
         self._where: dict[str, tuple[int, int]] = {}  # digest -> (which file, which row)
         self._seen: set[str] = set()
         with contextlib.suppress(OSError):
@@ -98,6 +98,11 @@ class Store:
         out = np.empty((len(digests), *self.shape), self.dtype)
         flat = out.reshape(len(digests), -1).view(np.uint8) if self.row_bytes else out
         for position, digest in enumerate(digests):
+            if digest not in self._where:
+                raise StoreError(
+                    f"Rows in {self.folder} were deleted during the run, by another one that needed room. Raise "
+                    "--cache-limit and start again."
+                )
             which, row = self._where[digest]
             file = self._files[which]
             file.seek(row * self.row_bytes)
@@ -116,6 +121,9 @@ class Store:
         finally:
             writer.finish()
             self.refresh()
+
+    def __del__(self) -> None:
+        self.close()
 
     def close(self) -> None:
         """Close the files; the rows stay on disk."""

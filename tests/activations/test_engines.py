@@ -1,0 +1,107 @@
+"""Both engines give what the stages give, at every cut, and what one tap hands out no later stage spoils."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from regraft.activations import engines
+from regraft.activations.engines import Taps, export_path, on_onnxruntime, on_torch, pick_device
+from regraft.backbones import FAMILIES, Backbone, build
+from regraft.errors import UnknownName
+
+SIZE = 64
+SMALLEST = [family.members[0] for family in FAMILIES]  # one real network a row
+CPU = torch.device("cpu")
+
+
+@functools.cache
+def real(name: str) -> Backbone:
+    return build(name)
+
+
+@pytest.fixture(scope="module")
+def pixels() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (3, SIZE, SIZE, 3), dtype=np.uint8)
+
+
+def each_alone(backbone: Backbone, cuts: Sequence[int], pixels: np.ndarray) -> list[torch.Tensor]:
+    with torch.inference_mode():
+        return [backbone.prefix(cut)(torch.from_numpy(pixels)).clone() for cut in cuts]
+
+
+@pytest.mark.parametrize("name", SMALLEST)
+def test_all_taps_at_once_equal_each_prefix_alone(name: str, pixels: np.ndarray) -> None:
+    """An in-place ReLU at the start of the next stage must not change what was handed out before it."""
+    backbone = real(name)
+    cuts = range(1, len(backbone.stages) + 1)
+    with torch.inference_mode():
+        together = Taps(backbone, cuts)(torch.from_numpy(pixels))
+    for cut, tap, alone in zip(cuts, together, each_alone(backbone, cuts, pixels), strict=True):
+        assert torch.equal(tap, alone), cut
+
+
+@pytest.mark.parametrize("name", SMALLEST)
+def test_both_engines_equal_the_stages_at_every_cut(name: str, pixels: np.ndarray, tmp_path: Path) -> None:
+    backbone = real(name)
+    cuts = range(1, len(backbone.stages) + 1)
+    expected = each_alone(backbone, cuts, pixels)
+    with_onnx = on_onnxruntime(Taps(backbone, cuts), size=SIZE, recipe={"backbone": name}, folder=tmp_path)
+    for engine in (with_onnx, on_torch(Taps(backbone, cuts), CPU)):  # torch last: it changes the memory layout
+        for cut, found, alone in zip(cuts, engine(pixels), expected, strict=True):
+            assert found.dtype == np.float32
+            largest = alone.abs().max().item()
+            np.testing.assert_allclose(found, alone.numpy(), rtol=0, atol=1e-4 * largest, err_msg=f"cut {cut}")
+
+
+def test_a_batch_of_any_size_gives_the_same_rows(pixels: np.ndarray, tmp_path: Path) -> None:
+    run = on_onnxruntime(Taps(real("squeezenet1_1"), [2, 4]), size=SIZE, recipe={}, folder=tmp_path)
+    whole = run(pixels)
+    for position in range(len(pixels)):
+        for one, all_of_them in zip(run(pixels[position : position + 1]), whole, strict=True):
+            np.testing.assert_allclose(one[0], all_of_them[position], rtol=1e-4, atol=1e-5 * np.abs(all_of_them).max())
+
+
+def test_an_export_is_written_once_and_used_again(pixels: np.ndarray, tmp_path: Path) -> None:
+    recipe = {"backbone": "squeezenet1_1"}
+    first = on_onnxruntime(Taps(real("squeezenet1_1"), [3]), size=SIZE, recipe=recipe, folder=tmp_path)
+    (path,) = tmp_path.iterdir()  # no temporary file beside it
+    assert path == export_path(recipe, tmp_path)
+    written = path.stat().st_mtime_ns, path.read_bytes()
+    second = on_onnxruntime(Taps(real("squeezenet1_1"), [3]), size=SIZE, recipe=recipe, folder=tmp_path)
+    assert (path.stat().st_mtime_ns, path.read_bytes()) == written
+    np.testing.assert_array_equal(first(pixels)[0], second(pixels)[0])
+
+
+def test_another_recipe_is_another_export(tmp_path: Path) -> None:
+    assert export_path({"cuts": [3]}, tmp_path) != export_path({"cuts": [4]}, tmp_path)
+
+
+def test_an_export_that_fails_leaves_no_file(tmp_path: Path) -> None:
+    class Unexportable(torch.nn.Module):
+        def forward(self, pixels: torch.Tensor) -> list[torch.Tensor]:
+            return [torch.linalg.matrix_exp(pixels[..., 0].float() / 1e4)]  # ONNX has no such operator
+
+    with pytest.raises(torch.onnx.errors.OnnxExporterError):
+        engines.export(Unexportable(), size=SIZE, path=tmp_path / "network.onnx")
+    assert not list(tmp_path.iterdir())
+
+
+def test_running_moves_no_statistics_and_keeps_no_gradient(pixels: np.ndarray) -> None:
+    backbone = build("resnet18")
+    backbone.model.train()
+    before = {name: tensor.clone() for name, tensor in backbone.model.state_dict().items()}
+    run = on_torch(Taps(backbone, [5]), CPU)
+    run(pixels)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in backbone.model.state_dict().items())
+
+
+def test_an_unknown_device_names_those_at_hand() -> None:
+    assert pick_device("cpu") == CPU
+    with pytest.raises(UnknownName, match="cpu"):
+        pick_device("tpu")

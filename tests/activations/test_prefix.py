@@ -1,0 +1,312 @@
+"""The frozen part over real pictures: rows are those of the network, whatever is kept, and never those of another."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from regraft.activations import Pictures, Prefix
+from regraft.backbones import Backbone, build
+from regraft.data import Preprocessing, decode, draw_view, read_digests
+from regraft.errors import ActivationOverflow, BadImage, CacheFull, RegraftError
+from regraft.progress import Progress
+from regraft.weights import load
+
+LOOK = Preprocessing(size=64, resize=64)
+COUNT = 8
+LAST = 5  # stages of a ResNet; at this cut the output is pooled
+
+
+class Listener(Progress):
+    """Remembers what is said."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.said.append(text)
+
+
+def draw(path: Path, seed: int, size: int = 72) -> None:
+    Image.fromarray(np.random.default_rng(seed).integers(0, 256, (size, size, 3), dtype=np.uint8)).save(path)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "pictures").mkdir()
+    for number in range(COUNT):
+        draw(tmp_path / "pictures" / f"{number}.png", number)
+    return tmp_path / "pictures"
+
+
+@functools.cache
+def network(seed: int = 0, look: Preprocessing = LOOK) -> Backbone:
+    """A ResNet-18 with random weights; not to be changed."""
+    return fresh(seed, look)
+
+
+def fresh(seed: int = 0, look: Preprocessing = LOOK) -> Backbone:
+    backbone = replace(build("resnet18", seed=seed), preprocessing=look)
+    load(backbone, "random", seed=seed)
+    return backbone
+
+
+def pictures_of(folder: Path, look: Preprocessing = LOOK, **settings: Any) -> Pictures:
+    paths = sorted(folder.iterdir())
+    digests = read_digests(paths)
+    assert all(isinstance(digest, str) for digest in digests)
+    return Pictures(paths, digests, look, **settings)  # type: ignore[arg-type]
+
+
+def frozen(
+    backbone: Backbone, pictures: Pictures, root: Path, cuts: Iterable[int] = (LAST,), **settings: Any
+) -> Prefix:
+    usual = {
+        "trained": len(pictures.paths),
+        "epochs": dict.fromkeys(cuts, 5),
+        "device": torch.device("cpu"),
+        "engine": "torch",
+    }
+    return Prefix(
+        backbone, pictures, list(cuts), root=root, **{**usual, "dtype": "float32", "keep": "always", **settings}
+    )
+
+
+def rows_of(prefix: Prefix, cut: int, views: int = 1) -> np.ndarray:
+    """Run what is missing; return [views, pictures, *shape]."""
+    everything = range(len(prefix.pictures.paths))
+    assert prefix.plain() == {}
+    prefix.augmented(everything, views)
+    return np.stack([prefix.at(cut, views).rows(everything, [view] * len(everything)) for view in range(views)])
+
+
+def truth(backbone: Backbone, pictures: Pictures, cut: int, view: int = 0) -> np.ndarray:
+    """Picture by picture, through nothing but the decoder and the stages."""
+    rows = []
+    for path, digest in zip(pictures.paths, pictures.digests, strict=True):
+        pixels = decode(path.read_bytes(), pictures.preprocessing)
+        seen = draw_view(pixels, view=view, digest=digest, augment=pictures.augment, seed=pictures.seed)
+        with torch.inference_mode():
+            rows.append(backbone.prefix(cut)(torch.from_numpy(seen)[None])[0].numpy() if cut else seen)
+    return np.stack(rows)
+
+
+@pytest.mark.parametrize("keep", ["always", "never"])
+def test_rows_are_those_of_the_network_in_every_view(folder: Path, tmp_path: Path, keep: str) -> None:
+    backbone, pictures = network(), pictures_of(folder, augment=("flip", "turn"), seed=4)
+    prefix = frozen(backbone, pictures, tmp_path / "cache", [0, 4, LAST], views=3, keep=keep)
+    for cut in (0, 4, LAST):
+        found = (
+            rows_of(prefix, cut, 3) if cut else [prefix.at(0).rows(range(COUNT), [view] * COUNT) for view in range(3)]
+        )
+        for view in range(3):
+            expected = truth(backbone, pictures, cut, view)
+            np.testing.assert_allclose(found[view], expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
+            assert found[view].shape[1:] == prefix.at(cut).shape
+
+
+def test_pictures_and_views_may_be_asked_for_in_any_mixture(folder: Path, tmp_path: Path) -> None:
+    prefix = frozen(network(), pictures_of(folder, augment=("flip",)), tmp_path, views=2)
+    whole = rows_of(prefix, LAST, 2)
+    which, views = [5, 0, 5, 3, 3], [1, 0, 0, 1, 1]
+    np.testing.assert_array_equal(prefix.at(LAST, 2).rows(which, views), whole[views, which])
+
+
+def test_a_second_run_computes_nothing(folder: Path, tmp_path: Path) -> None:
+    """Its files are as they were, and the rows the same to the bit."""
+    first = rows_of(frozen(network(), pictures_of(folder), tmp_path / "cache", [4, LAST]), LAST)
+    written = {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").rglob("*") if path.is_file()}
+    second = rows_of(frozen(network(), pictures_of(folder), tmp_path / "cache", [4, LAST]), LAST)
+    np.testing.assert_array_equal(first, second)
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").rglob("*") if path.is_file()} == written
+
+
+def test_only_new_pictures_are_run(folder: Path, tmp_path: Path) -> None:
+    rows_of(frozen(network(), pictures_of(folder).only(range(5)), tmp_path / "cache"), LAST)
+    before = set((tmp_path / "cache").rglob("*.rows"))
+    whole = rows_of(frozen(network(), pictures_of(folder), tmp_path / "cache"), LAST)
+    (new,) = set((tmp_path / "cache").rglob("*.rows")) - before
+    assert new.stat().st_size == (COUNT - 5) * 512 * 4
+    np.testing.assert_allclose(whole[0], truth(network(), pictures_of(folder), LAST), rtol=1e-4, atol=1e-5)
+
+
+CHANGES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {  # what differs in the pictures, in the network
+    "weights": ({}, {"seed": 1}),
+    "size": ({"look": replace(LOOK, size=96, resize=96)}, {"look": replace(LOOK, size=96, resize=96)}),
+    "crop": ({"look": replace(LOOK, resize=70)}, {"look": replace(LOOK, resize=70)}),
+    "interpolation": (
+        {"look": replace(LOOK, interpolation="bicubic")},
+        {"look": replace(LOOK, interpolation="bicubic")},
+    ),
+    "mean": ({"look": replace(LOOK, mean=(0.5, 0.5, 0.5))}, {"look": replace(LOOK, mean=(0.5, 0.5, 0.5))}),
+    "scale": ({"look": replace(LOOK, scale=255.0)}, {"look": replace(LOOK, scale=255.0)}),
+    "channels": ({"look": replace(LOOK, channels="BGR")}, {"look": replace(LOOK, channels="BGR")}),
+    "seed": ({"seed": 5}, {}),
+    "augment": ({"augment": ("turn", "crop", "color")}, {}),
+    "order of augment": ({"augment": ("crop", "turn")}, {}),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_changed_setting_never_meets_an_old_row(folder: Path, tmp_path: Path, change: str) -> None:
+    usual = {"augment": ("turn", "crop"), "seed": 4}
+    other_pictures, other_network = CHANGES[change]
+    old = rows_of(frozen(network(), pictures_of(folder, **usual), tmp_path / "shared", views=2), LAST, 2)
+    backbone, pictures = network(**other_network), pictures_of(folder, **{**usual, **other_pictures})
+    beside_the_old = rows_of(frozen(backbone, pictures, tmp_path / "shared", views=2), LAST, 2)
+    alone = rows_of(frozen(backbone, pictures, tmp_path / "empty", views=2), LAST, 2)
+    np.testing.assert_array_equal(beside_the_old, alone)
+    assert not np.array_equal(old, alone)
+
+
+def test_a_changed_picture_never_meets_its_old_row(folder: Path, tmp_path: Path) -> None:
+    old = rows_of(frozen(network(), pictures_of(folder), tmp_path / "cache"), LAST)[0]
+    draw(folder / "3.png", seed=100)
+    new = rows_of(frozen(network(), pictures_of(folder), tmp_path / "cache"), LAST)[0]
+    np.testing.assert_allclose(new, truth(network(), pictures_of(folder), LAST), rtol=1e-4, atol=1e-5)
+    assert [bool((old[index] == new[index]).all()) for index in range(COUNT)] == [index != 3 for index in range(COUNT)]
+
+
+def test_a_picture_under_another_name_meets_its_row(folder: Path, tmp_path: Path) -> None:
+    rows_of(frozen(network(), pictures_of(folder), tmp_path / "cache"), LAST)
+    before = list((tmp_path / "cache").rglob("*.rows"))
+    for path in folder.iterdir():
+        path.rename(path.with_name(f"renamed{path.name}"))
+    rows_of(frozen(network(), pictures_of(folder), tmp_path / "cache"), LAST)
+    assert list((tmp_path / "cache").rglob("*.rows")) == before
+
+
+def test_training_the_tail_changes_no_key_of_what_lies_before_it(folder: Path, tmp_path: Path) -> None:
+    """Two runs that fine-tune layer4 differently share the rows below it."""
+    rows_of(frozen(network(), pictures_of(folder), tmp_path / "cache", [4]), 4)
+    other = fresh()
+    torch.nn.init.normal_(other.stages[4].module[0].conv1.weight)  # type: ignore[index,union-attr,arg-type]
+    before = list((tmp_path / "cache").rglob("*.rows"))
+    rows_of(frozen(other, pictures_of(folder), tmp_path / "cache", [4]), 4)
+    assert list((tmp_path / "cache").rglob("*.rows")) == before
+
+
+def test_networks_share_the_decoded_pixels_and_nothing_else(folder: Path, tmp_path: Path) -> None:
+    for name in ("resnet18", "squeezenet1_1"):
+        backbone = replace(build(name), preprocessing=LOOK)
+        assert frozen(backbone, pictures_of(folder), tmp_path / "cache", [0, 1]).plain() == {}
+    assert len(list((tmp_path / "cache" / "activations").iterdir())) == 3
+
+
+def test_a_picture_that_cannot_be_read_is_named_and_the_others_are_kept(folder: Path, tmp_path: Path) -> None:
+    content = (folder / "2.png").read_bytes()
+    (folder / "2.png").write_bytes(content[: len(content) // 2])
+    prefix = frozen(network(), pictures_of(folder), tmp_path / "cache")
+    bad = prefix.plain()
+    assert list(bad) == [2]
+    assert isinstance(bad[2], BadImage)
+    good = [index for index in range(COUNT) if index != 2]
+    prefix.pictures = prefix.pictures.only(good)
+    rows = prefix.at(LAST).rows(range(COUNT - 1), [0] * (COUNT - 1))
+    np.testing.assert_allclose(rows, truth(network(), prefix.pictures, LAST), rtol=1e-4, atol=1e-5)
+
+
+def test_a_picture_that_vanishes_during_the_run_is_named(folder: Path, tmp_path: Path) -> None:
+    prefix = frozen(network(), pictures_of(folder), tmp_path / "cache", keep="never")
+    assert prefix.plain() == {}
+    (folder / "3.png").unlink()
+    with pytest.raises(BadImage, match=r"3\.png could be read before"):
+        prefix.at(LAST).rows([1, 3], [0, 0])
+
+
+def test_half_precision_overflow_says_what_to_do_and_keeps_nothing(folder: Path, tmp_path: Path) -> None:
+    backbone = fresh()
+    with torch.no_grad():
+        backbone.model.bn1.weight.fill_(1e6)  # type: ignore[union-attr,operator]
+    with pytest.raises(ActivationOverflow, match="--keep-dtype float32"):
+        frozen(backbone, pictures_of(folder), tmp_path / "cache", [1], dtype="float16").plain()
+    assert not list((tmp_path / "cache").rglob("*.rows"))
+    assert not list((tmp_path / "cache").rglob("*.tmp"))
+    assert rows_of(frozen(backbone, pictures_of(folder), tmp_path / "cache", [1]), 1).max() > 65504
+
+
+def test_the_torch_engine_gives_the_same_rows_as_onnx_runtime(folder: Path, tmp_path: Path) -> None:
+    found = [
+        rows_of(frozen(network(), pictures_of(folder), tmp_path / "cache", [4, LAST], engine=engine), 4)
+        for engine in ("torch", "onnxruntime")
+    ]
+    np.testing.assert_allclose(found[0], found[1], rtol=0, atol=1e-4 * np.abs(found[0]).max())
+    assert not np.shares_memory(*found)
+
+
+def test_rows_that_are_all_there_decide_the_engine(folder: Path, tmp_path: Path) -> None:
+    """Eight pictures are too few for an export; but where its rows are kept, nothing needs computing."""
+    assert frozen(network(), pictures_of(folder), tmp_path / "cache", engine="auto").engine == "torch"
+    rows_of(frozen(network(), pictures_of(folder), tmp_path / "cache", engine="onnxruntime"), LAST)
+    again = frozen(network(), pictures_of(folder), tmp_path / "cache", engine="auto")
+    assert again.engine == "onnxruntime"
+    assert again.plain() == {}
+
+
+# ---- the limit ------------------------------------------------------------------------------------------------------
+
+ROW = 512 * 4  # bytes of a pooled float32 row
+
+
+def test_a_limit_too_small_is_refused_before_anything_is_written(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(CacheFull, match="--cache-limit"):
+        frozen(network(), pictures_of(folder), tmp_path / "cache", limit_gb=COUNT * ROW * 0.9 / 1e9).plain()
+    assert not list((tmp_path / "cache").rglob("*.rows"))
+
+
+def test_what_does_not_fit_is_computed_again_and_the_rows_are_the_same(folder: Path, tmp_path: Path) -> None:
+    listener = Listener()
+    prefix = frozen(network(), pictures_of(folder), tmp_path, keep="auto", limit_gb=1e-6, progress=listener)
+    found = rows_of(prefix, LAST)[0]
+    np.testing.assert_allclose(found, truth(network(), pictures_of(folder), LAST), rtol=1e-4, atol=1e-5)
+    assert any("computed again in every epoch" in said and "1 kB are free" in said for said in listener.said)
+    assert not list(tmp_path.rglob("*.rows"))
+
+
+def kept_bytes(root: Path) -> int:
+    return sum(path.stat().st_size for path in root.rglob("*.rows"))
+
+
+def test_two_runs_stay_below_the_limit_together(folder: Path, tmp_path: Path) -> None:
+    limit = COUNT * ROW * 1.5 / 1e9
+    for seed in (0, 1):
+        rows_of(frozen(network(seed), pictures_of(folder), tmp_path, limit_gb=limit), LAST)
+        assert kept_bytes(tmp_path) == COUNT * ROW
+
+
+def test_several_cuts_stay_below_the_limit_together(folder: Path, tmp_path: Path) -> None:
+    one_cut = COUNT * 256 * 4 * 4 * 4  # layer3 of a 64 px picture, float32
+    limit = one_cut * 1.05  # it fits, but not together with the pooled rows
+    with pytest.raises(CacheFull):
+        frozen(network(), pictures_of(folder), tmp_path, [4, LAST], limit_gb=limit / 1e9).plain()
+    assert kept_bytes(tmp_path) <= limit
+
+
+def test_a_later_view_never_displaces_an_earlier_one_of_the_same_run(folder: Path, tmp_path: Path) -> None:
+    """Room for one view and a half: the second view is refused, rather than bought with the first."""
+    prefix = frozen(
+        network(), pictures_of(folder, augment=("flip",)), tmp_path, views=2, limit_gb=COUNT * ROW * 1.5 / 1e9
+    )
+    assert prefix.plain() == {}
+    with pytest.raises(CacheFull):
+        prefix.augmented(range(COUNT), 2)
+    assert prefix.at(LAST).rows([0], [0]).shape == (1, 512)
+
+
+def test_rows_that_vanish_during_the_run_are_an_error_of_one_line(folder: Path, tmp_path: Path) -> None:
+    """Another run made room and took this one's rows."""
+    prefix = frozen(network(), pictures_of(folder), tmp_path)
+    assert prefix.plain() == {}
+    rows = prefix.at(LAST)
+    frozen(network(1), pictures_of(folder), tmp_path, limit_gb=COUNT * ROW * 1.5 / 1e9).plain()
+    np.testing.assert_array_equal(rows.rows([0], [0]).shape, (1, 512))  # what is open stays open
+    with pytest.raises(RegraftError, match="deleted"):
+        prefix.at(LAST).rows([0], [0])

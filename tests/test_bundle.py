@@ -1,0 +1,182 @@
+"""A bundle answers as the model that was saved, or says what is wrong with it."""
+
+from __future__ import annotations
+
+import json
+import pickletools
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from regraft import bundle
+from regraft.backbones import build
+from regraft.classifier import Classifier
+from regraft.data import Preprocessing
+from regraft.errors import BundleError, ChecksumMismatch, RegraftError
+from regraft.head import HeadSpec, build_head
+from regraft.weights import load
+
+CLASSES = ("1", "2", "10", "größer")  # natural order; JSON and folders would sort "10" before "2"
+LOOK = Preprocessing(size=64, resize=70, interpolation="bicubic", mean=(0.5, 0.4, 0.3), std=(0.2, 0.3, 0.4))
+
+
+def classifier() -> Classifier:
+    backbone = replace(build("resnet18"), preprocessing=LOOK)
+    load(backbone, "random", seed=5)
+    spec = HeadSpec(backbone.width, len(CLASSES), hidden=8)
+    head = build_head(spec, seed=5).eval()
+    head.standardize.set(torch.randn(10, backbone.width, generator=torch.Generator().manual_seed(0)))
+    about = {"method": "frozen", "trained": ["head"], "lineage": [{"weights": "random:5"}], "secret": "/home/me"}
+    return Classifier(backbone, head, CLASSES, spec, about)
+
+
+@pytest.fixture(scope="module")
+def original() -> Classifier:
+    return classifier()
+
+
+@pytest.fixture
+def folder(original: Classifier, tmp_path: Path) -> Path:
+    bundle.save(tmp_path / "model", original)
+    return tmp_path / "model"
+
+
+def pictures(shapes: Path) -> list[Path]:
+    return sorted(shapes.rglob("*.png"))[::8]
+
+
+def answers(model: Classifier, shapes: Path) -> np.ndarray:
+    return np.stack([answer.probabilities for answer in model.predict(pictures(shapes), engine="torch")])  # type: ignore[misc]
+
+
+def test_a_bundle_answers_exactly_as_the_model_did(folder: Path, original: Classifier, shapes: Path) -> None:
+    loaded = bundle.load(folder)
+    np.testing.assert_array_equal(answers(loaded, shapes), answers(original, shapes))
+    assert loaded.classes == CLASSES
+    assert loaded.spec == original.spec
+    assert loaded.backbone.preprocessing == LOOK
+    assert not loaded.head.training
+
+
+def test_a_run_s_folder_stands_for_the_bundle_in_it(folder: Path) -> None:
+    assert bundle.folder_of(folder.parent) == folder == bundle.folder_of(folder)
+    assert bundle.load(folder.parent).classes == CLASSES
+
+
+def test_a_bundle_is_two_files_and_the_same_model_gives_the_same_bytes(folder: Path, tmp_path: Path) -> None:
+    assert sorted(path.name for path in folder.iterdir()) == ["bundle.json", "model.safetensors"]
+    bundle.save(tmp_path / "again", classifier())
+    bundle.save(tmp_path / "loaded", bundle.load(folder))
+    for name in (bundle.TENSORS, bundle.ABOUT):
+        assert (folder / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
+        assert (folder / name).read_bytes() == (tmp_path / "loaded" / name).read_bytes()
+
+
+def test_a_bundle_says_nothing_of_the_machine_it_was_made_on(folder: Path) -> None:
+    text = (folder / bundle.ABOUT).read_text(encoding="utf-8")
+    assert "/home" not in text
+    assert str(folder) not in text
+    assert list(json.loads(text)["classes"]) == list(CLASSES)
+    assert "größer" in text  # for people to read
+
+
+def test_a_bundle_holds_no_code(folder: Path) -> None:
+    for path in folder.iterdir():
+        with pytest.raises(ValueError, match=r"opcode|pickle"):  # no pickle, which could run anything when it is opened
+            list(pickletools.genops(path.read_bytes()))
+
+
+def test_the_imagenet_head_is_left_out(folder: Path) -> None:
+    names = bundle.load_tensors((folder / bundle.TENSORS).read_bytes())
+    assert not [name for name in names if name.startswith("backbone.fc")]
+    assert {name.split(".")[0] for name in names} == {"backbone", "head"}
+
+
+def test_saving_again_replaces_the_bundle_whole(folder: Path, original: Classifier) -> None:
+    (folder / "left over").write_text("from before")
+    bundle.save(folder, replace(original, classes=("a", "b", "c", "d")))
+    assert sorted(path.name for path in folder.iterdir()) == ["bundle.json", "model.safetensors"]
+    assert bundle.load(folder).classes == ("a", "b", "c", "d")
+    assert [path.name for path in folder.parent.iterdir()] == ["model"]
+
+
+# ---- what is wrong with it ------------------------------------------------------------------------------------------
+
+
+def change_a_byte(position: float) -> Callable[[Path], None]:
+    def harm(folder: Path) -> None:
+        content = bytearray((folder / bundle.TENSORS).read_bytes())
+        content[int(position * (len(content) - 1))] ^= 1
+        (folder / bundle.TENSORS).write_bytes(content)
+
+    return harm
+
+
+def cut_short(folder: Path) -> None:
+    (folder / bundle.TENSORS).write_bytes((folder / bundle.TENSORS).read_bytes()[:-1])
+
+
+@pytest.mark.parametrize("harm", [change_a_byte(0), change_a_byte(0.5), change_a_byte(1), cut_short])
+def test_changed_tensors_are_noticed(folder: Path, harm: Callable[[Path], None]) -> None:
+    harm(folder)
+    with pytest.raises(ChecksumMismatch, match="Copy the whole folder again"):
+        bundle.load(folder)
+
+
+def edit(folder: Path, **values: object) -> None:
+    about = json.loads((folder / bundle.ABOUT).read_text(encoding="utf-8"))
+    about |= values
+    (folder / bundle.ABOUT).write_text(json.dumps(about), encoding="utf-8")
+
+
+def test_a_newer_format_says_to_update(folder: Path) -> None:
+    edit(folder, format=bundle.FORMAT + 1)
+    with pytest.raises(BundleError, match="pip install --upgrade regraft"):
+        bundle.load(folder)
+
+
+@pytest.mark.parametrize("name", [bundle.TENSORS, bundle.ABOUT])
+def test_a_missing_file_is_named(folder: Path, name: str) -> None:
+    (folder / name).unlink()
+    with pytest.raises(BundleError, match=name):
+        bundle.load(folder)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"format": "one"}', '{"format": 1}', "null"])
+def test_a_damaged_description_is_one_clear_line(folder: Path, text: str) -> None:
+    (folder / bundle.ABOUT).write_text(text)
+    with pytest.raises((BundleError, ChecksumMismatch), match=bundle.ABOUT) as caught:
+        bundle.load(folder)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"head": {"width": 512, "classes": 4, "hidden": 9}},
+        {"head": {"wide": 512}},
+        {"head": None},
+        {"preprocessing": {"size": 64}},
+        {"preprocessing": {**LOOK.as_dict(), "size": 71}},
+        {"backbone": "squeezenet1_1"},
+        {"backbone": "resnet180"},
+        {"classes": ["1", "2"]},
+        {"classes": ["1", "10", "2", "größer"]},
+        {"preprocessing": {**LOOK.as_dict(), "mean": [0.5, 0.4, 0.4]}},
+    ],
+    ids=str,
+)
+def test_an_edited_description_never_gives_another_answer_silently(folder: Path, values: dict[str, object]) -> None:
+    edit(folder, **values)
+    with pytest.raises(RegraftError) as caught:
+        bundle.load(folder)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_folder_without_a_model_asks_whether_the_run_finished(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="--resume"):
+        bundle.load(tmp_path)

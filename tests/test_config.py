@@ -1,0 +1,113 @@
+"""A setting is inside its range or refused by name, and what a run was asked to do can be read back."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from regraft.config import _EXCLUSIVE, _RANGES, Config, option
+from regraft.errors import ConfigError
+
+FIELDS = {field.name: field for field in dataclasses.fields(Config)}
+WHOLE = {name for name, field in FIELDS.items() if "int" in str(field.type)}
+
+
+def values(name: str) -> st.SearchStrategy[Any]:
+    """Whatever a setting may be."""
+    field = FIELDS[name]
+    if field.metadata["choices"]:
+        return st.sampled_from(field.metadata["choices"])
+    if name in _RANGES:
+        least, most = _RANGES[name]
+        most = 0.45 if name in ("val", "test") else most
+        numbers: st.SearchStrategy[Any] = (
+            st.integers(int(least), int(most)) if name in WHOLE else st.floats(least, most)
+        )
+        return numbers if field.default is not None else st.none() | numbers
+    if str(field.type) == "bool":
+        return st.booleans()
+    if name == "split_from":
+        return st.none() | st.text("abc/. é", min_size=1).map(Path)
+    return st.text(max_size=10) if field.default is not None else st.none() | st.text(max_size=10)
+
+
+@st.composite
+def configs(draw: st.DrawFn) -> Config:
+    chosen = draw(st.sets(st.sampled_from(sorted(FIELDS))))
+    for left, right in _EXCLUSIVE:
+        if {left, right} <= chosen:
+            chosen.discard(right)
+    return Config(**{name: draw(values(name), label=name) for name in sorted(chosen)})
+
+
+@given(config=configs())
+def test_settings_come_back_as_they_were_written(config: Config) -> None:
+    written = json.dumps(config.as_dict())
+    assert Config.from_dict(json.loads(written)) == config
+    assert Config.from_dict(json.loads(written)).as_dict() == config.as_dict()
+
+
+def test_settings_of_another_version_are_read_as_far_as_they_are_known() -> None:
+    assert Config.from_dict({"epochs": 3, "from_the_future": 1}) == Config(epochs=3)
+
+
+@pytest.mark.parametrize("name", _RANGES)
+def test_a_value_outside_its_range_is_refused_by_name_with_the_range(name: str) -> None:
+    least, most = _RANGES[name]
+    for value in (least - 1, most + 1, float("nan")):
+        with pytest.raises(ConfigError, match=f"{option(name)} is .*from {least} to {most}".replace("+", r"\+")):
+            Config(**{name: value})
+
+
+@pytest.mark.parametrize("name", sorted(set(_RANGES) - {"val", "test"}))
+def test_the_ends_of_a_range_are_inside(name: str) -> None:
+    for value in _RANGES[name]:
+        Config(**{name: value})
+
+
+@pytest.mark.parametrize("name", [name for name, field in FIELDS.items() if field.metadata["choices"]])
+def test_a_choice_that_does_not_exist_is_refused_with_those_that_do(name: str) -> None:
+    with pytest.raises(ConfigError, match=", ".join(FIELDS[name].metadata["choices"])):
+        Config(**{name: "sometimes"})
+
+
+@pytest.mark.parametrize(("left", "right"), _EXCLUSIVE)
+def test_settings_that_contradict_each_other_are_refused_by_name(left: str, right: str) -> None:
+    some = {name: 1 if name in WHOLE else "x" for name in (left, right)}
+    with pytest.raises(ConfigError, match="contradict") as caught:
+        Config(**some)
+    assert option(left) in str(caught.value)
+    assert option(right) in str(caught.value)
+    Config(**{left: some[left]})
+    Config(**{right: some[right]})
+
+
+@pytest.mark.parametrize(("val", "test"), [(0.5, 0.5), (0.9, 0.2)])
+def test_something_must_be_left_to_train_on(val: float, test: float) -> None:
+    with pytest.raises(ConfigError, match="leave nothing to train on"):
+        Config(val=val, test=test)
+
+
+def test_a_setting_that_does_not_exist_is_no_setting() -> None:
+    with pytest.raises(TypeError, match="epoch"):
+        Config(epoch=3)  # type: ignore[call-arg]
+
+
+def test_settings_are_only_read() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Config().epochs = 3  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_every_setting_has_help_a_group_and_an_option(name: str) -> None:
+    field = FIELDS[name]
+    assert field.metadata["help"].endswith(".")
+    assert field.metadata["group"]
+    assert option(name).startswith("--")
+    assert "_" not in option(name)

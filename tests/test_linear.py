@@ -1,0 +1,64 @@
+"""The linear fit is scikit-learn's, and the validation part chooses its penalty."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
+
+from regraft.head import HeadSpec, build_head
+from regraft.linear import PENALTIES, fit_linear
+
+
+def clusters(
+    classes: int, count: int = 120, width: int = 10, spread: float = 1.0, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    centres = np.random.default_rng(9).normal(0, 1, (classes, width))
+    labels = np.arange(count) % classes
+    rows = centres[labels] + np.random.default_rng(seed).normal(0, spread, (count, width))
+    return rows.astype(np.float32), labels
+
+
+def probabilities(x: np.ndarray, weights: np.ndarray, biases: np.ndarray) -> np.ndarray:
+    """As the bundle computes them: by the head, in torch."""
+    head = build_head(HeadSpec(x.shape[1], len(biases), hidden=0)).eval()
+    with torch.no_grad():
+        head.out.weight.copy_(torch.from_numpy(weights))
+        head.out.bias.copy_(torch.from_numpy(biases))
+        return head(torch.from_numpy(x)).double().softmax(1).numpy()
+
+
+@pytest.mark.parametrize("classes", [2, 3, 5])
+@pytest.mark.parametrize("class_weights", [None, "some"])
+def test_the_head_answers_as_scikit_learn_s_model(classes: int, class_weights: str | None) -> None:
+    (x, y), (val, val_y) = clusters(classes), clusters(classes, 60, seed=1)
+    weighed = {label: 1.0 + label for label in range(classes)} if class_weights else None
+    weights, biases, penalty = fit_linear(x, y, val, val_y, class_weights=weighed)
+    assert weights.shape == (classes, 10)
+    expected = LogisticRegression(C=1 / (penalty * len(x)), class_weight=weighed, max_iter=300).fit(x, y)
+    np.testing.assert_allclose(probabilities(val, weights, biases), expected.predict_proba(val), atol=1e-5)
+
+
+@pytest.mark.parametrize("spread", [0.3, 4.0])
+def test_the_penalty_is_the_best_one_on_the_validation_part(spread: float) -> None:
+    (x, y), (val, val_y) = clusters(3, spread=spread), clusters(3, 60, spread=spread, seed=1)
+    *_, chosen = fit_linear(x, y, val, val_y)
+    losses = [
+        log_loss(val_y, LogisticRegression(C=1 / (penalty * len(x)), max_iter=300).fit(x, y).predict_proba(val))
+        for penalty in PENALTIES
+    ]
+    assert chosen == PENALTIES[int(np.argmin(losses))]
+
+
+def test_a_validation_part_may_lack_a_class() -> None:
+    (x, y), (val, val_y) = clusters(3), clusters(3, 60, seed=1)
+    weights, biases, _ = fit_linear(x, y, val[val_y != 1], val_y[val_y != 1])
+    assert (probabilities(x, weights, biases).argmax(1) == y).mean() > 0.8
+
+
+def test_a_weight_moves_the_answers_towards_its_class() -> None:
+    x, y = clusters(2, spread=4.0)
+    plain, weighed = (fit_linear(x, y, x, y, class_weights=weights)[:2] for weights in (None, {0: 1.0, 1: 9.0}))
+    assert probabilities(x, *weighed)[:, 1].mean() > probabilities(x, *plain)[:, 1].mean() + 0.1

@@ -1,0 +1,143 @@
+"""A run folder is never overwritten, and says what was asked of it."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from regraft import runs
+from regraft.config import Config
+from regraft.errors import RunError
+from regraft.runs import METRICS, SETTINGS, folder_to_resume, new_folder, read_json, settings_of, write_json
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def begun(folder: Path, interrupted: bool | None = None, **settings: Any) -> Path:
+    """Make the folder of a run that was begun and, where `interrupted` is said, evaluated."""
+    folder.mkdir(parents=True)
+    write_json(folder / SETTINGS, {"settings": Config(**settings).as_dict()})
+    if interrupted is not None:
+        write_json(folder / METRICS, {"interrupted": interrupted})
+    return folder
+
+
+def test_a_second_run_of_the_same_name_gets_a_number_and_a_third_the_next() -> None:
+    data = Path("pictures")
+    found = []
+    for _ in range(3):
+        found.append(new_folder(None, data))
+        found[-1].mkdir(parents=True)
+    assert found == [Path("runs/pictures"), Path("runs/pictures-2"), Path("runs/pictures-3")]
+    assert new_folder(Path("runs/pictures"), data) == Path("runs/pictures-4")
+
+
+def test_a_run_is_called_after_its_data() -> None:
+    assert new_folder(None, Path("some/table.csv")) == Path("runs/table")
+    assert new_folder(None, Path("/data/Zellen größer")) == Path("runs/Zellen größer")
+    assert new_folder(Path("here"), Path("table.csv")) == Path("here")
+
+
+def test_choosing_a_folder_writes_nothing(tmp_path: Path) -> None:
+    new_folder(None, Path("data"))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")
+def test_a_place_that_cannot_be_written_to_is_named_at_once(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    try:
+        with pytest.raises(RunError, match="--out"):
+            new_folder(Path("deep/down/run"), Path("data"))
+    finally:
+        tmp_path.chmod(0o700)
+
+
+def test_a_file_where_the_run_should_be_is_named() -> None:
+    Path("runs").write_text("not a folder")
+    with pytest.raises(RunError, match="runs"):
+        new_folder(None, Path("data"))
+
+
+# ---- going on -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("interrupted", [None, True])
+def test_the_newest_run_of_the_data_goes_on(interrupted: bool | None) -> None:
+    begun(Path("runs/data"), False)
+    newest = begun(Path("runs/data-2"), interrupted)
+    assert folder_to_resume(None, Path("data")) == newest
+    assert folder_to_resume(newest, Path("elsewhere")) == newest
+
+
+def test_a_finished_run_does_not_go_on() -> None:
+    folder = begun(Path("runs/data"), False)
+    with pytest.raises(RunError, match="finished"):
+        folder_to_resume(None, Path("data"))
+    with pytest.raises(RunError, match="finished"):
+        folder_to_resume(folder, Path("data"))
+
+
+def test_there_must_be_a_run_to_go_on_with() -> None:
+    for out in (None, Path("nowhere")):
+        with pytest.raises(RunError, match="no run at"):
+            folder_to_resume(out, Path("data"))
+
+
+def test_a_run_goes_on_with_its_own_settings() -> None:
+    folder = begun(Path("run"), epochs=7, method="finetuned", seed=3)
+    assert settings_of(folder, {}) == Config(epochs=7, method="finetuned", seed=3)
+    assert settings_of(folder, {"epochs": 7}) == Config(epochs=7, method="finetuned", seed=3)
+
+
+def test_another_setting_is_refused_with_both_values() -> None:
+    folder = begun(Path("run"), epochs=7, split_from=Path("earlier"))
+    with pytest.raises(RunError, match="--epochs 7, not 8"):
+        settings_of(folder, {"epochs": 8})
+    with pytest.raises(RunError, match="--split-from earlier, not other"):
+        settings_of(folder, {"split_from": Path("other")})
+    assert settings_of(folder, {"split_from": Path("earlier")}).epochs == 7
+
+
+def test_the_machine_may_be_another_one() -> None:
+    folder = begun(Path("run"), epochs=7, keep="auto", cache_limit=5.0)
+    assert settings_of(folder, {"keep": "never", "device": "cpu"}) == Config(
+        epochs=7, keep="never", device="cpu", cache_limit=5.0
+    )
+
+
+# ---- files ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("content", [None, "", "{", "\xff"])
+def test_a_damaged_file_is_named(content: str | None) -> None:
+    path = Path("run/config.json")
+    path.parent.mkdir()
+    if content is not None:
+        path.write_bytes(content.encode("latin1"))
+    with pytest.raises(RunError, match=r"config\.json"):
+        read_json(path)
+
+
+def test_files_are_written_whole_and_leave_nothing_beside_them(tmp_path: Path) -> None:
+    write_json(Path("a.json"), {"label": "größer", "list": [1, 2]})
+    write_json(Path("a.json"), {"label": "größer"})
+    runs.write_skipped(Path("skipped.csv"), [("a, b.png", 'not a "picture"')])
+    assert json.loads(Path("a.json").read_text(encoding="utf-8")) == {"label": "größer"}
+    with Path("skipped.csv").open(newline="", encoding="utf-8") as file:
+        assert list(csv.reader(file)) == [["filename", "reason"], ["a, b.png", 'not a "picture"']]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.json", "skipped.csv"]
+
+
+def test_a_run_knows_the_versions_it_was_made_with() -> None:
+    found = runs.environment()
+    assert found["torch"].startswith(("2.", "3."))
+    assert runs.environment(["no-such-package"])["no-such-package"] == "not installed"
