@@ -334,12 +334,24 @@ BUNDLES = {
     ),
     "no description": (lambda m: (m / "bundle.json").unlink(), ("bundle.json is missing or damaged", "Copy the whole")),
     "a damaged description": (lambda m: (m / "bundle.json").write_text("{"), ("bundle.json is missing or damaged",)),
-    "another network": (lambda m: changed(m / "bundle.json", backbone="resnet18"), ("tensors of resnet18", "missing")),
-    "another head": (lambda m: changed(m / "bundle.json", head={"width": 3, "classes": 4}), ("does not fit together",)),
-    "no preprocessing": (lambda m: changed(m / "bundle.json", preprocessing={}), ("does not fit together", "edited")),
+    "another network": (
+        lambda m: changed(m / "bundle.json", backbone="resnet18"),
+        ("is not as it was written", "Copy the whole folder again"),
+    ),
+    "another head": (
+        lambda m: changed(m / "bundle.json", head={"width": 3, "classes": 4}),
+        ("is not as it was written", "Copy the whole folder again"),
+    ),
+    "no preprocessing": (
+        lambda m: changed(m / "bundle.json", preprocessing={}),
+        ("is not as it was written", "Copy the whole folder again"),
+    ),
     "neither": (lambda m: [path.unlink() for path in m.iterdir()], ("holds no model", "--resume")),
     "no checksum": (without_the_checksum, ("bundle.json",)),
-    "too few classes": (lambda m: changed(m / "bundle.json", classes=["blue"]), ("does not fit together",)),
+    "too few classes": (
+        lambda m: changed(m / "bundle.json", classes=["blue"]),
+        ("is not as it was written", "Copy the whole folder again"),
+    ),
 }
 
 

@@ -86,7 +86,7 @@ def train(
     source = folder if resume else config.split_from
     if not resume:
         _into_parts(manifest, config, source)  # a split that cannot be made is said before anything is computed
-    start = begin(config, named="backbone" in settings or resume)
+    start = begin(config, named="backbone" in settings)
     plan = methods.plan(start.backbone, config)
     progress.note(stage_table(start.backbone, plan))
 
