@@ -27,9 +27,9 @@ LOOK = Preprocessing(size=64, resize=70, interpolation="bicubic", mean=(0.5, 0.4
 def classifier() -> Classifier:
     backbone = replace(build("resnet18"), preprocessing=LOOK)
     load(backbone, "random", seed=5)
-    spec = HeadSpec(backbone.width, len(CLASSES), hidden=8)
+    spec = HeadSpec(backbone.embedding_width, len(CLASSES), hidden=8)
     head = build_head(spec, seed=5).eval()
-    head.standardize.set(torch.randn(10, backbone.width, generator=torch.Generator().manual_seed(0)))
+    head.standardize.set(torch.randn(10, backbone.embedding_width, generator=torch.Generator().manual_seed(0)))
     about = {"method": "frozen", "trained": ["head"], "lineage": [{"weights": "random:5"}], "secret": "/home/me"}
     return Classifier(backbone, head, CLASSES, spec, about)
 
@@ -157,7 +157,7 @@ def test_a_damaged_description_is_one_clear_line(folder: Path, text: str) -> Non
 @pytest.mark.parametrize(
     "values",
     [
-        {"head": {"width": 512, "classes": 4, "hidden": 9}},
+        {"head": {"width": 1024, "classes": 4, "hidden": 9}},
         {"head": {"wide": 512}},
         {"head": None},
         {"preprocessing": {"size": 64}},

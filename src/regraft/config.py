@@ -34,11 +34,12 @@ class Config:
     img_size: int | None = _setting(
         None, "Side in pixels of the square that the network sees. Default: what the weights expect.", group="Model"
     )
-    crop: float = _setting(
-        1.0,
-        "Side of the centre crop, as a share of the picture's shorter side. ImageNet networks are measured with 0.875; "
-        "a border that ImageNet can spare may hold what your classes differ in.",
+    fit: str = _setting(
+        "stretch",
+        "How a picture becomes a square: stretch shows all of it, its sides made equal; crop shows the centre, as "
+        "ImageNet networks are measured. A border that ImageNet can spare may hold what your classes differ in.",
         group="Model",
+        choices=("stretch", "crop"),
     )
     unfreeze: str | None = _setting(
         None,
@@ -160,7 +161,6 @@ _RANGES: dict[str, tuple[float, float]] = {
     "val": (0.01, 0.9),
     "test": (0.01, 0.9),
     "img_size": (32, 2048),
-    "crop": (0.1, 1.0),
     "train_layers": (1, 1000),
     "hidden": (0, 65536),
     "dropout": (0.0, 0.95),

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from regraft.backbones import GlobalPool
+
 
 @dataclass(frozen=True)
 class HeadSpec:
     """The shape of a head: what a bundle needs to build it again."""
 
-    width: int  # channels that the last stage gives
+    width: int  # length of an embedding
     classes: int
     hidden: int = 256  # 0: one linear layer
     dropout: float = 0.2
@@ -21,14 +23,6 @@ class HeadSpec:
 
 LEAST_DEVIATION = 0.3
 """Least deviation that a channel is divided by, as a share of the mean deviation; 0.1 to 1 did equally well."""
-
-
-class GlobalPool(nn.Module):
-    """Feature maps [b, c, h, w] -> their means [b, c]; what is pooled already passes."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[b, c, h, w] or [b, c] -> [b, c]."""
-        return x.mean((2, 3)) if x.ndim == 4 else x
 
 
 class Standardize(nn.Module):
@@ -60,7 +54,7 @@ class Standardize(nn.Module):
 
 
 class Head(nn.Module):
-    """Pool, standardize, dropout, dense, dense: [b, width, h, w] or [b, width] -> [b, classes]."""
+    """Pool, standardize, dropout, dense, dense: [b, width / 2, h, w] or [b, width] -> [b, classes]."""
 
     def __init__(self, spec: HeadSpec) -> None:
         super().__init__()
@@ -72,7 +66,7 @@ class Head(nn.Module):
         self.dropout, self.out = nn.Dropout(spec.dropout), nn.Linear(width, spec.classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[b, width, h, w] or [b, width] -> scores (logits) [b, classes]."""
+        """[b, width / 2, h, w] or [b, width] -> scores (logits) [b, classes]."""
         scores: Tensor = self.out(self.dropout(self.hidden(self.standardize(self.pool(x)))))
         return scores
 

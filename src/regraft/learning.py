@@ -38,7 +38,9 @@ class Learner:
 
     def spec(self) -> HeadSpec:
         """Return the shape of the head."""
-        return HeadSpec(self.backbone.width, len(self.manifest.classes), self.plan.hidden, self.config.dropout)
+        return HeadSpec(
+            self.backbone.embedding_width, len(self.manifest.classes), self.plan.hidden, self.config.dropout
+        )
 
     def learn(self, *, earlier: Classifier | None = None, resume: bool = False) -> tuple[Head, bool]:
         """Return the head, and whether Ctrl-C ended the phases early. The network's trained stages learn in place."""

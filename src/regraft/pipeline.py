@@ -164,7 +164,8 @@ def _begin_from_run(path: Path, config: Config, named: bool) -> Start:
 def _sized(backbone: Backbone, config: Config) -> Backbone:
     look = backbone.preprocessing
     size = config.img_size or look.size
-    return replace(backbone, preprocessing=replace(look, size=size, resize=round(size / config.crop)))
+    resize = size if config.fit == "stretch" else round(size * look.resize / look.size)
+    return replace(backbone, preprocessing=replace(look, size=size, resize=resize, fit=config.fit))
 
 
 # ---- what is frozen runs once ---------------------------------------------------------------------------------------

@@ -36,7 +36,7 @@ class Listener(Progress):
 
 
 def draw(path: Path, seed: int, size: int = 72) -> None:
-    Image.fromarray(np.random.default_rng(seed).integers(0, 256, (size, size, 3), dtype=np.uint8)).save(path)
+    Image.fromarray(np.random.default_rng(seed).integers(0, 256, (size, size + 8, 3), dtype=np.uint8)).save(path)
 
 
 @pytest.fixture
@@ -134,7 +134,7 @@ def test_only_new_pictures_are_run(folder: Path, tmp_path: Path) -> None:
     before = set((tmp_path / "cache").rglob("*.rows"))
     whole = rows_of(frozen(network(), pictures_of(folder), tmp_path / "cache"), LAST)
     (new,) = set((tmp_path / "cache").rglob("*.rows")) - before
-    assert new.stat().st_size == (COUNT - 5) * 512 * 4
+    assert new.stat().st_size == (COUNT - 5) * 1024 * 4
     np.testing.assert_allclose(whole[0], truth(network(), pictures_of(folder), LAST), rtol=1e-4, atol=1e-5)
 
 
@@ -142,6 +142,7 @@ CHANGES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {  # what differs in
     "weights": ({}, {"seed": 1}),
     "size": ({"look": replace(LOOK, size=96, resize=96)}, {"look": replace(LOOK, size=96, resize=96)}),
     "crop": ({"look": replace(LOOK, resize=70)}, {"look": replace(LOOK, resize=70)}),
+    "fit": ({"look": replace(LOOK, fit="stretch")}, {"look": replace(LOOK, fit="stretch")}),
     "interpolation": (
         {"look": replace(LOOK, interpolation="bicubic")},
         {"look": replace(LOOK, interpolation="bicubic")},
@@ -253,7 +254,7 @@ def test_rows_that_are_all_there_decide_the_engine(folder: Path, tmp_path: Path)
 
 # ---- the limit ------------------------------------------------------------------------------------------------------
 
-ROW = 512 * 4  # bytes of a pooled float32 row
+ROW = 1024 * 4  # bytes of a pooled float32 row
 
 
 def test_a_limit_too_small_is_refused_before_anything_is_written(folder: Path, tmp_path: Path) -> None:
@@ -298,7 +299,7 @@ def test_a_later_view_never_displaces_an_earlier_one_of_the_same_run(folder: Pat
     assert prefix.plain() == {}
     with pytest.raises(CacheFull):
         prefix.augmented(range(COUNT), 2)
-    assert prefix.at(LAST).rows([0], [0]).shape == (1, 512)
+    assert prefix.at(LAST).rows([0], [0]).shape == (1, 1024)
 
 
 def test_rows_that_vanish_during_the_run_are_an_error_of_one_line(folder: Path, tmp_path: Path) -> None:
@@ -307,6 +308,6 @@ def test_rows_that_vanish_during_the_run_are_an_error_of_one_line(folder: Path, 
     assert prefix.plain() == {}
     rows = prefix.at(LAST)
     frozen(network(1), pictures_of(folder), tmp_path, limit_gb=COUNT * ROW * 1.5 / 1e9).plain()
-    np.testing.assert_array_equal(rows.rows([0], [0]).shape, (1, 512))  # what is open stays open
+    np.testing.assert_array_equal(rows.rows([0], [0]).shape, (1, 1024))  # what is open stays open
     with pytest.raises(RegraftError, match="deleted"):
         prefix.at(LAST).rows([0], [0])

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from regraft.backbones import Backbone, PixelNorm, build
+from regraft.backbones import Backbone, GlobalPool, PixelNorm, build
 from regraft.data.decode import Preprocessing
 from regraft.errors import ConfigError, UnknownName
 
@@ -27,6 +27,11 @@ def test_pixels_are_normalised_as_the_network_was_trained(preprocessing: Preproc
     expected = ((x - preprocessing.mean) / preprocessing.std).transpose(0, 3, 1, 2)
     found = PixelNorm(preprocessing)(torch.from_numpy(pixels))
     np.testing.assert_allclose(found.numpy(), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_pooling_takes_the_mean_and_the_maximum_of_every_channel() -> None:
+    maps = torch.arange(24.0).view(1, 2, 3, 4)
+    torch.testing.assert_close(GlobalPool()(maps), torch.tensor([[5.5, 17.5, 11.0, 23.0]]))
 
 
 def test_the_normalisation_is_no_part_of_the_weights() -> None:

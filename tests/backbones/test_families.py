@@ -41,12 +41,14 @@ def test_prefix_then_tail_equals_the_model_at_every_cut(name: str, pixels: torch
 
 
 @pytest.mark.parametrize("name", SMALLEST)
-def test_the_last_prefix_is_the_average_of_the_last_feature_map(name: str, pixels: torch.Tensor) -> None:
+def test_the_last_prefix_pools_the_last_feature_map(name: str, pixels: torch.Tensor) -> None:
     backbone, last = real(name), len(real(name).stages)
     with torch.inference_mode():
         features = backbone.tail(0)(backbone.prefix(0)(pixels))  # [1, width, h, w]
-        embedding = backbone.prefix(last)(pixels)  # [1, width]
-        torch.testing.assert_close(embedding, features.mean(dim=(2, 3)))
+        embedding = backbone.prefix(last)(pixels)  # [1, 2 width]
+        torch.testing.assert_close(embedding[:, : backbone.width], features.mean(dim=(2, 3)))
+        assert torch.equal(embedding[:, backbone.width :], features.amax(dim=(2, 3)))
+        assert embedding.shape[1] == backbone.embedding_width
         assert torch.equal(backbone.tail(last)(embedding), embedding)
 
 

@@ -204,9 +204,15 @@ def test_threads_decode_what_one_thread_decodes():
     np.testing.assert_array_equal(together, [decode(content, SQUARE) for content in contents])
 
 
-def test_preprocessing_keeps_its_crop_ratio_and_survives_json():
-    assert Preprocessing().resized(112) == Preprocessing(size=112, resize=128)
-    caffe = Preprocessing(scale=255.0, channels="BGR", mean=(104.0, 117.0, 128.0), std=(1.0, 1.0, 1.0))
+@pytest.mark.parametrize(("width", "height"), [(300, 200), (40, 300), (56, 56)])
+def test_stretching_shows_the_whole_picture(width, height):
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8))
+    whole = np.asarray(image.resize((56, 56), Image.Resampling.BILINEAR))
+    np.testing.assert_array_equal(decode(encode(image), Preprocessing(size=56, resize=64, fit="stretch")), whole)
+
+
+def test_preprocessing_survives_json():
+    caffe = Preprocessing(fit="stretch", scale=255.0, channels="BGR", mean=(104.0, 117.0, 128.0), std=(1.0, 1.0, 1.0))
     assert Preprocessing.from_dict(caffe.as_dict()) == caffe
 
 
@@ -217,6 +223,8 @@ def test_impossible_preprocessing_is_refused():
         Preprocessing(interpolation="bicubik")
     with pytest.raises(UnknownName):
         Preprocessing(channels="RBG")
+    with pytest.raises(UnknownName):
+        Preprocessing(fit="squeeze")
 
 
 def test_a_digest_names_the_content():

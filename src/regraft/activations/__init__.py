@@ -281,14 +281,14 @@ class Prefix:
         if cut == 0:  # pixels: no network has touched them, so all networks that decode alike share them
             return {
                 "what": "pixels",
-                "pixels": {name: look[name] for name in ("size", "resize", "interpolation")},
+                "pixels": {name: look[name] for name in ("size", "resize", "fit", "interpolation")},
                 **drawn,
             }
         return {
             "what": "activations",
             "backbone": self.backbone.name,
             "after": self.backbone.stages[cut - 1].name,
-            "pooled": cut == len(self.backbone.stages),
+            "pooled": "mean, maximum" if cut == len(self.backbone.stages) else "",
             "weights": hashlib.sha256("".join(self._stage_digests[:cut]).encode()).hexdigest(),
             "pixels": look,
             "engine": engine if self.device.type == "cpu" else f"{engine}/{self.device.type}",
@@ -302,9 +302,9 @@ class Prefix:
         size = self.pictures.preprocessing.size
         if cut == 0:
             return (size, size, 3)
-        return (
-            (self.backbone.width,) if cut == len(self.backbone.stages) else tuple(self.backbone.shapes(size)[cut - 1])
-        )
+        if cut == len(self.backbone.stages):
+            return (self.backbone.embedding_width,)
+        return tuple(self.backbone.shapes(size)[cut - 1])
 
     def _pick_engine(self, wish: str) -> str:
         """Rows of either engine that are all there are used; else ONNX Runtime where its export is there or pays."""

@@ -41,6 +41,18 @@ class PixelNorm(nn.Module):
         return (x.to(self.mean.dtype) - self.mean) / self.std
 
 
+class GlobalPool(nn.Module):
+    """Feature maps [b, c, h, w] -> the mean of each channel, then its maximum: [b, 2 c]; what is pooled passes.
+
+    The mean alone hides a small object among many places that look alike; the two together are fastai's
+    AdaptiveConcatPool2d.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[b, c, h, w] or [b, 2 c] -> [b, 2 c]."""
+        return torch.cat([x.mean((2, 3)), x.amax((2, 3))], 1) if x.ndim == 4 else x
+
+
 @dataclass(frozen=True, eq=False)
 class Backbone:
     """A pretrained network as stages; ``classifier(stages(x))`` equals ``model(x)`` exactly."""
@@ -52,18 +64,23 @@ class Backbone:
     classifier: Stage  # the network's own head: pool, flatten, fully connected layers
     model: nn.Module  # the library's module; the stages share its parameters
     preprocessing: Preprocessing  # what its published weights expect
-    width: int  # channels of the last stage, the length of an embedding
+    width: int  # channels of the last stage
+
+    @property
+    def embedding_width(self) -> int:
+        """The length of an embedding: mean and maximum of each channel."""
+        return 2 * self.width
 
     def prefix(self, cut: int, start: int = 0) -> nn.Module:
         """The frozen part: uint8 [b, s, s, 3] RGB -> float [b, c, h, w], in eval mode.
 
-        At the last cut the global average pool is part of it and the output is [b, c]: there is nothing to learn in
-        it, and a kept row becomes some fifty times smaller. At cut 0 it only normalises. With ``start`` it goes on
+        At the last cut the global pool is part of it and the output is [b, 2 c]: there is nothing to learn in it, and
+        a kept row becomes some twenty-five times smaller. At cut 0 it only normalises. With ``start`` it goes on
         from that earlier cut's output instead of the pixels. Gradients are the caller's choice (Grad-CAM needs them
         on a frozen network).
         """
         norm = [] if start else [PixelNorm(self.preprocessing)]
-        pool = [nn.AdaptiveAvgPool2d(1), nn.Flatten(1)] if cut == len(self.stages) else []
+        pool = [GlobalPool()] if cut == len(self.stages) else []
         return nn.Sequential(*norm, *(stage.module for stage in self.stages[start:cut]), *pool).eval()
 
     def tail(self, cut: int) -> nn.Sequential:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from hashlib import blake2b
 from io import BytesIO
 from typing import Any
@@ -32,6 +32,7 @@ INTERPOLATIONS = {
     "lanczos": Image.Resampling.LANCZOS,
 }
 CHANNEL_ORDERS = ("RGB", "BGR")
+FITS = ("stretch", "crop")
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ class Preprocessing:
 
     size: int = 224  # side in pixels of the square that the network sees
     resize: int = 256  # the shorter side, before the centre crop
+    fit: str = "crop"  # crop: the centre of the picture; stretch: the whole picture, its sides made equal
     interpolation: str = "bilinear"
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)  # on the range 0..scale
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
@@ -54,18 +56,16 @@ class Preprocessing:
 
         Raises:
             ConfigError: The crop is empty or larger than the resized picture.
-            UnknownName: An interpolation or channel order that does not exist.
+            UnknownName: An interpolation, fit or channel order that does not exist.
         """
         if not 1 <= self.size <= self.resize:
             raise ConfigError(f"A crop of {self.size} pixels does not fit a shorter side of {self.resize} pixels.")
         if self.interpolation not in INTERPOLATIONS:
             raise UnknownName("interpolation", self.interpolation, INTERPOLATIONS)
+        if self.fit not in FITS:
+            raise UnknownName("fit", self.fit, FITS)
         if self.channels not in CHANNEL_ORDERS:
             raise UnknownName("channel order", self.channels, CHANNEL_ORDERS)
-
-    def resized(self, size: int) -> Preprocessing:
-        """Return the same preprocessing for another size in pixels, with the same crop ratio."""
-        return replace(self, size=size, resize=round(size * self.resize / self.size))
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON values, as `from_dict` reads them."""
@@ -135,15 +135,23 @@ def _decode(content: bytes, preprocessing: Preprocessing) -> NDArray[np.uint8]:
     _check_dimensions(*image.size)  # from the header: nothing large has been allocated yet
     image.draft(None, (preprocessing.resize, preprocessing.resize))  # a large JPEG is decoded at 1/2, 1/4 or 1/8
     image.load()
-    side = preprocessing.size * min(image.size) / preprocessing.resize
-    x, y = (image.width - side) / 2, (image.height - side) / 2
     square = _to_rgb(image).resize(
         (preprocessing.size, preprocessing.size),
         INTERPOLATIONS[preprocessing.interpolation],
-        box=(x, y, x + side, y + side),  # resize and centre crop in one step
+        box=_seen(image.size, preprocessing),
     )
-    turn = _TURNS.get(_orientation(image))  # a centred square may be turned last, when it is small
+    turn = _TURNS.get(_orientation(image))  # a square about the centre may be turned last, when it is small
     return np.array(square if turn is None else square.transpose(turn))
+
+
+def _seen(size: tuple[int, int], preprocessing: Preprocessing) -> tuple[float, float, float, float]:
+    """Return the part of the picture that becomes the square, so that resizing and cropping are one step."""
+    width, height = size
+    if preprocessing.fit == "stretch":
+        return (0, 0, width, height)
+    side = preprocessing.size * min(size) / preprocessing.resize
+    x, y = (width - side) / 2, (height - side) / 2
+    return (x, y, x + side, y + side)
 
 
 def _open(content: bytes) -> ImageFile.ImageFile:
