@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-import uuid
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
-from regraft import __version__
+from regraft import __version__, files
 from regraft.backbones import Backbone, build
 from regraft.classifier import Classifier
 from regraft.data import Preprocessing
@@ -50,15 +49,11 @@ def save(folder: Path, classifier: Classifier) -> None:
         },
     }
     about["sha256"] = _digest(tensors, about)
-    temporary = folder.with_name(f".{folder.name}-{uuid.uuid4().hex}.tmp")
-    temporary.mkdir(parents=True)
-    try:
+    with files.whole(folder) as temporary:
+        temporary.mkdir(parents=True)
         (temporary / TENSORS).write_bytes(tensors)
         (temporary / ABOUT).write_text(json.dumps(about, indent=1, ensure_ascii=False), encoding="utf-8")
-        shutil.rmtree(folder, ignore_errors=True)
-        temporary.replace(folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)  # last: a folder is not renamed onto one that holds something
 
 
 def _digest(tensors: bytes, about: dict[str, Any]) -> str:

@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 import platformdirs
 
+from regraft import files
 from regraft.activations.planner import human
 from regraft.errors import ActivationOverflow, CacheFull, StoreError
 
@@ -178,7 +179,7 @@ class Writer:
         self.store.folder.mkdir(parents=True, exist_ok=True)
         about = self.store.folder / "recipe.json"
         if not about.exists():
-            _write_then_rename(about, json.dumps(self.store.recipe, indent=1).encode())
+            files.write_bytes(about, json.dumps(self.store.recipe, indent=1).encode())
         self._begun = time.monotonic()
         self._path = self.store.folder / f"{uuid.uuid4().hex}.tmp"
         self._file = open(self._path, "wb")  # noqa: SIM115, PTH123  closed by finish or discard
@@ -191,7 +192,7 @@ class Writer:
             with _full_disk_named(self.store.folder):
                 self._file.close()
                 self._path.replace(self._path.with_suffix(".rows"))
-                _write_then_rename(self._path.with_suffix(".json"), json.dumps(self._digests).encode())
+                files.write_bytes(self._path.with_suffix(".json"), json.dumps(self._digests).encode())
         except BaseException:
             self.discard()
             raise
@@ -205,15 +206,6 @@ class Writer:
             self._path.unlink(missing_ok=True)
             self._path.with_suffix(".rows").unlink(missing_ok=True)
             self._file, self._digests = None, []
-
-
-def _write_then_rename(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f"{uuid.uuid4().hex}.tmp")
-    try:
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
