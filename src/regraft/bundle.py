@@ -44,9 +44,7 @@ def save(folder: Path, classifier: Classifier) -> None:
         "classes": list(classifier.classes),
         "preprocessing": classifier.backbone.preprocessing.as_dict(),
         "head": asdict(classifier.spec),
-        **{
-            key: value for key, value in classifier.about.items() if key in ("method", "trained", "lineage", "settings")
-        },
+        **{key: value for key, value in classifier.about.items() if key in ("method", "trained", "lineage")},
     }
     about["sha256"] = _digest(tensors, about)
     with files.whole(folder) as temporary:

@@ -69,7 +69,6 @@ class Recipe:
 class Fitted:
     """What came of a phase: the best epoch's tensors are in the modules."""
 
-    best_epoch: int
     epochs_run: int
     interrupted: bool
 
@@ -321,7 +320,7 @@ def fit(
     if not (best.exists() and seen.rows):
         raise KeyboardInterrupt
     restore(tail, head, best)
-    return Fitted(_best_epoch(seen.rows), len(seen.rows), interrupted)
+    return Fitted(len(seen.rows), interrupted)
 
 
 def restore(tail: nn.Module, head: nn.Module, checkpoint: Path) -> None:

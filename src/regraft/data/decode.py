@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from hashlib import blake2b
 from io import BytesIO
 from typing import Any
@@ -62,10 +62,6 @@ class Preprocessing:
             raise UnknownName("interpolation", self.interpolation, INTERPOLATIONS)
         if self.channels not in CHANNEL_ORDERS:
             raise UnknownName("channel order", self.channels, CHANNEL_ORDERS)
-
-    def resized(self, size: int) -> Preprocessing:
-        """Return the same preprocessing for another size in pixels, with the same crop ratio."""
-        return replace(self, size=size, resize=round(size * self.resize / self.size))
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON values, as `from_dict` reads them."""
