@@ -91,8 +91,8 @@ def load(path: Path) -> Classifier:
     folder = folder_of(path)
     if folder is None:
         raise BundleError(
-            f"{path} holds no model ({ABOUT} and {TENSORS}, there or in model/). Is this a run that did not finish? "
-            "Go on with --resume."
+            f"{path} holds no model ({ABOUT} and {TENSORS}, there or in model/). "
+            "Is this a run that did not finish? Go on with --resume."
         )
     about = _read_about(folder)
     try:
@@ -103,8 +103,8 @@ def load(path: Path) -> Classifier:
         ) from error
     if _digest(content, about) != about["sha256"]:
         raise ChecksumMismatch(
-            f"{folder}: {TENSORS} or {ABOUT} is not as it was written, a byte was changed or lost. Copy the whole "
-            "folder again."
+            f"{folder}: {TENSORS} or {ABOUT} is not as it was written, a byte was changed or lost. "
+            "Copy the whole folder again."
         )
     return _build(folder, about, load_tensors(content))
 
@@ -117,8 +117,8 @@ def _read_about(folder: Path) -> dict[str, Any]:
         raise BundleError(f"{folder / ABOUT} is missing or damaged ({error}). Copy the whole folder again.") from error
     if found > FORMAT:
         raise BundleError(
-            f"{folder} has format {found}; this Regraft ({__version__}) reads up to {FORMAT}. Update it: pip "
-            "install --upgrade regraft"
+            f"{folder} has format {found}; this Regraft ({__version__}) reads up to {FORMAT}. "
+            "Update it: pip install --upgrade regraft"
         )
     return about
 

@@ -64,8 +64,8 @@ def folder_to_resume(out: Path | None, data: Path) -> Path:
     folder = existing[-1] if existing else wanted
     if not (folder / SETTINGS).exists():
         raise RunError(
-            f"There is no run at {folder} to go on with. Leave out --resume: what was computed before is kept and "
-            "used again."
+            f"There is no run at {folder} to go on with. "
+            "Leave out --resume: what was computed before is kept and used again."
         )
     metrics = read_json(folder / METRICS) if (folder / METRICS).exists() else {"interrupted": True}
     if not metrics.get("interrupted"):
@@ -89,8 +89,8 @@ def settings_of(folder: Path, given: Mapping[str, Any]) -> Config:
     for name in given:
         if name not in MACHINE_SETTINGS and now[name] != kept[name]:
             raise RunError(
-                f"{folder} was begun with {option(name)} {kept[name]}, not {now[name]}. Leave that option out, or "
-                "start a new run without --resume."
+                f"{folder} was begun with {option(name)} {kept[name]}, not {now[name]}. "
+                "Leave that option out, or start a new run without --resume."
             )
     return Config.from_dict({**kept, **{name: now[name] for name in given if name in MACHINE_SETTINGS}})
 

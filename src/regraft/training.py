@@ -1,8 +1,7 @@
 """Train tail and head on activations: one phase of a plan, on Lightning's Trainer.
 
-Everything random (order, views, dropout, mixup) is drawn anew from (seed, epoch) when an epoch begins. So a run
-that goes
-on from the checkpoint of epoch 7 does in epoch 8 exactly what an uninterrupted one does.
+Everything random (order, views, dropout, mixup) is drawn anew from (seed, epoch) when an epoch begins. So a run that
+goes on from the checkpoint of epoch 7 does in epoch 8 exactly what an uninterrupted one does.
 """
 
 from __future__ import annotations

@@ -189,9 +189,8 @@ def _counts(fold_of: NDArray[np.int64], pool: Manifest) -> NDArray[np.int64]:
 def _draw(counts: NDArray[np.int64], fractions: Sequence[float], random: np.random.RandomState) -> tuple[float, Parts]:
     """Draw the part of every fold, from the pictures [folds, classes]; return (mean distance from the wish, parts).
 
-    The distance is infinite when a class is missing somewhere.
-    In random order, each fold is taken that brings the part nearer to its share of every class. Classes weigh the
-    same, however rare.
+    The distance is infinite when a class is missing somewhere. In random order, each fold is taken that brings the part
+    nearer to its share of every class. Classes weigh the same, however rare.
     """
     total = counts.sum(axis=0)  # [classes]
     parts, distances = np.zeros(len(counts), np.int64), []
