@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-import uuid
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
-from regraft import __version__
+from regraft import __version__, files
 from regraft.backbones import Backbone, build
 from regraft.classifier import Classifier
 from regraft.data import Preprocessing
@@ -45,20 +44,14 @@ def save(folder: Path, classifier: Classifier) -> None:
         "classes": list(classifier.classes),
         "preprocessing": classifier.backbone.preprocessing.as_dict(),
         "head": asdict(classifier.spec),
-        **{
-            key: value for key, value in classifier.about.items() if key in ("method", "trained", "lineage", "settings")
-        },
+        **{key: value for key, value in classifier.about.items() if key in ("method", "trained", "lineage")},
     }
     about["sha256"] = _digest(tensors, about)
-    temporary = folder.with_name(f".{folder.name}-{uuid.uuid4().hex}.tmp")
-    temporary.mkdir(parents=True)
-    try:
+    with files.whole(folder) as temporary:
+        temporary.mkdir(parents=True)
         (temporary / TENSORS).write_bytes(tensors)
         (temporary / ABOUT).write_text(json.dumps(about, indent=1, ensure_ascii=False), encoding="utf-8")
-        shutil.rmtree(folder, ignore_errors=True)
-        temporary.replace(folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)  # last: a folder is not renamed onto one that holds something
 
 
 def _digest(tensors: bytes, about: dict[str, Any]) -> str:
@@ -98,8 +91,8 @@ def load(path: Path) -> Classifier:
     folder = folder_of(path)
     if folder is None:
         raise BundleError(
-            f"{path} holds no model ({ABOUT} and {TENSORS}, there or in model/). Is this a run that did not finish? "
-            "Go on with --resume."
+            f"{path} holds no model ({ABOUT} and {TENSORS}, there or in model/). "
+            "Is this a run that did not finish? Go on with --resume."
         )
     about = _read_about(folder)
     try:
@@ -110,8 +103,8 @@ def load(path: Path) -> Classifier:
         ) from error
     if _digest(content, about) != about["sha256"]:
         raise ChecksumMismatch(
-            f"{folder}: {TENSORS} or {ABOUT} is not as it was written, a byte was changed or lost. Copy the whole "
-            "folder again."
+            f"{folder}: {TENSORS} or {ABOUT} is not as it was written, a byte was changed or lost. "
+            "Copy the whole folder again."
         )
     return _build(folder, about, load_tensors(content))
 
@@ -124,8 +117,8 @@ def _read_about(folder: Path) -> dict[str, Any]:
         raise BundleError(f"{folder / ABOUT} is missing or damaged ({error}). Copy the whole folder again.") from error
     if found > FORMAT:
         raise BundleError(
-            f"{folder} has format {found}; this Regraft ({__version__}) reads up to {FORMAT}. Update it: pip "
-            "install --upgrade regraft"
+            f"{folder} has format {found}; this Regraft ({__version__}) reads up to {FORMAT}. "
+            "Update it: pip install --upgrade regraft"
         )
     return about
 

@@ -102,9 +102,9 @@ def pretrained(name: str, weights: str | None = None) -> Classifier:
     found = load(backbone, weights)
     if not found.has_classifier:
         raise WeightsMissing(
-            f"The weights of {backbone.name} at hand ({found.source}) have no ImageNet head, so it cannot name "
-            "ImageNet classes. "
-            f"Train it on your own classes, or give weights with a head: --weights FILE."
+            f"The weights of {backbone.name} at hand ({found.source}) have no ImageNet head, "
+            "so it cannot name ImageNet classes. "
+            "Train it on your own classes, or give weights with a head: --weights FILE."
         )
     names = tuple(" ".join(pair) for pair in imagenet_classes())
     return Classifier(replace(backbone, preprocessing=found.preprocessing), backbone.classifier.module, names)

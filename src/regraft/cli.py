@@ -123,8 +123,8 @@ def train(
     else:
         _print_scores(f"{run.backbone}, {run.method}", run.test)
         print(
-            f"\nTrained in {run.seconds:.0f} s. The run: {run.folder}\nTry it:  regraft predict {run.folder} "
-            "PICTURE_OR_FOLDER"
+            f"\nTrained in {run.seconds:.0f} s. The run: {run.folder}\n"
+            f"Try it:  regraft predict {run.folder} PICTURE_OR_FOLDER"
         )
     if run.interrupted:
         raise typer.Exit(STOPPED)

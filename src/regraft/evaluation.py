@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, TypedDict
 import numpy as np
 import numpy.typing as npt
 
+from regraft import files
 from regraft.errors import NoImages
 
 Array = npt.NDArray[Any]
@@ -175,12 +176,13 @@ def write_predictions(
     if truth is not None:
         header.append("truth")
         columns.append([classes[i] for i in truth])
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+    with (
+        files.whole(path) as temporary,
+        temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file,
+    ):
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(header)
         writer.writerows(zip(*columns, strict=True))
-    partial.replace(path)
 
 
 def _checked_shape(probs: Array, labels: Array, classes: Sequence[str]) -> tuple[int, int]:

@@ -176,8 +176,8 @@ def _labels_of_model(manifest: Manifest, classes: Sequence[str], model: str) -> 
     unknown = [name for name in manifest.classes if name not in by_name]
     if unknown:
         raise DataError(
-            f"{model} does not know the class{'es' * (len(unknown) > 1)} {', '.join(unknown[:3])}; it knows "
-            f"{', '.join(classes[:5])}"
-            f"{' …' if len(classes) > 5 else ''}. Rename the folder, or train on these classes."
+            f"{model} does not know the class{'es' * (len(unknown) > 1)} {', '.join(unknown[:3])}; "
+            f"it knows {', '.join(classes[:5])}{' …' if len(classes) > 5 else ''}. "
+            "Rename the folder, or train on these classes."
         )
     return np.array([by_name[manifest.classes[label]] for label in manifest.labels])

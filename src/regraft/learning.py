@@ -104,8 +104,8 @@ class Learner:
         )
         if fitted.interrupted:
             self.progress.warn(
-                f"Stopped after {fitted.epochs_run} epochs of phase {phase.name!r}; the best so far is kept. "
-                "--resume goes on."
+                f"Stopped after {fitted.epochs_run} epochs of phase {phase.name!r}; "
+                "the best so far is kept. --resume goes on."
             )
         else:
             done.touch()

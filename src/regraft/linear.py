@@ -38,9 +38,8 @@ def fit_linear(
     for penalty in PENALTIES:
         model = LogisticRegression(C=1 / (penalty * len(train)), class_weight=class_weights, max_iter=300)
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore", ConvergenceWarning
-            )  # a weak penalty on few examples never ends; validation judges
+            # a weak penalty on few examples never ends; validation judges
+            warnings.simplefilter("ignore", ConvergenceWarning)
             model.fit(train, train_labels)
         loss = log_loss(val_labels, model.predict_proba(val), labels=classes)
         if loss < fewest:

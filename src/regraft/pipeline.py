@@ -230,7 +230,7 @@ def _refuse_many_bad(skipped: Mapping[str, str], total: int, config: Config, pro
     if len(skipped) > MOST_BAD * total and not config.allow_bad:
         raise TooManyBadImages(
             f"{len(skipped)} of {total} files cannot be read ({first}), more than {MOST_BAD:.0%}. "
-            f"Mend or remove them, or go on without them: --allow-bad"
+            "Mend or remove them, or go on without them: --allow-bad"
         )
     progress.warn(f"{len(skipped)} of {total} files cannot be read and are left out, see skipped.csv ({first}).")
 

@@ -78,8 +78,8 @@ def cut_for_layers(backbone: Backbone, count: int) -> tuple[int, tuple[str, ...]
     starts = [position for position, (_, _, module) in enumerate(found) if not _is_norm(module)]
     if count > len(starts):
         raise ConfigError(
-            f"--train-layers {count}: {backbone.name} has {len(starts)} layers with weights. Use --unfreeze all for "
-            "the whole network."
+            f"--train-layers {count}: {backbone.name} has {len(starts)} layers with weights. "
+            "Use --unfreeze all for the whole network."
         )
     first = starts[-count]
     cut = found[first][0]

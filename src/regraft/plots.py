@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from regraft import files
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -33,9 +35,9 @@ def confusion_matrix(confusion: npt.NDArray[Any], classes: Sequence[str], path: 
         "font.family": "sans-serif",
         "font.sans-serif": ["DejaVu Sans"],  # one name: the usual list of ten is repeated at every number
     }
-    with mpl.rc_context(style), warnings.catch_warnings():
+    with mpl.rc_context(style), warnings.catch_warnings(), files.whole(path) as temporary:
         warnings.filterwarnings("ignore", "Glyph .* missing")  # from the fonts here, which do not matter
-        draw_confusion(confusion, classes).savefig(path, format="svg", metadata={"Date": None, "Creator": None})
+        draw_confusion(confusion, classes).savefig(temporary, format="svg", metadata={"Date": None, "Creator": None})
 
 
 def draw_confusion(confusion: npt.NDArray[Any], classes: Sequence[str]) -> Figure:

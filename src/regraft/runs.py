@@ -6,13 +6,13 @@ import csv
 import json
 import os
 import platform
-import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from itertools import count
 from pathlib import Path
 from typing import Any
 
+from regraft import files
 from regraft.config import Config, option
 from regraft.errors import RunError
 
@@ -64,8 +64,8 @@ def folder_to_resume(out: Path | None, data: Path) -> Path:
     folder = existing[-1] if existing else wanted
     if not (folder / SETTINGS).exists():
         raise RunError(
-            f"There is no run at {folder} to go on with. Leave out --resume: what was computed before is kept and "
-            "used again."
+            f"There is no run at {folder} to go on with. "
+            "Leave out --resume: what was computed before is kept and used again."
         )
     metrics = read_json(folder / METRICS) if (folder / METRICS).exists() else {"interrupted": True}
     if not metrics.get("interrupted"):
@@ -89,8 +89,8 @@ def settings_of(folder: Path, given: Mapping[str, Any]) -> Config:
     for name in given:
         if name not in MACHINE_SETTINGS and now[name] != kept[name]:
             raise RunError(
-                f"{folder} was begun with {option(name)} {kept[name]}, not {now[name]}. Leave that option out, or "
-                "start a new run without --resume."
+                f"{folder} was begun with {option(name)} {kept[name]}, not {now[name]}. "
+                "Leave that option out, or start a new run without --resume."
             )
     return Config.from_dict({**kept, **{name: now[name] for name in given if name in MACHINE_SETTINGS}})
 
@@ -110,22 +110,13 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
     """Write a JSON object, whole or not at all."""
-    write_text(path, json.dumps(values, indent=1, ensure_ascii=False) + "\n")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file, whole or not at all."""
-    temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
-    temporary.write_text(text, encoding="utf-8", newline="")
-    temporary.replace(path)
+    files.write_bytes(path, (json.dumps(values, indent=1, ensure_ascii=False) + "\n").encode())
 
 
 def write_skipped(path: Path, skipped: Iterable[tuple[str, str]]) -> None:
     """Write skipped.csv: filename, reason."""
-    temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
-    with temporary.open("w", newline="", encoding="utf-8") as file:
+    with files.whole(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([("filename", "reason"), *skipped])
-    temporary.replace(path)
 
 
 def environment(

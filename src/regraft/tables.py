@@ -7,11 +7,11 @@ import io
 import json
 import os
 import sys
-import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from regraft import files
 from regraft.errors import ConfigError, UnknownName
 
 Rows = Sequence[dict[str, Any]]
@@ -48,10 +48,8 @@ def write(rows: Rows, form: str, output: Path | None) -> None:
     content = FORMATS[form](rows)
     if output is None:
         sys.stdout.write(content.decode())
-        return
-    temporary = output.with_name(f".{uuid.uuid4().hex}.tmp")
-    temporary.write_bytes(content)
-    temporary.replace(output)
+    else:
+        files.write_bytes(output, content)
 
 
 def _table(rows: Rows) -> bytes:

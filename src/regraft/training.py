@@ -1,8 +1,7 @@
 """Train tail and head on activations: one phase of a plan, on Lightning's Trainer.
 
-Everything random (order, views, dropout, mixup) is drawn anew from (seed, epoch) when an epoch begins. So a run
-that goes
-on from the checkpoint of epoch 7 does in epoch 8 exactly what an uninterrupted one does.
+Everything random (order, views, dropout, mixup) is drawn anew from (seed, epoch) when an epoch begins. So a run that
+goes on from the checkpoint of epoch 7 does in epoch 8 exactly what an uninterrupted one does.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ import logging
 import math
 import pickle
 import signal
-import uuid
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -26,6 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset
 
+from regraft import files
 from regraft.activations import Activations
 from regraft.backbones import guard
 from regraft.errors import RunError
@@ -69,7 +68,6 @@ class Recipe:
 class Fitted:
     """What came of a phase: the best epoch's tensors are in the modules."""
 
-    best_epoch: int
     epochs_run: int
     interrupted: bool
 
@@ -191,9 +189,8 @@ class WholeFiles(TorchCheckpointIO):
     """Writes checkpoints under a temporary name first: one that exists is whole, whenever the power went."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:  # noqa: D102
-        temporary = Path(path).with_name(f".{uuid.uuid4().hex}.tmp")
-        super().save_checkpoint(checkpoint, temporary, storage_options)
-        temporary.replace(path)
+        with files.whole(Path(path)) as temporary:
+            super().save_checkpoint(checkpoint, temporary, storage_options)
 
 
 class History(Callback):
@@ -254,12 +251,10 @@ HISTORY_COLUMNS = ("phase", "epoch", "train_loss", "val_loss", "val_accuracy", "
 
 def write_history(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     """Write history.csv, whole or not at all."""
-    temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
-    with temporary.open("w", newline="", encoding="utf-8") as file:
+    with files.whole(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, HISTORY_COLUMNS, extrasaction="ignore")
         writer.writeheader()
         writer.writerows(rows)
-    temporary.replace(path)
 
 
 def fit(
@@ -324,7 +319,7 @@ def fit(
     if not (best.exists() and seen.rows):
         raise KeyboardInterrupt
     restore(tail, head, best)
-    return Fitted(_best_epoch(seen.rows), len(seen.rows), interrupted)
+    return Fitted(len(seen.rows), interrupted)
 
 
 def restore(tail: nn.Module, head: nn.Module, checkpoint: Path) -> None:

@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from regraft.activations import store as storing
 from regraft.activations.store import Store, cache_folder, make_room, recipe_key
 from regraft.errors import ActivationOverflow, CacheFull, StoreError
+from regraft.files import whole
 
 RECIPE = {"backbone": "resnet18", "weights": "abc", "view": 0}
 
@@ -383,6 +384,17 @@ def test_what_a_dead_run_left_behind_is_swept_up_and_a_living_one_s_is_not(tmp_p
     assert not old.exists()
     assert not (folder / "0ld.rows").exists()
     assert new.exists()
+    assert "a" in open_store(tmp_path)
+
+
+def test_the_rest_of_a_file_that_a_dead_run_was_writing_is_swept_up(tmp_path: Path) -> None:
+    folder = fill(open_store(tmp_path), ["a"]).folder
+    with whole(folder / "recipe.json") as temporary:
+        temporary.write_bytes(b"x")
+    temporary.write_bytes(b"x")  # as if nobody had been left to rename it
+    os.utime(temporary, (0, 0))
+    make_room(tmp_path, 0, 10**9)
+    assert not temporary.exists()
     assert "a" in open_store(tmp_path)
 
 

@@ -111,8 +111,8 @@ class Pixels:
         for index, pixels in self.pictures.pixels(list(dict.fromkeys(which)), 0):
             if isinstance(pixels, BadImage):
                 raise BadImage(
-                    f"{self.pictures.paths[index]} could be read before and cannot now: {pixels}. Was it changed "
-                    "during the run?"
+                    f"{self.pictures.paths[index]} could be read before and cannot now: {pixels}. "
+                    "Was it changed during the run?"
                 )
             plain[index] = pixels
         return [plain[index] for index in which]

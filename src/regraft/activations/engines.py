@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import uuid
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
@@ -15,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from regraft import files
 from regraft.activations.store import recipe_key
 from regraft.backbones.backbone import Backbone
 from regraft.errors import UnknownName
@@ -79,25 +79,20 @@ def export(network: nn.Module, *, size: int, path: Path) -> None:
     torch's TorchScript exporter is used for its speed: 1 to 3 s against 6 to 9 s, with equal results.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{uuid.uuid4().hex}.tmp")
     pixels = torch.zeros(2, size, size, 3, dtype=torch.uint8)
     outputs = [f"output{index}" for index in range(len(network(pixels)))]
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the exporter's own deprecation and tracing notes say nothing to a user
-            torch.onnx.export(
-                network,
-                (pixels,),
-                str(temporary),
-                dynamo=False,
-                opset_version=17,
-                input_names=["pixels"],
-                output_names=outputs,
-                dynamic_axes={name: {0: "batch"} for name in ("pixels", *outputs)},
-            )
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with files.whole(path) as temporary, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter's own deprecation and tracing notes say nothing to a user
+        torch.onnx.export(
+            network,
+            (pixels,),
+            str(temporary),
+            dynamo=False,
+            opset_version=17,
+            input_names=["pixels"],
+            output_names=outputs,
+            dynamic_axes={name: {0: "batch"} for name in ("pixels", *outputs)},
+        )
 
 
 def pick_device(wish: str) -> torch.device:

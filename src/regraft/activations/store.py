@@ -1,12 +1,10 @@
 """Keep activations on disk, a row per picture: written once, renamed when whole, read by position.
 
-A store is a folder named after everything that its rows depend on (`recipe_key`). It holds segments:
-``<name>.rows``, the
-plain numbers, and ``<name>.json``, the digests of the pictures they belong to. The JSON file is renamed into place
-last,
-so a segment without it does not exist. Segments are only ever added: two runs may write into one store at once, at
-worst
-they compute a picture twice; a run that is stopped leaves whole segments behind, and the next one goes on from there.
+A store is a folder named after everything that its rows depend on (`recipe_key`). It holds segments: ``<name>.rows``,
+the plain numbers, and ``<name>.json``, the digests of the pictures they belong to. The JSON file is renamed into place
+last, so a segment without it does not exist. Segments are only ever added: two runs may write into one store at once,
+at worst they compute a picture twice; a run that is stopped leaves whole segments behind, and the next one goes on from
+there.
 """
 
 from __future__ import annotations
@@ -26,6 +24,7 @@ from typing import Any
 import numpy as np
 import platformdirs
 
+from regraft import files
 from regraft.activations.planner import human
 from regraft.errors import ActivationOverflow, CacheFull, StoreError
 
@@ -75,9 +74,8 @@ class Store:
                 self._open(index)
 
     def _open(self, index: Path) -> None:
-        with contextlib.suppress(
-            OSError, ValueError
-        ):  # another run may be clearing up: then the rows are simply not there
+        # another run may be clearing up: then the rows are simply not there
+        with contextlib.suppress(OSError, ValueError):
             digests = json.loads(index.read_text())
             file = open(index.with_suffix(".rows"), "rb", buffering=0)  # noqa: SIM115, PTH123  stays open, is read by position
             if os.fstat(file.fileno()).st_size != len(digests) * self.row_bytes:
@@ -100,8 +98,8 @@ class Store:
         for position, digest in enumerate(digests):
             if digest not in self._where:
                 raise StoreError(
-                    f"Rows in {self.folder} were deleted during the run, by another one that needed room. Raise "
-                    "--cache-limit and start again."
+                    f"Rows in {self.folder} were deleted during the run, by another one that needed room. "
+                    "Raise --cache-limit and start again."
                 )
             which, row = self._where[digest]
             file = self._files[which]
@@ -167,10 +165,10 @@ class Writer:
             kept = rows.astype(self.store.dtype, copy=False)
         if kept.dtype.kind == "f" and not np.isfinite(kept).all():
             largest = float(np.nanmax(np.abs(rows)))
+            other_way = "" if np.isfinite(rows).all() else ", or other weights: some values are not numbers"
             raise ActivationOverflow(
-                f"The network's output reaches {largest:.3g}, which {kept.dtype} cannot hold. Use --keep-dtype float32 "
-                f"(twice the disk "
-                f"space){'' if np.isfinite(rows).all() else ', or other weights: some values are not numbers'}."
+                f"The network's output reaches {largest:.3g}, which {kept.dtype} cannot hold. "
+                f"Use --keep-dtype float32 (twice the disk space){other_way}."
             )
         return kept
 
@@ -178,7 +176,7 @@ class Writer:
         self.store.folder.mkdir(parents=True, exist_ok=True)
         about = self.store.folder / "recipe.json"
         if not about.exists():
-            _write_then_rename(about, json.dumps(self.store.recipe, indent=1).encode())
+            files.write_bytes(about, json.dumps(self.store.recipe, indent=1).encode())
         self._begun = time.monotonic()
         self._path = self.store.folder / f"{uuid.uuid4().hex}.tmp"
         self._file = open(self._path, "wb")  # noqa: SIM115, PTH123  closed by finish or discard
@@ -191,7 +189,7 @@ class Writer:
             with _full_disk_named(self.store.folder):
                 self._file.close()
                 self._path.replace(self._path.with_suffix(".rows"))
-                _write_then_rename(self._path.with_suffix(".json"), json.dumps(self._digests).encode())
+                files.write_bytes(self._path.with_suffix(".json"), json.dumps(self._digests).encode())
         except BaseException:
             self.discard()
             raise
@@ -207,15 +205,6 @@ class Writer:
             self._file, self._digests = None, []
 
 
-def _write_then_rename(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f"{uuid.uuid4().hex}.tmp")
-    try:
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 @contextlib.contextmanager
 def _full_disk_named(folder: Path) -> Iterator[None]:
     try:
@@ -224,13 +213,12 @@ def _full_disk_named(folder: Path) -> Iterator[None]:
         if error.errno in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT):
             free = free_bytes(folder)
             raise CacheFull(
-                f"The disk under {folder} is full ({free / 1e9:.1f} GB free). Free some space, set REGRAFT_CACHE to "
-                "a folder "
-                f"on a larger disk, or use --keep never."
+                f"The disk under {folder} is full ({free / 1e9:.1f} GB free). "
+                "Free some space, set REGRAFT_CACHE to a folder on a larger disk, or use --keep never."
             ) from error
         raise StoreError(
-            f"Cannot write kept activations into {folder}: {error.strerror}. Set REGRAFT_CACHE to a folder you may "
-            "write to."
+            f"Cannot write kept activations into {folder}: {error.strerror}. "
+            "Set REGRAFT_CACHE to a folder you may write to."
         ) from error
 
 
@@ -244,9 +232,8 @@ def free_bytes(folder: Path) -> int:
 def make_room(root: Path, needed: int, limit: int, *, spare: Iterable[Path] = ()) -> None:
     """Delete the stores unused for longest until `needed` more bytes fit under `limit`; those in `spare` stay.
 
-    A run that still reads a deleted store keeps its open files and is not disturbed (on Windows the deletion fails
-    and the
-    store stays).
+    A run that still reads a deleted store keeps its open files and is not disturbed (on Windows the deletion fails and
+    the store stays).
 
     Raises:
         CacheFull: even an empty cache would not do.

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from regraft import files
 from regraft.data.manifest import Manifest
 from regraft.data.rows import name_some, settle_parts
 from regraft.data.tables import PART_COLUMNS, filled, read_columns, read_parts, require
@@ -87,13 +88,11 @@ def split_from(manifest: Manifest, source: Path) -> Manifest:
 
 def write_split(manifest: Manifest, path: Path) -> None:
     """Write filename, label (by name), group and split of every picture; the file appears whole or not at all."""
-    unfinished = path.with_name(path.name + ".part")
-    with unfinished.open("w", newline="", encoding="utf-8") as file:
+    with files.whole(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["filename", "label", "group", "split"])
         for item in manifest.items:
             writer.writerow([item.name, manifest.classes[item.label], item.group or "", item.part or ""])
-    unfinished.replace(path)
 
 
 def _with_parts(manifest: Manifest, parts: Sequence[str | None]) -> Manifest:
@@ -190,9 +189,8 @@ def _counts(fold_of: NDArray[np.int64], pool: Manifest) -> NDArray[np.int64]:
 def _draw(counts: NDArray[np.int64], fractions: Sequence[float], random: np.random.RandomState) -> tuple[float, Parts]:
     """Draw the part of every fold, from the pictures [folds, classes]; return (mean distance from the wish, parts).
 
-    The distance is infinite when a class is missing somewhere.
-    In random order, each fold is taken that brings the part nearer to its share of every class. Classes weigh the
-    same, however rare.
+    The distance is infinite when a class is missing somewhere. In random order, each fold is taken that brings the part
+    nearer to its share of every class. Classes weigh the same, however rare.
     """
     total = counts.sum(axis=0)  # [classes]
     parts, distances = np.zeros(len(counts), np.int64), []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
+from regraft import files
 from regraft.errors import ConfigError, DataError
 
 CLASSES = ("healthy", "infected")
@@ -45,10 +45,8 @@ def draw_cells(
     if folder.exists():
         raise DataError(f"{folder} exists already. Name a folder that does not.")
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as unfinished:
-        whole = Path(unfinished) / "cells"
-        _write(whole, _draw_all(per_class, patients, size, difficulty, seed))
-        whole.rename(folder)
+    with files.whole(folder) as unfinished:
+        _write(unfinished, _draw_all(per_class, patients, size, difficulty, seed))
     return folder
 
 

@@ -20,8 +20,8 @@ def draw_view(
     """Return one view of a picture: uint8 [s, s, 3] -> uint8 [s, s, 3].
 
     View 0 is `pixels` itself. Every other view depends only on the arguments, never on the order or the thread in
-    which views are drawn; `digest` names the picture's content, so that each picture has its own draws.
-    The augmentations of `augment` are applied in the order given.
+    which views are drawn; `digest` names the picture's content, so that each picture has its own draws. The
+    augmentations of `augment` are applied in the order given.
 
     Raises:
         UnknownName: An augmentation that is not in `AUGMENTATIONS`.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 from urllib.request import urlopen
@@ -11,6 +10,7 @@ import torch
 from rich.console import Console
 from rich.progress import wrap_file
 
+from regraft import files
 from regraft.errors import WeightsMissing
 from regraft.weights.reading import verify_named
 
@@ -51,13 +51,9 @@ def missing(name: str, url: str, place: str, error: OSError) -> WeightsMissing:
 
 def _download(url: str, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{os.getpid()}-partial.{path.name}")
-    try:
-        with urlopen(url, timeout=TIMEOUT_S) as response, partial.open("wb") as file:
+    with files.whole(path) as temporary:
+        with urlopen(url, timeout=TIMEOUT_S) as response, temporary.open("wb") as file:
             total = int(response.headers.get("Content-Length", 0))
             with wrap_file(response, total, description=path.name, console=Console(stderr=True)) as source:
                 shutil.copyfileobj(source, file)
-        verify_named(partial)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+        verify_named(temporary, called=path)

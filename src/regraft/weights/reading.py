@@ -60,8 +60,8 @@ def read(path: Path) -> dict[str, Tensor]:
     return state
 
 
-def verify(path: Path, digest: str) -> None:
-    """Compare a file with the first digits of its SHA-256.
+def verify(path: Path, digest: str, *, called: Path | None = None) -> None:
+    """Compare a file, `called` otherwise once it is whole, with the first digits of its SHA-256.
 
     Raises:
         ChecksumMismatch: with both values and what to do.
@@ -72,13 +72,15 @@ def verify(path: Path, digest: str) -> None:
             total.update(chunk)
     if not total.hexdigest().startswith(digest):
         found = total.hexdigest()[: len(digest)]
-        raise ChecksumMismatch(f"{path} was changed or cut off: its SHA-256 begins {found}, not {digest}. Delete it.")
+        raise ChecksumMismatch(
+            f"{called or path} was changed or cut off: its SHA-256 begins {found}, not {digest}. Delete it."
+        )
 
 
-def verify_named(path: Path) -> None:
-    """Compare a published file with the SHA-256 digits in its own name, such as ``resnet18-f37072fd.pth``."""
-    if match := _NAMED_DIGEST.search(path.name):
-        verify(path, match[1])
+def verify_named(path: Path, *, called: Path | None = None) -> None:
+    """Compare a published file with the SHA-256 digits in its name, such as ``resnet18-f37072fd.pth``."""
+    if match := _NAMED_DIGEST.search((called or path).name):
+        verify(path, match[1], called=called)
 
 
 def _unwrapped(content: Any) -> dict[str, Any]:

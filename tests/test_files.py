@@ -1,0 +1,183 @@
+"""A file is there whole or not at all, whatever ends its writing."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from regraft.files import whole, write_bytes
+
+ENDINGS = [ValueError, OSError, KeyboardInterrupt, SystemExit, GeneratorExit]
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def half_a_file(path: Path, ending: type[BaseException]) -> None:
+    with whole(path) as temporary, temporary.open("wb") as file:
+        file.write(b"half")
+        raise ending("why")
+
+
+def half_a_folder(path: Path, ending: type[BaseException]) -> None:
+    with whole(path) as temporary:
+        (temporary / "red").mkdir(parents=True)
+        (temporary / "red" / "1.png").write_bytes(b"x")
+        raise ending("why")
+
+
+def test_a_file_appears_when_it_is_whole_and_nothing_stays_beside_it(tmp_path: Path) -> None:
+    path = tmp_path / "answers.csv"
+    with whole(path) as temporary, temporary.open("wb") as file:
+        for _ in range(100):
+            file.write(b"x" * 10_000)
+            assert not path.exists()
+    assert path.read_bytes() == b"x" * 1_000_000
+    assert names(tmp_path) == ["answers.csv"]
+
+
+def test_an_earlier_file_stays_until_the_new_one_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "answers.csv"
+    write_bytes(path, b"earlier")
+    with whole(path) as temporary:
+        temporary.write_bytes(b"new")
+        assert path.read_bytes() == b"earlier"
+    assert path.read_bytes() == b"new"
+    assert names(tmp_path) == ["answers.csv"]
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.parametrize("earlier", [None, b"earlier"])
+def test_an_error_leaves_the_earlier_content_and_no_temporary_file(
+    tmp_path: Path, earlier: bytes | None, ending: type[BaseException]
+) -> None:
+    path = tmp_path / "answers.csv"
+    if earlier is not None:
+        path.write_bytes(earlier)
+    with pytest.raises(ending, match="why"):
+        half_a_file(path, ending)
+    assert names(tmp_path) == ([] if earlier is None else ["answers.csv"])
+    assert earlier is None or path.read_bytes() == earlier
+
+
+def test_an_error_before_anything_is_written_is_told_as_it_is(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError), whole(tmp_path / "answers.csv"):
+        raise ZeroDivisionError
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(ValueError, match="why"), whole(tmp_path / "file" / "answers.csv"):
+        raise ValueError("why")
+    assert names(tmp_path) == ["file"]
+
+
+WRITE = """
+import signal, sys
+from pathlib import Path
+from regraft.files import whole
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore Ctrl-C
+with whole(Path(sys.argv[1])) as temporary, temporary.open("wb") as file:
+    file.write(b"half")
+    file.flush()
+    print("begun", flush=True)
+    sys.stdin.readline()
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows sends no signals")
+@pytest.mark.parametrize(("name", "left"), [("SIGINT", 0), ("SIGKILL", 1)])
+def test_ctrl_c_and_kill_9_leave_the_earlier_file(tmp_path: Path, name: str, left: int) -> None:
+    path = tmp_path / "answers.csv"
+    write_bytes(path, b"earlier")
+    command = [sys.executable, "-c", WRITE, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as writer:
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == b"begun\n"
+        writer.send_signal(signal.Signals[name])
+        assert writer.wait(60) != 0
+    assert path.read_bytes() == b"earlier"
+    assert len(list(tmp_path.glob("*.tmp"))) == left  # after kill -9 nobody was left to remove it
+    assert len(names(tmp_path)) == 1 + left
+
+
+@pytest.mark.parametrize("name", ["n" * 200, "n" * 251 + ".csv", "größer, 写真.csv", ".hidden"])
+def test_any_name_that_the_system_takes_can_be_written(tmp_path: Path, name: str) -> None:
+    for content in (b"earlier", b"new"):
+        write_bytes(tmp_path / name, content)
+    assert (tmp_path / name).read_bytes() == b"new"
+    assert names(tmp_path) == [name]
+
+
+def test_a_relative_name_is_written_where_it_points(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_bytes(Path("answers.csv"), b"new")
+    assert names(tmp_path) == ["answers.csv"]
+
+
+AGAIN = """
+import sys
+from pathlib import Path
+from regraft.files import write_bytes
+content = sys.argv[2].encode() * 200_000
+print("ready", flush=True)
+sys.stdin.readline()
+for _ in range(100):
+    write_bytes(Path(sys.argv[1]), content)
+"""
+
+
+def test_two_writers_at_once_leave_one_whole_file(tmp_path: Path) -> None:
+    path = tmp_path / "answers.csv"
+    write_bytes(path, b"c" * 200_000)
+    writers = [
+        subprocess.Popen(
+            [sys.executable, "-c", AGAIN, str(path), letter], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        for letter in "ab"
+    ]
+    for writer in writers:
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == "ready\n"
+    for writer in writers:
+        assert writer.stdin is not None
+        writer.stdin.write("go\n")
+        writer.stdin.flush()
+    while any(writer.poll() is None for writer in writers):
+        assert path.read_bytes() in (b"a" * 200_000, b"b" * 200_000, b"c" * 200_000)  # whole at every moment
+    for writer in writers:
+        writer.communicate()
+    assert [writer.returncode for writer in writers] == [0, 0]
+    assert path.read_bytes() in (b"a" * 200_000, b"b" * 200_000)
+    assert names(tmp_path) == ["answers.csv"]
+
+
+# ---- folders --------------------------------------------------------------------------------------------------------
+
+
+def test_a_folder_appears_when_it_is_whole(tmp_path: Path) -> None:
+    with whole(tmp_path / "cells") as temporary:
+        (temporary / "red").mkdir(parents=True)
+        (temporary / "red" / "1.png").write_bytes(b"x")
+        assert not (tmp_path / "cells").exists()
+    assert (tmp_path / "cells" / "red" / "1.png").read_bytes() == b"x"
+    assert names(tmp_path) == ["cells"]
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_an_error_leaves_no_half_made_folder(tmp_path: Path, ending: type[BaseException]) -> None:
+    with pytest.raises(ending, match="why"):
+        half_a_folder(tmp_path / "cells", ending)
+    assert names(tmp_path) == []
+
+
+def test_a_folder_that_holds_something_is_not_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "cells").mkdir()
+    (tmp_path / "cells" / "mine").write_text("not to be lost")
+    with pytest.raises(OSError), whole(tmp_path / "cells") as temporary:
+        temporary.mkdir()
+    assert names(tmp_path) == ["cells"]
+    assert (tmp_path / "cells" / "mine").read_text() == "not to be lost"
