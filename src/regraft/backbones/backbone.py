@@ -109,7 +109,7 @@ def build(name: str, *, seed: int = 0) -> Backbone:
     name, family = find(name)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # not torch.manual_seed: that would reseed the accelerators too
-        model = LIBRARIES[family.library].create(name).eval()
+        model = LIBRARIES[family.library].create(name, **family.options).eval()
     stages = parse(family.stages, model)
     (classifier,) = parse(f"classifier={family.classifier}", model)
     preprocessing = published(family.library, name).preprocessing

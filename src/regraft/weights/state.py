@@ -17,6 +17,7 @@ from regraft.errors import WeightsMismatch
 
 # Published files that are older than their library's present names: family -> (pattern, replacement).
 OLDER_NAMES = {
+    "inception_v2": (re.compile(r"^fc\."), "last_linear."),
     "densenet": (re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.([12]\.)"), r"\1\2"),
 }
 _COUNTER = "num_batches_tracked"  # BatchNorm's; older files lack it, and with a fixed momentum nothing reads it
