@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from regraft.backbones.families import find
+from regraft.backbones.generic import refusal, row_of
 from regraft.backbones.libraries import LIBRARIES, published
 from regraft.backbones.stages import Stage, parse
 from regraft.data.decode import Preprocessing
@@ -105,15 +106,20 @@ def build(name: str, *, seed: int = 0) -> Backbone:
 
     Raises:
         UnknownName: with the nearest names.
+        ConfigError: a network outside the table that cannot be cut exactly.
     """
     name, family = find(name)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # not torch.manual_seed: that would reseed the accelerators too
         model = LIBRARIES[family.library].create(name, **family.options).eval()
-    stages = parse(family.stages, model)
-    (classifier,) = parse(f"classifier={family.classifier}", model)
     preprocessing = published(family.library, name).preprocessing
-    *_, (width, _, _) = _shapes(stages, preprocessing.size)
+    row = family if family.stages else row_of(family, model, preprocessing.size)
+    stages = parse(row.stages, model)
+    (classifier,) = parse(f"classifier={row.classifier}", model)
+    try:
+        *_, (width, _, _) = _shapes(stages, preprocessing.size)
+    except RuntimeError as error:  # some layers run on real devices only; of a row in the table none does
+        raise refusal(family, "what its stages give cannot be told without computing it") from error
     return Backbone(name, family.name, family.library, stages, classifier, model, preprocessing, width)
 
 

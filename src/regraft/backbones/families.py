@@ -19,6 +19,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from regraft.backbones import guard
 from regraft.errors import UnknownName
 
 
@@ -199,7 +200,7 @@ _MEMBERS = {member: family for family in FAMILIES for member in family.members}
 
 
 def names() -> list[str]:
-    """Every backbone that can be built, family by family."""
+    """Every backbone of the table, family by family; see ``find`` for others."""
     return list(_MEMBERS)
 
 
@@ -211,10 +212,16 @@ def library_members(library: str) -> list[str]:
 def find(name: str) -> tuple[str, Family]:
     """The library's own name, an alias resolved, and its row.
 
+    Any other classifier of timm or torchvision has a row without stages: where it can be cut is found out when it is
+    built (see ``generic``). Only for such names are the libraries imported, which takes seconds.
+
     Raises:
-        UnknownName: with the nearest names.
+        UnknownName: with the nearest names of the table.
     """
     canonical = ALIASES.get(name, name)
-    if canonical not in _MEMBERS:
-        raise UnknownName("backbone", name, [*_MEMBERS, *ALIASES])
-    return canonical, _MEMBERS[canonical]
+    if canonical in _MEMBERS:
+        return canonical, _MEMBERS[canonical]
+    if (library := guard.library_of(name)) is None:
+        hint = "Any other classifier of timm or torchvision goes by its name there."
+        raise UnknownName("backbone", name, [*_MEMBERS, *ALIASES], hint)
+    return name, Family(name, library, (name,), stages="", classifier="")

@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 
 from regraft.backbones import guard
-from regraft.backbones.families import library_members
+from regraft.backbones.families import find, library_members
 from regraft.backbones.inception_v2 import InceptionV2
 from regraft.data.decode import Preprocessing
 from regraft.errors import UnknownName
@@ -112,9 +112,9 @@ def published(library: str, name: str, tag: str = "") -> Published:
     Raises:
         UnknownName: lists the tags, or the library's backbones.
     """
-    functions, members = LIBRARIES[library], library_members(library)
-    if name not in members:
-        raise UnknownName(f"{library} backbone", name, members)
+    functions = LIBRARIES[library]
+    if find(name)[1].library != library:
+        raise UnknownName(f"{library} backbone", name, library_members(library))
     tags = functions.tags(name)
     if tag and tag not in tags:
         raise UnknownName(f"{library} weights of {name}", tag, tags)
