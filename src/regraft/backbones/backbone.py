@@ -9,6 +9,7 @@ from itertools import chain
 import torch
 from torch import Tensor, nn
 
+from regraft.backbones.auxiliary import Auxiliary, detach
 from regraft.backbones.families import find
 from regraft.backbones.generic import refusal, row_of
 from regraft.backbones.libraries import LIBRARIES, published
@@ -54,6 +55,7 @@ class Backbone:
     model: nn.Module  # the library's module; the stages share its parameters
     preprocessing: Preprocessing  # what its published weights expect
     width: int  # channels of the last stage, the length of an embedding
+    auxiliaries: tuple[Auxiliary, ...] = ()  # side exits for training; no part of ``model``
 
     def prefix(self, cut: int, start: int = 0) -> nn.Module:
         """The frozen part: uint8 [b, s, s, 3] RGB -> float [b, c, h, w], in eval mode.
@@ -120,7 +122,8 @@ def build(name: str, *, seed: int = 0) -> Backbone:
         *_, (width, _, _) = _shapes(stages, preprocessing.size)
     except RuntimeError as error:  # some layers run on real devices only; of a row in the table none does
         raise refusal(family, "what its stages give cannot be told without computing it") from error
-    return Backbone(name, family.name, family.library, stages, classifier, model, preprocessing, width)
+    auxiliaries = detach(row, model, stages)
+    return Backbone(name, family.name, family.library, stages, classifier, model, preprocessing, width, auxiliaries)
 
 
 def _shapes(stages: Sequence[Stage], size: int) -> Iterable[tuple[int, ...]]:

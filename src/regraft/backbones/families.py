@@ -33,6 +33,7 @@ class Family:
     stages: str
     classifier: str
     options: Mapping[str, Any] = field(default_factory=dict)  # what the library is told besides the name
+    auxiliaries: tuple[tuple[str, str, float], ...] = ()  # name, stage whose output it reads, weight of its loss
 
 
 FAMILIES = (
@@ -115,7 +116,8 @@ FAMILIES = (
         "conv1+maxpool1 conv2+conv3+maxpool2 inception3a+inception3b+maxpool3 inception4a "
         "inception4b+inception4c+inception4d inception4e+maxpool4 inception5a+inception5b",
         "avgpool+@flatten+dropout+fc",
-        {"aux_logits": False, "init_weights": True},
+        {"aux_logits": True, "init_weights": True},
+        (("aux1", "inception4a", 0.3), ("aux2", "inception4b", 0.3)),  # Szegedy et al. 2014
     ),
     Family(
         "inception_v2",
@@ -133,6 +135,8 @@ FAMILIES = (
         "Conv2d_1a_3x3+Conv2d_2a_3x3+Conv2d_2b_3x3+Pool1 Conv2d_3b_1x1+Conv2d_4a_3x3+Pool2 Mixed_5b+Mixed_5c+Mixed_5d "
         "Mixed_6a+Mixed_6b+Mixed_6c+Mixed_6d+Mixed_6e Mixed_7a+Mixed_7b+Mixed_7c",
         "global_pool+head_drop+fc",
+        {"aux_logits": True},
+        (("AuxLogits", "Mixed_6a", 0.4),),  # torchvision's and Inception's own training script
     ),
     Family(
         "inception_resnet_v2",
