@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
@@ -34,6 +35,7 @@ from regraft.training import (
     Batches,
     Examples,
     Recipe,
+    SideExit,
     TailAndHead,
     fit,
     predict,
@@ -74,6 +76,13 @@ def conv_tail(seed: int = 0) -> nn.Sequential:
     return nn.Sequential(
         nn.Conv2d(8, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 8, 1), nn.BatchNorm2d(8), nn.ReLU()
     )
+
+
+def side_exit(tail: nn.Sequential, classes: int = 2) -> SideExit:
+    """An auxiliary classifier in the middle of `conv_tail`."""
+    torch.manual_seed(1)
+    layers = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(1), nn.Linear(8, classes))
+    return SideExit(tail[2], layers, 0.3)
 
 
 def head_of(width: int = 8, classes: int = 3, **spec: Any) -> nn.Module:
@@ -193,6 +202,34 @@ def test_tail_and_head_have_rates_of_their_own_and_what_is_frozen_has_none() -> 
 
 
 # ---- what moves and what does not -----------------------------------------------------------------------------------
+
+
+def test_a_side_exit_counts_in_training_with_its_weight_and_nowhere_else() -> None:
+    tail, head, labels = conv_tail(), head_of(classes=2), torch.tensor([0, 1, 1])
+    side = side_exit(tail)
+    rows = torch.randn(3, 8, 4, 4)
+    module = TailAndHead(tail, head, RECIPE, steps=4, side_exits=[side]).eval()
+    scores, seen = head(tail(rows)), side.classifier(tail[:3](rows))
+    expected = F.cross_entropy(scores, labels) + 0.3 * F.cross_entropy(seen, labels)
+    torch.testing.assert_close(module.training_step((rows, labels), 0), expected)
+    assert torch.equal(module(rows), scores)
+    assert not tail[2]._forward_hooks
+
+
+def test_a_side_exit_learns_and_moves_what_lies_before_it(tmp_path: Path) -> None:
+    def ends(side_exits: list[SideExit], tail: nn.Sequential) -> list[Tensor]:
+        recipe = replace(RECIPE, epochs=2, tail_lr=0.005)
+        data = {"examples": maps(), "val": maps(seed=3)}
+        train(
+            tmp_path / str(len(side_exits)), recipe, tail=tail, head=head_of(classes=2), **data, side_exits=side_exits
+        )
+        return tensors(tail[0])
+
+    tail = conv_tail()
+    side = side_exit(tail)
+    before = tensors(side.classifier)
+    assert not same(ends([side], tail), ends([], conv_tail()))
+    assert not same(tensors(side.classifier.cpu()), before)
 
 
 def test_frozen_layers_and_their_statistics_do_not_move_while_the_others_do(tmp_path: Path) -> None:
@@ -388,14 +425,16 @@ def fail() -> None:
 
 
 @pytest.mark.parametrize("stop_at", [2, 3, 6])
-@pytest.mark.parametrize("kind", ["head", "tail with batch norm, mixup and dropout"])
+@pytest.mark.parametrize("kind", ["head", "tail with batch norm, mixup, dropout and a side exit"])
 def test_a_phase_gone_on_with_ends_bit_for_bit_where_an_uninterrupted_one_does(
     tmp_path: Path, kind: str, stop_at: int
 ) -> None:
     def parts() -> dict[str, Any]:
         if kind == "head":
             return {}
-        return {"tail": conv_tail(), "head": head_of(classes=2), "examples": maps(), "val": maps(seed=3)}
+        tail = conv_tail()
+        data = {"examples": maps(), "val": maps(seed=3), "side_exits": [side_exit(tail)]}
+        return {"tail": tail, "head": head_of(classes=2), **data}
 
     recipe = replace(RECIPE, tail_lr=0.005, mixup=0.0 if kind == "head" else 0.3)
     _, *whole = train(tmp_path / "whole", recipe, **parts())

@@ -19,7 +19,7 @@ from regraft.head import Head, HeadSpec, build_head, inherit
 from regraft.linear import fit_linear
 from regraft.plan import Phase, Plan, frozen_modules
 from regraft.progress import Progress
-from regraft.training import Examples, Fitted, Recipe, fit, predict, restore
+from regraft.training import Examples, Fitted, Recipe, SideExit, fit, predict, restore
 
 UNBALANCED = 1.5  # largest class over smallest; below this, weights change less than chance does
 
@@ -98,6 +98,7 @@ class Learner:
             phase=phase.name,
             history=self.folder / "history.csv",
             frozen=frozen_modules(self.backbone, self.plan),
+            side_exits=self._side_exits(phase),
             device=self.prefix.device,
             resume=resume,
             progress=self.progress,
@@ -110,6 +111,23 @@ class Learner:
         else:
             done.touch()
         return fitted.interrupted
+
+    def _side_exits(self, phase: Phase) -> list[SideExit]:
+        """Return the auxiliary classifiers that branch off where this phase trains, for the user's classes."""
+        above = [side for side in self.backbone.auxiliaries if side.stage >= phase.cut]
+        shapes = self.backbone.shapes(self.backbone.preprocessing.size) if above else []
+        for side in above:
+            if not side.takes(shapes[side.stage]):
+                self.progress.note(f"Auxiliary classifier {side.name} left out: the pictures are too small for it.")
+        return [
+            SideExit(
+                self.backbone.stages[side.stage].module,
+                side.classifier(len(self.manifest.classes), seed=self.config.seed),
+                side.weight,
+            )
+            for side in above
+            if side.takes(shapes[side.stage])
+        ]
 
     def _recipe(self, phase: Phase) -> Recipe:
         config = self.config

@@ -6,6 +6,7 @@ goes on from the checkpoint of epoch 7 does in epoch 8 exactly what an uninterru
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import logging
 import math
@@ -65,6 +66,15 @@ class Recipe:
 
 
 @dataclass(frozen=True)
+class SideExit:
+    """An auxiliary classifier: it sees what a part of the tail gives, and its loss counts in training only."""
+
+    after: nn.Module  # the part of the tail
+    classifier: nn.Module
+    weight: float
+
+
+@dataclass(frozen=True)
 class Fitted:
     """What came of a phase: the best epoch's tensors are in the modules."""
 
@@ -106,10 +116,19 @@ class TailAndHead(lightning.LightningModule):
     """The trained end of the network. Parts of the tail that the plan leaves frozen stay in eval mode throughout."""
 
     def __init__(
-        self, tail: nn.Module, head: nn.Module, recipe: Recipe, *, steps: int, frozen: Sequence[nn.Module] = ()
+        self,
+        tail: nn.Module,
+        head: nn.Module,
+        recipe: Recipe,
+        *,
+        steps: int,
+        frozen: Sequence[nn.Module] = (),
+        side_exits: Sequence[SideExit] = (),
     ) -> None:
         super().__init__()
         self.tail, self.head = tail, head
+        self.side_exits = side_exits
+        self.side_classifiers = nn.ModuleList(side.classifier for side in side_exits)
         self.recipe, self.steps = recipe, steps
         self._frozen = list(frozen)
         for module in self._frozen:
@@ -132,23 +151,34 @@ class TailAndHead(lightning.LightningModule):
         key = np.random.SeedSequence((self.recipe.seed, self.current_epoch, number))
         torch.manual_seed(int(key.generate_state(1)[0]))
         rows, labels = batch
-        loss = (
-            self._mixed_loss(rows, labels)
-            if self.recipe.mixup
-            else self._loss(self(rows), labels, self.recipe.label_smoothing)
-        )
+        rows, answers = self._mixed(rows, labels) if self.recipe.mixup else (rows, [(1.0, labels)])
+        loss = torch.stack(
+            [
+                weight * share * self._loss(scores, answer, self.recipe.label_smoothing)
+                for weight, scores in self._all_scores(rows)
+                for share, answer in answers
+            ]
+        ).sum()
         self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(labels))
         return loss
 
-    def _mixed_loss(self, rows: Tensor, labels: Tensor) -> Tensor:
+    def _mixed(self, rows: Tensor, labels: Tensor) -> tuple[Tensor, list[tuple[float, Tensor]]]:
         """Mix pairs of examples at the cut: mixup (Zhang 2018); above pixels, manifold mixup (Verma 2019)."""
         share = float(np.random.default_rng(int(torch.randint(2**31, (1,)))).beta(self.recipe.mixup, self.recipe.mixup))
         other = torch.randperm(len(labels), device=rows.device)
-        scores = self(share * rows.float() + (1 - share) * rows[other].float())
-        smoothing = self.recipe.label_smoothing
-        return share * self._loss(scores, labels, smoothing) + (1 - share) * self._loss(
-            scores, labels[other], smoothing
-        )
+        mixed = share * rows.float() + (1 - share) * rows[other].float()
+        return mixed, [(share, labels), (1 - share, labels[other])]
+
+    def _all_scores(self, rows: Tensor) -> list[tuple[float, Tensor]]:
+        """Return the head's scores, and those of the side exits, each with the weight of its loss."""
+        seen: list[tuple[float, Tensor]] = []
+        with contextlib.ExitStack() as hooks:
+            for side in self.side_exits:
+                hook = side.after.register_forward_hook(
+                    lambda _, __, given, side=side: seen.append((side.weight, side.classifier(given)))
+                )
+                hooks.callback(hook.remove)
+            return [(1.0, self(rows)), *seen]
 
     def _loss(self, scores: Tensor, labels: Tensor, smoothing: float) -> Tensor:
         return F.cross_entropy(scores, labels, weight=self.class_weights, label_smoothing=smoothing)  # type: ignore[arg-type]
@@ -161,7 +191,8 @@ class TailAndHead(lightning.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """AdamW (Loshchilov & Hutter 2019); the rate rises for a tenth of the steps, then falls along a cosine."""
-        parts = [(self.head, self.recipe.lr), (self.tail, self.recipe.tail_lr)]
+        new, pretrained = self.recipe.lr, self.recipe.tail_lr
+        parts = [(self.head, new), (self.tail, pretrained), (self.side_classifiers, new)]
         groups = [
             {"params": [parameter for parameter in part.parameters() if parameter.requires_grad], "lr": lr}
             for part, lr in parts
@@ -268,6 +299,7 @@ def fit(
     phase: str,
     history: Path,
     frozen: Sequence[nn.Module] = (),
+    side_exits: Sequence[SideExit] = (),
     device: torch.device | None = None,
     resume: bool = False,
     progress: Progress | None = None,
@@ -283,7 +315,7 @@ def fit(
     folder.mkdir(parents=True, exist_ok=True)
     last, best = folder / "last.ckpt", folder / "best.ckpt"
     batches = Batches(train, recipe.batch_size, epoch=lambda: module.current_epoch, seed=recipe.seed, shuffle=True)
-    module = TailAndHead(tail, head, recipe, steps=recipe.epochs * len(batches), frozen=frozen)
+    module = TailAndHead(tail, head, recipe, steps=recipe.epochs * len(batches), frozen=frozen, side_exits=side_exits)
     module.train()  # Lightning keeps the mode it finds, and the prefix has left the shared stages in eval mode
     checked = Batches(val, max(recipe.batch_size, 64), epoch=lambda: 0, seed=0, shuffle=False)
     before = [row for row in read_history(history) if row["phase"] != phase]

@@ -46,6 +46,23 @@ def test_batchnorm_s_counter_may_be_absent() -> None:
     assert load_state(build("resnet18"), state, origin="here").has_classifier
 
 
+def test_auxiliary_classifiers_may_be_absent_and_arrive_where_they_are_there() -> None:
+    fresh, other = build("googlenet"), build("googlenet", seed=1)
+    body = other.model.state_dict()
+    sides = {
+        f"{side.name}.{name}": tensor for side in other.auxiliaries for name, tensor in side.module.state_dict().items()
+    }
+    without = load_state(fresh, body, origin="here")
+    assert load_state(fresh, body | sides, origin="here") == without  # they are no part of the network
+    assert equal(fresh.model.state_dict(), body)
+    for found, expected in zip(fresh.auxiliaries, other.auxiliaries, strict=True):
+        assert equal(found.module.state_dict(), expected.module.state_dict())
+    with pytest.raises(WeightsMismatch, match=r"1 of another shape \(aux2\.fc2\.weight"):
+        load_state(fresh, body | sides | {"aux2.fc2.weight": torch.zeros(7, 1024)}, origin="here")
+    with pytest.raises(WeightsMismatch, match=r"1 left over \(aux3\.fc2\.weight"):
+        load_state(fresh, body | {"aux3.fc2.weight": torch.zeros(7, 1024)}, origin="here")
+
+
 def drop(state: State) -> State:
     del state["features.3.squeeze.weight"]
     return state

@@ -9,7 +9,9 @@ from itertools import chain
 import torch
 from torch import Tensor, nn
 
+from regraft.backbones.auxiliary import Auxiliary, detach
 from regraft.backbones.families import find
+from regraft.backbones.generic import refusal, row_of
 from regraft.backbones.libraries import LIBRARIES, published
 from regraft.backbones.stages import Stage, parse
 from regraft.data.decode import Preprocessing
@@ -65,6 +67,7 @@ class Backbone:
     model: nn.Module  # the library's module; the stages share its parameters
     preprocessing: Preprocessing  # what its published weights expect
     width: int  # channels of the last stage
+    auxiliaries: tuple[Auxiliary, ...] = ()  # side exits for training; no part of ``model``
 
     @property
     def embedding_width(self) -> int:
@@ -122,16 +125,22 @@ def build(name: str, *, seed: int = 0) -> Backbone:
 
     Raises:
         UnknownName: with the nearest names.
+        ConfigError: a network outside the table that cannot be cut exactly.
     """
     name, family = find(name)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # not torch.manual_seed: that would reseed the accelerators too
-        model = LIBRARIES[family.library].create(name).eval()
-    stages = parse(family.stages, model)
-    (classifier,) = parse(f"classifier={family.classifier}", model)
+        model = LIBRARIES[family.library].create(name, **family.options).eval()
     preprocessing = published(family.library, name).preprocessing
-    *_, (width, _, _) = _shapes(stages, preprocessing.size)
-    return Backbone(name, family.name, family.library, stages, classifier, model, preprocessing, width)
+    row = family if family.stages else row_of(family, model, preprocessing.size)
+    stages = parse(row.stages, model)
+    (classifier,) = parse(f"classifier={row.classifier}", model)
+    try:
+        *_, (width, _, _) = _shapes(stages, preprocessing.size)
+    except RuntimeError as error:  # some layers run on real devices only; of a row in the table none does
+        raise refusal(family, "what its stages give cannot be told without computing it") from error
+    auxiliaries = detach(row, model, stages)
+    return Backbone(name, family.name, family.library, stages, classifier, model, preprocessing, width, auxiliaries)
 
 
 def _shapes(stages: Sequence[Stage], size: int) -> Iterable[tuple[int, ...]]:

@@ -59,3 +59,11 @@ def timm() -> Any:
     """The timm module; it imports torchvision, which therefore has to come first."""
     torchvision()
     return importlib.import_module("timm")
+
+
+@functools.cache
+def library_of(name: str) -> str | None:
+    """Which library has a classifier of that name; where both do, torchvision, which publishes one set of weights."""
+    if name in torchvision().models.list_models(module=torchvision().models):
+        return "torchvision"
+    return "timm" if name in timm().list_models() else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -50,6 +51,20 @@ def _expand(word: str, model: nn.Module) -> list[str]:
     ]
 
 
+def rest(model: nn.Module, first: str) -> nn.Module:
+    """What the network does between its child ``first`` and its classifier, as one module with the layers of these.
+
+    It is the network itself, its own ``forward_features`` and its own layers, with nothing where ``first`` was.
+    """
+    part = copy.copy(model)
+    children = [name for name, _ in model.named_children()]
+    head = children[children.index("global_pool") :]
+    part._modules = {name: child for name, child in model._modules.items() if name not in head}
+    part._modules[first] = nn.Identity()
+    part.forward = model.forward_features.__func__.__get__(part)  # type: ignore[operator,union-attr]
+    return part
+
+
 def _stage(word: str, model: nn.Module) -> Stage:
     given, _, parts = word.rpartition("=")
     named = [_part(part, model) for part in parts.split("+")]
@@ -59,8 +74,13 @@ def _stage(word: str, model: nn.Module) -> Stage:
 
 def _part(part: str, model: nn.Module) -> tuple[str, nn.Module]:
     """One child, slice or function, and the name it would give to a stage."""
+    if part.startswith("@rest:"):
+        return "rest", rest(model, part.removeprefix("@rest:"))
     if part in FUNCTIONS:
-        return part.lstrip("@"), FUNCTIONS[part]()
+        return part.removeprefix("@"), FUNCTIONS[part]()
+    if part.startswith("@"):
+        name = part.removeprefix("@")
+        return name, cast("dict[str, nn.Module]", model.parts)[name]
     if (match := _SLICE.fullmatch(part)) is None:
         return part.rpartition(".")[2], model.get_submodule(part)
     path, start, stop = match["path"], int(match["start"]), int(match["stop"])

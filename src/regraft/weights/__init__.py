@@ -7,7 +7,7 @@ from pathlib import Path
 from regraft.backbones import Backbone
 from regraft.backbones.families import find
 from regraft.errors import WeightsMissing
-from regraft.weights import file, pypi, random, timm, torchvision
+from regraft.weights import file, pypi, random, regraft, timm, torchvision
 from regraft.weights.imagenet import imagenet_classes
 from regraft.weights.source import Source
 from regraft.weights.state import WeightSet, digest_state, load_state
@@ -20,6 +20,7 @@ SOURCES: dict[str, Source] = {
     "pypi": pypi,
     "torchvision": torchvision,
     "timm": timm,
+    "regraft": regraft,
     "random": random,
 }
 

@@ -49,6 +49,14 @@ def missing(name: str, url: str, place: str, error: OSError) -> WeightsMissing:
     )
 
 
+def unpublished(name: str, library: str) -> WeightsMissing:
+    """The one line where there is nothing to download."""
+    return WeightsMissing(
+        f"No weights of {name} are published by {library}. Train it from random weights (--method scratch), or give a "
+        f"file: --weights FILE, or {name}.safetensors in a folder that the environment variable REGRAFT_WEIGHTS names."
+    )
+
+
 def _download(url: str, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with files.whole(path) as temporary:

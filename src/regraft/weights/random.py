@@ -5,7 +5,7 @@ from __future__ import annotations
 from regraft.backbones import Backbone, build
 from regraft.errors import ConfigError
 from regraft.weights.source import Tensors
-from regraft.weights.state import classifier_names
+from regraft.weights.state import auxiliary_state, classifier_names
 
 
 def here(name: str) -> bool:
@@ -24,4 +24,4 @@ def fetch(backbone: Backbone, tag: str) -> Tensors:
     fresh = build(backbone.name, seed=int(tag))
     head = classifier_names(fresh)
     body = {name: tensor for name, tensor in fresh.model.state_dict().items() if name not in head}
-    return Tensors(body, f"random:{tag}", "none", backbone.preprocessing)
+    return Tensors(body | auxiliary_state(fresh), f"random:{tag}", "none", backbone.preprocessing)

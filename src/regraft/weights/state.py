@@ -17,6 +17,7 @@ from regraft.errors import WeightsMismatch
 
 # Published files that are older than their library's present names: family -> (pattern, replacement).
 OLDER_NAMES = {
+    "inception_v2": (re.compile(r"^fc\."), "last_linear."),
     "densenet": (re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.([12]\.)"), r"\1\2"),
 }
 _COUNTER = "num_batches_tracked"  # BatchNorm's; older files lack it, and with a fixed momentum nothing reads it
@@ -43,29 +44,34 @@ def load_state(
 ) -> WeightSet:
     """Fill ``backbone.model`` in place; after an error it is as it was.
 
-    The whole classifier may be absent; floating point tensors of any width become float32.
+    The whole classifier may be absent, and so may auxiliary classifiers; floating point tensors of any width become
+    float32.
 
     Raises:
         WeightsMismatch: a tensor is missing, left over, of another shape or not finite.
     """
-    own = backbone.model.state_dict()
+    own, sides = backbone.model.state_dict(), auxiliary_state(backbone)
+    known = own | sides
     head = classifier_names(backbone)
     given = {_current_name(backbone.family, name): _widened(tensor) for name, tensor in state.items()}
     has_classifier = not head.isdisjoint(given)
     expected = {name for name in own if has_classifier or name not in head}
     problems = {
         "missing": [name for name in own if name in expected - given.keys() and not name.endswith(_COUNTER)],
-        "left over": [name for name in given if name not in own],
+        "left over": [name for name in given if name not in known],
         "of another shape": [
-            f"{name} {list(tensor.shape)} instead of {list(own[name].shape)}"
+            f"{name} {list(tensor.shape)} instead of {list(known[name].shape)}"
             for name, tensor in given.items()
-            if name in own and tensor.shape != own[name].shape
+            if name in known and tensor.shape != known[name].shape
         ],
         "not finite": [name for name, tensor in given.items() if not _is_finite(tensor)],
     }
     if any(problems.values()):
         found = "; ".join(f"{len(names)} {problem} ({_first(names)})" for problem, names in problems.items() if names)
         raise WeightsMismatch(f"{origin} does not hold the {len(expected)} tensors of {backbone.name}: {found}.")
+    with torch.no_grad():
+        for name in sides.keys() & given.keys():
+            sides[name].copy_(given.pop(name))
     backbone.model.load_state_dict(given, strict=False)  # stricter than torch's check, which knows one kind of absence
     return WeightSet(origin, digest_state(given), has_classifier, licence, preprocessing or backbone.preprocessing)
 
@@ -74,6 +80,15 @@ def classifier_names(backbone: Backbone) -> set[str]:
     """The names in the model's state dict that belong to the classifier."""
     head = {id(tensor) for tensor in backbone.classifier.module.state_dict(keep_vars=True).values()}
     return {name for name, tensor in backbone.model.state_dict(keep_vars=True).items() if id(tensor) in head}
+
+
+def auxiliary_state(backbone: Backbone) -> dict[str, Tensor]:
+    """The tensors of the auxiliary classifiers themselves, under the names that files have for them."""
+    return {
+        f"{auxiliary.name}.{name}": tensor
+        for auxiliary in backbone.auxiliaries
+        for name, tensor in auxiliary.module.state_dict().items()
+    }
 
 
 def digest_state(state: Mapping[str, Tensor]) -> str:

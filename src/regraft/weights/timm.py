@@ -23,7 +23,10 @@ def here(name: str) -> bool:
     _, family = find(name)
     if family.library != "timm":
         return False
-    record = published("timm", name).record
+    weights = published("timm", name)
+    record = weights.record
+    if not weights.tag:
+        return False
     return _in_hub_cache(record.hf_hub_id) is not None if record.hf_hub_id else download.cached(record.url).is_file()
 
 
@@ -32,10 +35,12 @@ def fetch(backbone: Backbone, tag: str) -> Tensors:
 
     Raises:
         UnknownName: no such set, or the backbone is not timm's.
-        WeightsMissing: not here and not to be had.
+        WeightsMissing: not here and not to be had, or never published.
         ChecksumMismatch: the file was changed.
     """
     weights = published("timm", backbone.name, tag.removeprefix(f"{backbone.name}."))
+    if not weights.tag:
+        raise download.unpublished(backbone.name, "timm")
     record = weights.record
     path = _from_hub(record.hf_hub_id, backbone.name) if record.hf_hub_id else download.fetch(record.url, backbone.name)
     return Tensors(read(path), f"timm:{backbone.name}.{weights.tag}", record.license, weights.preprocessing)
