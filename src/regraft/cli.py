@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import json
+import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
@@ -15,7 +17,7 @@ from typer.core import TyperGroup
 
 from regraft import __version__
 from regraft.config import Config
-from regraft.errors import RegraftError
+from regraft.errors import ConfigError, RegraftError
 
 
 class Commands(TyperGroup):
@@ -44,7 +46,7 @@ app = typer.Typer(
 )
 
 
-def settings(command: Callable[..., None]) -> Callable[..., None]:
+def settings(command: Callable[..., None], *, without: Collection[str] = ()) -> Callable[..., None]:
     """Give a command one option per field of `Config`; it receives those that the user gave as ``given``."""
     hints = get_type_hints(Config)
     own = [
@@ -52,7 +54,7 @@ def settings(command: Callable[..., None]) -> Callable[..., None]:
         for parameter in inspect.signature(command, eval_str=True).parameters.values()
         if parameter.name != "given"
     ]
-    fields = dataclasses.fields(Config)
+    fields = [spec for spec in dataclasses.fields(Config) if spec.name not in without]
     options = [
         inspect.Parameter(
             spec.name,
@@ -128,6 +130,90 @@ def train(
         )
     if run.interrupted:
         raise typer.Exit(STOPPED)
+
+
+@app.command(rich_help_panel="Everyday")
+@partial(settings, without=("backbone", "method", "weights", "from_run", "unfreeze", "train_layers"))
+def compare(
+    data: Data,
+    backbones: Annotated[
+        str,
+        typer.Option(
+            "--backbones", help="Names joined by commas; available: those with weights here; families: one of each."
+        ),
+    ] = "available",
+    methods: Annotated[str, typer.Option("--methods", help="Names joined by commas.")] = "frozen,finetuned,features",
+    folds: Annotated[
+        int, typer.Option("--folds", min=0, max=100, help="Cross-validate: every picture is tested once. 0: one split.")
+    ] = 0,
+    budget: Annotated[
+        str, typer.Option("--budget", metavar="TIME", help="Such as 30m or 2h: what does worst early on is dropped.")
+    ] = "",
+    control_epochs: Annotated[
+        int, typer.Option("--control-epochs", min=0, help="Of the best network from random weights; 0: no control.")
+    ] = 5,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="Default: comparisons/<name of DATA>.")
+    ] = None,
+    as_json: Json = False,
+    *,
+    given: dict[str, Any],
+) -> None:
+    """Train many networks with many methods on one split and say which is best, and by how much."""
+    from regraft import comparison
+
+    budget_s = _seconds(budget) if budget else None
+    found = comparison.compare(
+        data,
+        backbones=backbones,
+        methods=methods,
+        folds=folds,
+        budget_s=budget_s,
+        control_epochs=control_epochs,
+        out=out,
+        progress=_progress(),
+        **given,
+    )
+    if as_json:
+        _print_json(found.as_dict())
+    else:
+        _print_comparison(found)
+    if found.interrupted:
+        raise typer.Exit(STOPPED)
+
+
+def _seconds(text: str) -> float:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh]?)", text.strip())
+    if match is None:
+        raise ConfigError(f"--budget is {text!r}; expected a number with s, m or h behind it, such as 30m.")
+    return float(match[1]) * {"s": 1, "": 1, "m": 60, "h": 3600}[match[2]]
+
+
+def _print_comparison(found: Any) -> None:
+    header = ("network, method", "accuracy", "95 % interval", "AUROC", "ms a picture", "MB")
+    findings = found.findings
+    _print_table(
+        f"{len(findings.done)} of {len(findings.rows)} rows, the best first (*: cannot be told from the best)",
+        header,
+        [
+            (
+                f"{row.backbone}, {row.method}" + " *" * (f"{row.backbone}-{row.method}" in findings.ties),
+                _number(row.accuracy),
+                _interval(row.test["accuracy_ci"]),
+                _number(row.test["auroc"]),
+                f"{row.predict_ms:.1f}",
+                f"{row.size_mb:.1f}",
+            )
+            for row in findings.done
+        ],
+    )
+    for row in findings.rows:
+        if row.status == "dropped":
+            print(f"{row.backbone}, {row.method} was dropped: {row.reason}.")
+    if failed := sum(row.status == "failed" for row in findings.rows):
+        print(f"{failed} rows failed; leaderboard.csv has the reasons.")
+    print(findings.advice())
+    print(f"\nThe comparison: {found.folder / 'comparison.html'}")
 
 
 @app.command("eval", rich_help_panel="Everyday")

@@ -72,6 +72,21 @@ def log_loss(probs: Array, labels: Array, weights: Array) -> Array:
     return _mean(-np.log(np.clip(true, np.finfo(np.float64).eps, 1.0)), weights)
 
 
+CONFIDENCE_BINS = 15  # as in Guo et al. 2017
+
+
+def calibration_error(probs: Array, labels: Array, weights: Array) -> Array:
+    """Expected calibration error: how far confidence and accuracy lie apart (Guo et al. 2017, 15 bins of equal width).
+
+    probs [n, k], labels [n], weights [b, n] -> [b].
+    """
+    confidence = probs.max(1).astype(np.float64)
+    bins = np.minimum((confidence * CONFIDENCE_BINS).astype(np.int64), CONFIDENCE_BINS - 1)
+    gaps = _per_class(weights * (_hits(probs, labels) - confidence), bins, CONFIDENCE_BINS)  # [b, bins]
+    error: Array = np.abs(gaps).sum(1) / weights.sum(1, dtype=np.float64)
+    return error
+
+
 class Metric(NamedTuple):
     """A row of the table: the function, its value for a perfect model, and the direction of better."""
 
@@ -86,6 +101,7 @@ METRICS = {
     "macro_f1": Metric(macro_f1, best=1.0, higher_is_better=True),
     "auroc": Metric(auroc, best=1.0, higher_is_better=True),
     "log_loss": Metric(log_loss, best=0.0, higher_is_better=False),
+    "calibration_error": Metric(calibration_error, best=0.0, higher_is_better=False),
 }
 
 

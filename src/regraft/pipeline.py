@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ MOST_BAD = 0.05  # a folder with more unreadable files than this is rather the w
 FEW_GROUPS = 20  # with fewer, an interval drawn over whole groups is itself uncertain (it is too narrow, as a rule)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Run:
     """What came of a training: the folder that holds it and its figures on the test part."""
 
@@ -39,6 +39,7 @@ class Run:
     method: str
     seconds: float
     test: Scores
+    probabilities: np.ndarray  # [n_test, classes], in the order of predictions.csv
     interrupted: bool = False
 
     def as_dict(self) -> dict[str, Any]:
@@ -80,25 +81,45 @@ def train(
     folder = runs.folder_to_resume(wanted, data) if resume else runs.new_folder(wanted, data)
     config = runs.settings_of(folder, settings) if resume else Config(**settings)
     methods.check(config.method)
-    augment = _augmentations(config)
 
+    _augmentations(config)  # a misspelt one is said before anything is computed
     manifest = scan(data, groups=config.groups)
     source = folder if resume else config.split_from
     if not resume:
-        _into_parts(manifest, config, source)  # a split that cannot be made is said before anything is computed
+        into_parts(manifest, config, source)  # a split that cannot be made is said before anything is computed
     start = begin(config, named="backbone" in settings)
     plan = methods.plan(start.backbone, config)
     progress.note(stage_table(start.backbone, plan))
 
-    manifest, prefix, skipped = activate(manifest, start.backbone, plan, config, augment, progress)
-    manifest = _into_parts(manifest, config, source)
-    for notice in (*manifest.notices, *_twins(manifest, prefix)):
+    manifest, prefix, skipped = activate(manifest, start.backbone, [plan], config, progress)
+    manifest = into_parts(manifest, config, source)
+    for notice in (*manifest.notices, *twins(manifest, prefix)):
         progress.warn(notice)
     prefix.augmented(manifest.part("train").tolist(), plan.kept_views)
 
     folder = folder if resume else runs.claim(wanted, data)
-    runs.write_json(folder / runs.SETTINGS, _about_run(data, config, plan, start))
     runs.write_skipped(folder / "skipped.csv", sorted(skipped.items()))
+    return carry_out(data, start, plan, manifest, prefix, config, folder, progress, started=started, resume=resume)
+
+
+def carry_out(
+    data: Path,
+    start: Start,
+    plan: Plan,
+    manifest: Manifest,
+    prefix: Prefix,
+    config: Config,
+    folder: Path,
+    progress: Progress,
+    *,
+    started: float,
+    resume: bool = False,
+) -> Run:
+    """Learn what the plan says on one split, measure it on the test part, and keep all of it in a run folder.
+
+    The stages above the plan's cut learn in place: `start.backbone` is another network afterwards.
+    """
+    runs.write_json(folder / runs.SETTINGS, _about_run(data, config, plan, start))
     write_split(manifest, folder / "split.csv")
     learner = Learner(start.backbone, plan, manifest, prefix, config, folder, progress)
     head, interrupted = learner.learn(earlier=start.earlier, resume=resume)
@@ -112,7 +133,8 @@ def train(
     if scores["test"].groups is not None and scores["test"].groups < FEW_GROUPS:
         progress.warn(f"Only {scores['test'].groups} groups are in the test part: other groups may give other figures.")
     _write_answers(folder, manifest, answers["test"], scores["test"])
-    run = Run(folder, start.backbone.name, config.method, time.perf_counter() - started, scores["test"], interrupted)
+    seconds = time.perf_counter() - started
+    run = Run(folder, start.backbone.name, config.method, seconds, scores["test"], answers["test"], interrupted)
     details = {
         "val": scores["val"].as_dict(),
         "per_class": scores["test"].per_class,
@@ -172,9 +194,17 @@ def _sized(backbone: Backbone, config: Config) -> Backbone:
 
 
 def activate(
-    manifest: Manifest, backbone: Backbone, plan: Plan, config: Config, augment: tuple[str, ...], progress: Progress
+    manifest: Manifest,
+    backbone: Backbone,
+    plans: Sequence[Plan],
+    config: Config,
+    progress: Progress,
+    *,
+    networks: int = 1,
 ) -> tuple[Manifest, Prefix, dict[str, str]]:
-    """Decode every picture once and run the frozen part on it.
+    """Decode every picture once and run the frozen part on it, once for all plans.
+
+    With several `networks` that see the same pixels, these are kept for the next one, where that is cheaper.
 
     Returns the manifest of the readable pictures, the prefix over exactly these, and why others are left out.
 
@@ -189,14 +219,18 @@ def activate(
     }
     total = len(manifest)
     manifest, known = _without(manifest, skipped), [found for found in digests if isinstance(found, str)]
+    augment = _augmentations(config)
     pictures = Pictures([item.path for item in manifest.items], known, backbone.preprocessing, augment, config.seed)
+    epochs = {0: networks} if networks > 1 else {}
+    for plan in plans:
+        epochs |= {cut: max(count, epochs.get(cut, 0)) for cut, count in plan.epochs.items()}
     prefix = Prefix(
         backbone,
         pictures,
-        plan.cuts,
+        list(epochs),
         trained=round(len(manifest) * (1 - config.val - config.test)),
-        views=plan.kept_views,
-        epochs=plan.epochs,
+        views=max(plan.kept_views for plan in plans),
+        epochs=epochs,
         device=engines.pick_device(config.device),
         engine=config.engine,
         keep=config.keep,
@@ -235,12 +269,13 @@ def _refuse_many_bad(skipped: Mapping[str, str], total: int, config: Config, pro
     progress.warn(f"{len(skipped)} of {total} files cannot be read and are left out, see skipped.csv ({first}).")
 
 
-def _into_parts(manifest: Manifest, config: Config, source: Path | None) -> Manifest:
+def into_parts(manifest: Manifest, config: Config, source: Path | None) -> Manifest:
+    """Return the manifest with its parts: those of an earlier run or table, or held out as the settings say."""
     given = split_from(manifest, source) if source else manifest
     return split(given, val=config.val, test=config.test, seed=config.seed)
 
 
-def _twins(manifest: Manifest, prefix: Prefix) -> list[str]:
+def twins(manifest: Manifest, prefix: Prefix) -> list[str]:
     """Return a sentence each on pictures that are under two labels, and that are in two parts."""
     found = [find(manifest.items, prefix.pictures.digests) for find in (label_conflicts, duplicates_across_parts)]
     return [finding.notice for finding in found if finding.notice]

@@ -1,10 +1,11 @@
-"""Counts -> a picture: the confusion matrix as an SVG."""
+"""Figures -> pictures: SVG that equal figures give equal bytes of."""
 
 from __future__ import annotations
 
+import io
 import unicodedata
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,11 @@ def confusion_matrix(confusion: npt.NDArray[Any], classes: Sequence[str], path: 
     Names stay text, drawn in the fonts of whoever looks at them: every script works and can be searched. Equal counts
     and names give equal bytes.
     """
+    files.write_bytes(path, _svg(lambda: draw_confusion(confusion, classes)))
+
+
+def _svg(draw: Callable[[], Figure]) -> bytes:
+    """Return a drawing as SVG with text as text; equal drawings give equal bytes."""
     import matplotlib as mpl
 
     style: dict[Any, Any] = {
@@ -35,9 +41,59 @@ def confusion_matrix(confusion: npt.NDArray[Any], classes: Sequence[str], path: 
         "font.family": "sans-serif",
         "font.sans-serif": ["DejaVu Sans"],  # one name: the usual list of ten is repeated at every number
     }
-    with mpl.rc_context(style), warnings.catch_warnings(), files.whole(path) as temporary:
+    content = io.BytesIO()
+    with mpl.rc_context(style), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing")  # from the fonts here, which do not matter
-        draw_confusion(confusion, classes).savefig(temporary, format="svg", metadata={"Date": None, "Creator": None})
+        draw().savefig(content, format="svg", metadata={"Date": None, "Creator": None})
+    return content.getvalue()
+
+
+def accuracy_against_time(points: Sequence[tuple[str, float, float]], front: Collection[str]) -> str:
+    """Return an SVG of (name, milliseconds for one picture, accuracy), the names in `front` filled and joined."""
+    return _inline(lambda: _draw_scatter(points, front))
+
+
+def learning_curves(curves: Mapping[str, Sequence[float]]) -> str:
+    """Return an SVG of validation accuracy after each epoch, one line for each name."""
+    return _inline(lambda: _draw_curves(curves))
+
+
+def _inline(draw: Callable[[], Figure]) -> str:
+    """Return a drawing for the inside of a page: without the head of a file."""
+    text = _svg(draw).decode()
+    return text[text.index("<svg") :]
+
+
+def _draw_scatter(points: Sequence[tuple[str, float, float]], front: Collection[str]) -> Figure:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7.2, 4.2), layout="constrained")
+    axes = figure.add_subplot()
+    on = sorted((milliseconds, accuracy) for name, milliseconds, accuracy in points if name in front)
+    axes.plot([x for x, _ in on], [y for _, y in on], color="#0a58ca", linewidth=1)
+    for name, milliseconds, accuracy in points:
+        face = "#0a58ca" if name in front else "white"
+        axes.plot(milliseconds, accuracy, "o", color="#0a58ca", markerfacecolor=face)
+        axes.annotate(_short(name), (milliseconds, accuracy), xytext=(5, 4), textcoords="offset points", fontsize=7)
+    axes.set(xlabel="Time for one picture, ms", ylabel="Accuracy on the test pictures")
+    axes.margins(x=0.2, y=0.12)
+    axes.grid(alpha=0.3)
+    return figure
+
+
+def _draw_curves(curves: Mapping[str, Sequence[float]]) -> Figure:
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    figure = Figure(figsize=(7.2, 3.6), layout="constrained")
+    axes = figure.add_subplot()
+    for (name, curve), style in zip(curves.items(), ("-", "--", ":", "-."), strict=False):
+        axes.plot(range(1, len(curve) + 1), curve, style, marker=".", label=name)
+    axes.set(xlabel="Epoch", ylabel="Accuracy on the validation pictures")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.legend(frameon=False)
+    axes.grid(alpha=0.3)
+    return figure
 
 
 def draw_confusion(confusion: npt.NDArray[Any], classes: Sequence[str]) -> Figure:

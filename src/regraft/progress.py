@@ -31,6 +31,13 @@ class Progress:
         yield lambda advance=1, text="": None
 
 
+class Bars(Progress):
+    """Shows how far things are and leaves the sentences out: where many runs follow each other."""
+
+    def __init__(self, inner: Progress) -> None:
+        self.track = inner.track  # type: ignore[method-assign]
+
+
 class TerminalProgress(Progress):
     """Bars on a terminal; a line now and then where stderr is a file, so that a log stays short."""
 

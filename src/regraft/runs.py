@@ -51,6 +51,11 @@ def _numbered(wanted: Path, number: int) -> Path:
     return wanted if number == 1 else wanted.with_name(f"{wanted.name}-{number}")
 
 
+def numbered(wanted: Path) -> list[Path]:
+    """Return the folders of that name that are there: `wanted`, then those with -2, -3 … behind it."""
+    return [folder for number in range(1, 1000) if (folder := _numbered(wanted, number)).exists()]
+
+
 def folder_to_resume(out: Path | None, data: Path) -> Path:
     """Return the run to go on with: `out`, or the newest of this data's runs.
 
@@ -58,9 +63,7 @@ def folder_to_resume(out: Path | None, data: Path) -> Path:
         RunError: there is none, or it is finished.
     """
     wanted = out or Path("runs") / (data.stem or "run")
-    existing = (
-        [wanted] if out else [folder for number in range(1, 1000) if (folder := _numbered(wanted, number)).exists()]
-    )
+    existing = [wanted] if out else numbered(wanted)
     folder = existing[-1] if existing else wanted
     if not (folder / SETTINGS).exists():
         raise RunError(

@@ -222,7 +222,7 @@ class Prefix:
             tick = open_writers.enter_context(
                 self.progress.track(f"{what}, view {view + 1}" if view else what, len(missing), "pictures")
             )
-            for batch in batched(self.pictures.pixels(missing, view), BATCH):
+            for batch in batched(self._pixels(missing, view), BATCH):
                 good = [(index, pixels) for index, pixels in batch if not isinstance(pixels, BadImage)]
                 bad |= {index: pixels for index, pixels in batch if isinstance(pixels, BadImage)}
                 if good:
@@ -233,6 +233,18 @@ class Prefix:
                     )
                 tick(len(batch))
         return bad
+
+    def _pixels(self, which: Sequence[int], view: int) -> Iterator[tuple[int, np.ndarray | BadImage]]:
+        """Yield pixels as `Pictures.pixels` does, those that are kept without decoding them again."""
+        rest = list(which)
+        if 0 in self.decisions and self.decisions[0].keep:
+            store = self._store(0, 0)
+            kept = [index for index in which if self.pictures.digests[index] in store]
+            for index in kept:
+                plain = store.rows([self.pictures.digests[index]])[0]
+                yield index, self.pictures.view_of(plain, index, view)
+            rest = sorted(set(which) - set(kept))
+        yield from self.pictures.pixels(rest, view)
 
     def _keep(self, writers: dict[int, Writer], digests: list[str], pixels: np.ndarray) -> None:
         deep = sorted(cut for cut in writers if cut > 0)
@@ -342,6 +354,10 @@ class Prefix:
         )
         self.progress.note(f"After {self.backbone.stages[cut - 1].name if cut else 'decoding'}: {decision.reason}.")
         return decision
+
+    def seconds_per_picture(self) -> float:
+        """Return the time that decoding one picture and running the network to the deepest cut take here."""
+        return self._seconds_per_picture(self.cuts[-1])
 
     def _seconds_per_picture(self, cut: int) -> float:
         """Decode and run a few pictures (the first batch warms up) and return the time for one.

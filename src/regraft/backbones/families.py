@@ -213,6 +213,15 @@ def library_members(library: str) -> list[str]:
     return [member for member, family in _MEMBERS.items() if family.library == library]
 
 
+def canonical(name: str) -> str:
+    """The library's own name, an alias resolved.
+
+    Raises:
+        UnknownName: with the nearest names.
+    """
+    return find(name)[0]
+
+
 def find(name: str) -> tuple[str, Family]:
     """The library's own name, an alias resolved, and its row.
 

@@ -6,6 +6,7 @@ from regraft.data.folders import IMAGE_SUFFIXES
 from regraft.data.manifest import Item, Manifest, scan
 from regraft.data.reading import read_digests, read_pixels
 from regraft.data.rows import PARTS, natural_key
+from regraft.data.splits import folds as into_folds
 from regraft.data.splits import split, split_from, write_split
 from regraft.data.synthetic import draw_cells
 from regraft.data.views import AUGMENTATIONS, draw_view
@@ -24,6 +25,7 @@ __all__ = [
     "draw_cells",
     "draw_view",
     "duplicates_across_parts",
+    "into_folds",
     "label_conflicts",
     "natural_key",
     "read_digests",

@@ -53,6 +53,35 @@ def split(manifest: Manifest, *, val: float = 0.15, test: float = 0.15, seed: in
     return _with_parts(manifest, parts.tolist())
 
 
+def folds(manifest: Manifest, count: int, *, val: float = 0.15, seed: int = 0) -> list[Manifest]:
+    """Return `count` manifests; each picture is in the test part of exactly one of them.
+
+    Stratified by class, whole groups where there are groups; of what is not tested, `val` is held out as in `split`.
+    Parts that are given do not count: cross-validation makes its own.
+
+    Raises:
+        SplitError: A class has too few pictures, or groups, for so many folds.
+    """
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
+    free = _with_parts(manifest, [None] * len(manifest))
+    _check_foldable(free, count)
+    folding = StratifiedGroupKFold if free.groups else StratifiedKFold
+    parts = folding(count, shuffle=True, random_state=seed).split(free.labels, free.labels, free.groups)
+    tested = [set(inside.tolist()) for _, inside in parts]
+    given = [_with_parts(free, ["test" if at in inside else None for at in range(len(free))]) for inside in tested]
+    return [split(fold, val=val, test=0.0, seed=seed) for fold in given]
+
+
+def _check_foldable(manifest: Manifest, count: int) -> None:
+    members = manifest.groups or [str(at) for at in range(len(manifest))]
+    what = "groups" if manifest.groups else "pictures"
+    for label, name in enumerate(manifest.classes):
+        found = len({member for member, one in zip(members, manifest.labels, strict=True) if one == label})
+        if found < count:
+            raise SplitError(f"The class {name!r} has {found} {what}; {count} folds need at least {count}.")
+
+
 def split_from(manifest: Manifest, source: Path) -> Manifest:
     """Return the manifest with the parts of an earlier run's folder, or of a table with a name and a split column.
 

@@ -1,0 +1,434 @@
+"""Networks x methods on one identical split -> one table: which is best, by how much, and was transfer worth it?
+
+Each network's frozen part runs once for all its methods (and for all folds); every cell of the table is a run folder of
+its own, so the best one is ready to use, and a comparison that was stopped goes on with the cells that are missing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from regraft import leaderboard, runs
+from regraft.activations import Prefix
+from regraft.backbones import FAMILIES, canonical, names
+from regraft.config import Config
+from regraft.data import Manifest, into_folds, scan, split, write_split
+from regraft.errors import ConfigError, RegraftError, RunError, SplitError, WeightsMissing
+from regraft.evaluation import evaluate
+from regraft.leaderboard import Answers, Control, Findings, Row, curve_of
+from regraft.learning import Learner
+from regraft.methods import check as check_method
+from regraft.methods import plan as plan_of
+from regraft.pipeline import Run, Start, activate, begin, carry_out, into_parts, twins
+from regraft.plan import Plan
+from regraft.progress import Bars, Progress
+from regraft.weights import available
+
+METHODS = ("frozen", "finetuned", "features")
+CONTROL_EPOCHS = 5  # a curve long enough to see start and slope; random weights need far more to end well
+LEAST_SHARE = 1 / 8  # of the training pictures, in the first round of successive halving
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One network with one method."""
+
+    backbone: str
+    method: str
+
+    @property
+    def name(self) -> str:
+        """What its folder is called."""
+        return f"{self.backbone}-{self.method}"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What came of a comparison: the folder that holds it, and what it says."""
+
+    folder: Path
+    findings: Findings
+    interrupted: bool = False
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what ``--json`` prints."""
+        interrupted = {"interrupted": True} if self.interrupted else {}
+        return {"comparison": str(self.folder), **self.findings.as_dict(), **interrupted}
+
+
+def compare(
+    data: Path | str,
+    *,
+    backbones: str | Sequence[str] = "available",
+    methods: str | Sequence[str] = METHODS,
+    folds: int = 0,
+    budget_s: float | None = None,
+    control_epochs: int = CONTROL_EPOCHS,
+    out: Path | str | None = None,
+    progress: Progress | None = None,
+    **settings: Any,
+) -> Comparison:
+    """Train every network with every method on one split and say which is best.
+
+    Args:
+        data: as in `train`.
+        backbones: names; or ``available``, those whose weights are on this machine; or ``families``, the smallest of
+            each family.
+        methods: names.
+        folds: 0 measures on one test part; 2 or more cross-validate, so that every picture is tested once.
+        budget_s: seconds; successive halving drops what does worst on a share of the pictures.
+        control_epochs: epochs of the best network from random weights, which show what transfer has gained; 0: none.
+        out: the comparison's folder, ``comparisons/<name of data>`` by default. One that is there already and was not
+            finished is gone on with when the settings are the same; else it is left alone and -2 is taken.
+        progress: says what is going on; silent by default.
+        settings: any other field of `Config`, by name; the same for all cells.
+
+    Raises:
+        RegraftError: nothing could be compared. A cell that fails is a row with its reason.
+    """
+    progress = progress or Progress()
+    config = Config(**settings)
+    if folds and budget_s is not None:
+        raise ConfigError("--budget chooses by a part that --folds would test on; give one of them.")
+    cells = [Cell(backbone, method) for backbone in _backbones(backbones) for method in _methods(methods)]
+    wish = {
+        "data": str(Path(data).absolute()),
+        "cells": [cell.name for cell in cells],
+        "folds": folds,
+        "control_epochs": control_epochs,
+        "budget_s": budget_s,
+        "settings": config.as_dict(),
+    }
+    folder = _folder(Path(out) if out else Path("comparisons") / (Path(data).stem or "data"), wish)
+    table = Table(Path(data), folder, config, folds, cells, progress, time.perf_counter())
+    return table.fill(budget_s, control_epochs, wish)
+
+
+def _backbones(wish: str | Sequence[str]) -> list[str]:
+    wanted = _listed(wish)
+    if wanted == ["available"]:
+        if found := [name for name in names() if available(name)]:
+            return found
+        raise WeightsMissing("No network's weights are on this machine. See `regraft doctor`, or name --backbones.")
+    if wanted == ["families"]:
+        return list({family.name: family.members[0] for family in reversed(FAMILIES)}.values())[::-1]
+    return list(dict.fromkeys(canonical(name) for name in wanted))
+
+
+def _methods(wish: str | Sequence[str]) -> list[str]:
+    for name in _listed(wish):
+        check_method(name)
+    return list(dict.fromkeys(_listed(wish)))
+
+
+def _listed(wish: str | Sequence[str]) -> list[str]:
+    return [name.strip() for name in wish.split(",") if name.strip()] if isinstance(wish, str) else list(wish)
+
+
+def _folder(wanted: Path, wish: Mapping[str, Any]) -> Path:
+    """Return the folder of an unfinished comparison with the same settings, else a new one."""
+    existing = [folder for folder in runs.numbered(wanted) if (folder / leaderboard.SETTINGS).exists()]
+    for folder in existing:
+        about = runs.read_json(folder / leaderboard.SETTINGS)
+        if about.get("wish") == wish and not about.get("finished"):
+            return folder
+    folder = runs.claim(wanted, wanted)
+    runs.write_json(folder / leaderboard.SETTINGS, {"wish": wish, "finished": False, "environment": runs.environment()})
+    return folder
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """A network with its weights, its methods' plans and its frozen part over all pictures."""
+
+    start: Start
+    plans: dict[Cell, Plan]
+    prefix: Prefix
+    manifest: Manifest  # the readable pictures, in the order of the prefix
+    pass_s: float
+    predict_s: float  # for one picture, decoding included
+    weights: dict[str, Any]  # as they were: every method starts from them
+
+    def restore(self) -> None:
+        """Undo what a method has trained."""
+        self.start.backbone.model.load_state_dict(self.weights)
+
+
+@dataclass(eq=False)
+class Table:
+    """The comparison while it is made."""
+
+    data: Path
+    folder: Path
+    config: Config
+    folds: int
+    cells: list[Cell]
+    progress: Progress
+    started: float
+    rows: dict[Cell, Row] = field(default_factory=dict)
+    answers: dict[Cell, Answers] = field(default_factory=dict)
+    parts: list[Manifest] = field(default_factory=list)  # one, or one for each fold
+    control: Control | None = None
+
+    def fill(self, budget_s: float | None, control_epochs: int, wish: Mapping[str, Any]) -> Comparison:
+        """Go through the cells, network by network, and write the table after each of them."""
+        manifest, interrupted = scan(self.data, groups=self.config.groups), False
+        try:
+            cells = self.cells if budget_s is None else self._halve(manifest, budget_s)
+            for backbone in dict.fromkeys(cell.backbone for cell in cells):
+                manifest = self._fill_network(manifest, [cell for cell in cells if cell.backbone == backbone])
+            if control_epochs and self.answers:
+                self._add_control(manifest, control_epochs, budget_s)
+        except KeyboardInterrupt:
+            interrupted = True
+        if not self.answers:
+            if interrupted:
+                raise KeyboardInterrupt
+            first = next(row for row in self.rows.values() if row.status == "failed")
+            raise RunError(f"None of {len(self.cells)} cells could be trained; {first.backbone}: {first.reason}")
+        findings = self._findings()
+        findings.write(self.folder)
+        about = {"wish": wish, "finished": not interrupted, "environment": runs.environment()}
+        runs.write_json(self.folder / leaderboard.SETTINGS, about)
+        return Comparison(self.folder, findings, interrupted)
+
+    # ---- one network ------------------------------------------------------------------------------------------------
+
+    def _fill_network(self, manifest: Manifest, cells: Sequence[Cell]) -> Manifest:
+        """Fill a network's cells; returns the manifest of the readable pictures."""
+        todo = [cell for cell in cells if not self._read_back(cell)]
+        network = None
+        with self._failing(todo):
+            network = self._open(manifest, todo) if todo else None
+        if network is None:
+            return manifest
+        for cell in network.plans:
+            with self._failing([cell]):
+                self._learn(cell, network)
+        return network.manifest
+
+    @contextmanager
+    def _failing(self, cells: Sequence[Cell]) -> Iterator[None]:
+        """Record what goes wrong as these cells' result: the others go on."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001  whatever one network does, the night's other results are kept
+            reason = str(error) if isinstance(error, RegraftError) else f"{type(error).__name__}: {error}"
+            for cell in cells:
+                self.rows[cell] = Row(cell.backbone, cell.method, "failed", reason=" ".join(reason.split()))
+            for cell in cells[:1]:
+                self.progress.warn(f"{cell.backbone}, {', '.join(cell.method for cell in cells)}: {reason}")
+
+    def _open(self, manifest: Manifest, cells: Sequence[Cell], *, sample: bool = False) -> Network | None:
+        """Load a network and run its frozen part, once for all cells; a sample comes with its own parts.
+
+        Returns None when no method can be planned on this network.
+        """
+        config = self._config(cells[0])
+        start = begin(config)
+        plans: dict[Cell, Plan] = {}
+        for cell in cells:
+            with self._failing([cell]):
+                plans[cell] = plan_of(start.backbone, self._config(cell))
+        if not plans:
+            return None
+        before = time.perf_counter()
+        manifest, prefix, skipped = activate(
+            manifest, start.backbone, list(plans.values()), config, self.progress, networks=self._networks()
+        )
+        if not (self.parts or sample):
+            self._divide(manifest, prefix, skipped)
+        trained = {index for parts in ([manifest] if sample else self.parts) for index in parts.part("train").tolist()}
+        prefix.augmented(sorted(trained), max(plan.kept_views for plan in plans.values()))
+        pass_s = time.perf_counter() - before
+        weights = {name: tensor.clone() for name, tensor in start.backbone.model.state_dict().items()}
+        return Network(start, plans, prefix, manifest, pass_s, prefix.seconds_per_picture(), weights)
+
+    def _config(self, cell: Cell) -> Config:
+        return replace(self.config, backbone=cell.backbone, method=cell.method)
+
+    def _networks(self) -> int:
+        return len({cell.backbone for cell in self.cells})
+
+    def _divide(self, manifest: Manifest, prefix: Prefix, skipped: Mapping[str, str]) -> None:
+        """Fix the split that all cells share."""
+        kept = self.folder / "split.csv"
+        if self.folds:
+            self.parts = into_folds(manifest, self.folds, val=self.config.val, seed=self.config.seed)
+        else:
+            self.parts = [into_parts(manifest, self.config, kept if kept.exists() else self.config.split_from)]
+            write_split(self.parts[0], kept)
+        for notice in (*manifest.notices, *twins(self.parts[0], prefix)):
+            self.progress.warn(notice)
+        runs.write_skipped(self.folder / "skipped.csv", sorted(skipped.items()))
+
+    # ---- one cell ---------------------------------------------------------------------------------------------------
+
+    def _learn(self, cell: Cell, network: Network) -> None:
+        before = time.perf_counter()
+        folder, found = self.folder / cell.name, []
+        for number, parts in enumerate(self.parts, start=1):
+            run = self._carry_out(cell, network, parts, folder / f"fold-{number}" if self.folds else folder)
+            found.append(Answers.of(parts, run.probabilities))
+        answers = Answers.together(found)
+        row = self._row(cell, network, run, answers, time.perf_counter() - before)
+        answers.save(folder)
+        row.save(folder)
+        self.answers[cell] = answers
+        self._say(cell, row)
+
+    def _carry_out(self, cell: Cell, network: Network, parts: Manifest, folder: Path) -> Run:
+        network.restore()
+        folder.mkdir(parents=True, exist_ok=True)
+        run = carry_out(
+            self.data,
+            network.start,
+            network.plans[cell],
+            parts,
+            network.prefix,
+            self._config(cell),
+            folder,
+            Bars(self.progress),
+            started=time.perf_counter(),
+            resume=True,
+        )
+        if run.interrupted:
+            raise KeyboardInterrupt
+        return run
+
+    def _row(self, cell: Cell, network: Network, run: Run, answers: Answers, fit_s: float) -> Row:
+        scores = evaluate(
+            answers.probabilities,
+            answers.labels,
+            network.manifest.classes,
+            groups=answers.groups,
+            seed=self.config.seed,
+        )
+        return Row(
+            cell.backbone,
+            cell.method,
+            "ok",
+            run=str(self.folder / cell.name),
+            n_test=scores.n,
+            fit_s=fit_s,
+            pass_s=network.pass_s,
+            predict_ms=1000 * network.predict_s,
+            size_mb=(run.folder / "model" / "model.safetensors").stat().st_size / 1e6,
+            test=scores.as_dict(),
+        )
+
+    def _read_back(self, cell: Cell) -> bool:
+        """Take the result of a cell that an earlier, stopped comparison has filled."""
+        row = Row.load(self.folder / cell.name)
+        if row is not None:
+            self.rows[cell], self.answers[cell] = row, Answers.load(self.folder / cell.name)
+        return row is not None
+
+    def _say(self, cell: Cell, row: Row) -> None:
+        self.rows[cell] = row
+        done, spent = len(self.rows), time.perf_counter() - self.started
+        left = f", about {leaderboard.duration(spent / done * (len(self.cells) - done))} left" if self.parts else ""
+        self.progress.note(f"{done}/{len(self.cells)}  {row.line()}{left}")
+        if self.answers:
+            self._findings().write(self.folder)
+
+    def _findings(self) -> Findings:
+        hits = {cell.name: answers.hits for cell, answers in self.answers.items()}
+        groups = next(iter(self.answers.values())).groups
+        return Findings.of(self.rows.values(), hits, groups, self.control, seed=self.config.seed)
+
+    # ---- was transfer worth it? -------------------------------------------------------------------------------------
+
+    def _add_control(self, manifest: Manifest, epochs: int, budget_s: float | None) -> None:
+        """Train the best network once more, from random weights."""
+        best = self._findings().best
+        cell = Cell(best.backbone, "scratch")
+        if cell in self.answers:
+            return
+        self.config = replace(self.config, epochs=epochs, weights=None)
+        with self._failing([]):
+            network = self._open(manifest, [cell])
+            if network is None:
+                return
+            run = self._carry_out(cell, network, self.parts[0], self.folder / cell.name)
+            accuracy = run.test.values["accuracy"]
+            self.control = Control.of(best, curve_of(Path(best.run)), curve_of(run.folder), accuracy, epochs)
+            self.progress.note(self.control.sentence())
+
+    # ---- with a budget ----------------------------------------------------------------------------------------------
+
+    def _halve(self, manifest: Manifest, budget_s: float) -> list[Cell]:
+        """Return the cells that are worth training on all pictures.
+
+        Successive halving (Jamieson & Talwalkar 2016): all cells learn from a share of the training pictures, the
+        better half by validation accuracy from twice as many, and so on until the rest fits the budget.
+        """
+        parts = into_parts(manifest, self.config, self.config.split_from)
+        learn_from = parts.keep(np.flatnonzero([item.part != "test" for item in parts.items]))
+        cells, share = [cell for cell in self.cells if not self._read_back(cell)], LEAST_SHARE
+        while len(cells) > 1 and share < 1:
+            try:
+                sample = _sample(learn_from, share, self.config.seed)
+            except SplitError:  # a class is too rare for so small a sample
+                share = 2 * share
+                continue
+            tried = self._try(sample, cells, share)
+            left_s = self.started + budget_s - time.perf_counter()
+            ranked = sorted(tried, key=lambda cell: -tried[cell][0])
+            if not ranked or sum(seconds for _, seconds in tried.values()) / share <= left_s:
+                return ranked
+            keep = 1 if left_s <= 0 else (len(ranked) + 1) // 2
+            for cell in ranked[keep:]:
+                reason = (
+                    f"accuracy {tried[cell][0]:.3f} on validation pictures after learning from {share:.0%} of the "
+                    f"data, the best {tried[ranked[0]][0]:.3f}"
+                )
+                self._say(cell, Row(cell.backbone, cell.method, "dropped", reason=reason))
+            cells, share = ranked[:keep], 2 * share
+        return cells
+
+    def _try(self, manifest: Manifest, cells: Sequence[Cell], share: float) -> dict[Cell, tuple[float, float]]:
+        """Return validation accuracy and seconds of each cell on a part of the pictures."""
+        tried: dict[Cell, tuple[float, float]] = {}
+        for backbone in dict.fromkeys(cell.backbone for cell in cells):
+            mine = [cell for cell in cells if cell.backbone == backbone]
+            with self._failing(mine):
+                network = self._open(manifest, mine, sample=True)
+                for cell in network.plans if network else ():
+                    before = time.perf_counter()
+                    accuracy = self._validate(cell, network, self.folder / "rounds" / f"{share:g}" / cell.name)
+                    seconds = time.perf_counter() - before + network.pass_s / len(network.plans)
+                    tried[cell] = accuracy, seconds
+        return tried
+
+    def _validate(self, cell: Cell, network: Network, folder: Path) -> float:
+        network.restore()
+        plan, quiet = network.plans[cell], Bars(self.progress)
+        learner = Learner(
+            network.start.backbone, plan, network.manifest, network.prefix, self._config(cell), folder, quiet
+        )
+        head, interrupted = learner.learn(earlier=network.start.earlier, resume=True)
+        if interrupted:
+            raise KeyboardInterrupt
+        probabilities = learner.probabilities(head, "val")
+        labels = network.manifest.labels[network.manifest.part("val")]
+        return float((probabilities.argmax(1) == labels).mean())
+
+
+def _sample(manifest: Manifest, share: float, seed: int) -> Manifest:
+    """Return a share of the pictures, each in train or val as before; smaller shares are part of larger ones."""
+    taken = manifest
+    while share < 1:
+        free = replace(taken, items=tuple(replace(item, part=None) for item in taken.items))
+        taken = taken.keep(split(free, val=0.5, test=0.0, seed=seed).part("val"))
+        share = 2 * share
+    if not all(taken.counts(part)[name] for part in ("train", "val") for name in taken.classes):
+        raise SplitError("A class is missing in train or val.")
+    return taken

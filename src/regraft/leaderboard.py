@@ -1,0 +1,300 @@
+"""Rows -> leaderboard.csv, leaderboard.json and a page: what a comparison has found, ties called ties."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from regraft import files, runs
+from regraft.data import Manifest
+from regraft.significance import pairwise
+from regraft.training import read_history
+
+SETTINGS, ROW, ANSWERS = "comparison.json", "row.json", "answers.npz"
+LEVEL = 0.05  # differences with a larger p-value, corrected for the number of pairs, are called ties
+FIRST_EPOCHS = 5  # over which the slope of a learning curve is taken
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """A cell's probabilities for all test pictures, with what they are measured against."""
+
+    probabilities: np.ndarray  # [n, classes]
+    labels: np.ndarray  # [n]
+    groups: list[str] | None  # [n]
+
+    @classmethod
+    def of(cls, parts: Manifest, probabilities: np.ndarray) -> Answers:
+        """Return the answers for a split's test part."""
+        which = parts.part("test")
+        groups = parts.groups
+        return cls(probabilities, parts.labels[which], groups and [groups[index] for index in which])
+
+    @classmethod
+    def together(cls, folds: Sequence[Answers]) -> Answers:
+        """Join the folds of a cross-validation."""
+        groups = None if folds[0].groups is None else [group for fold in folds for group in fold.groups or ()]
+        return cls(
+            np.concatenate([fold.probabilities for fold in folds]),
+            np.concatenate([fold.labels for fold in folds]),
+            groups,
+        )
+
+    @property
+    def hits(self) -> np.ndarray:
+        """Whether the most probable class is the true one, [n]."""
+        right: np.ndarray = self.probabilities.argmax(1) == self.labels
+        return right
+
+    def save(self, folder: Path) -> None:
+        """Write answers.npz, whole or not at all."""
+        groups = np.array(self.groups or [], dtype=np.str_)
+        with files.whole(folder / ANSWERS) as temporary, temporary.open("wb") as file:
+            np.savez(file, probabilities=self.probabilities, labels=self.labels, groups=groups)
+
+    @classmethod
+    def load(cls, folder: Path) -> Answers:
+        """Read what `save` wrote."""
+        with np.load(folder / ANSWERS, allow_pickle=False) as kept:
+            return cls(kept["probabilities"], kept["labels"], kept["groups"].tolist() or None)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One network with one method."""
+
+    backbone: str
+    method: str
+    status: str  # ok, failed or dropped
+    reason: str = ""
+    run: str = ""
+    n_test: int = 0
+    fit_s: float = 0.0  # learning and measuring, without the network's pass
+    pass_s: float = 0.0  # the frozen part over all pictures, once for all methods of the network
+    predict_ms: float = 0.0  # for one picture, decoding included
+    size_mb: float = 0.0
+    test: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def accuracy(self) -> float:
+        """On the test pictures; -1 where there is none, so that such rows come last."""
+        return float(self.test.get("accuracy", -1.0))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what ``--json`` prints."""
+        return {**asdict(self), "seconds": round(self.fit_s + self.pass_s, 2)}
+
+    def line(self) -> str:
+        """Return the row as one line of a growing table."""
+        name = f"{self.backbone:<24} {self.method:<10}"
+        if self.status != "ok":
+            return f"{name} {self.status}: {self.reason}"
+        low, high = self.test["accuracy_ci"]
+        between = f" ({low:.3f} to {high:.3f})" if low is not None else ""
+        return f"{name} accuracy {self.accuracy:.3f}{between}  {duration(self.fit_s + self.pass_s)}"
+
+    def save(self, folder: Path) -> None:
+        """Write row.json: the cell is done."""
+        runs.write_json(folder / ROW, asdict(self))
+
+    @classmethod
+    def load(cls, folder: Path) -> Row | None:
+        """Read what `save` wrote; None where the cell is not done."""
+        return cls(**runs.read_json(folder / ROW)) if (folder / ROW).exists() else None
+
+
+@dataclass(frozen=True)
+class Control:
+    """The best network from random weights beside the same network pretrained: what transfer has gained, in points.
+
+    Higher start, higher slope and higher end of the learning curve are the three benefits of transfer (Torrey & Shavlik
+    2010).
+    """
+
+    backbone: str
+    method: str
+    epochs: int
+    pretrained: list[float]  # validation accuracy after each epoch; empty for a method without epochs
+    scratch: list[float]
+    start: float | None
+    slope: float | None  # points per epoch
+    end: float
+
+    @classmethod
+    def of(
+        cls, best: Row, pretrained: list[float], scratch: list[float], scratch_accuracy: float, epochs: int
+    ) -> Control:
+        """Compare the two curves and the two figures on the test pictures."""
+        both = pretrained and scratch
+        return cls(
+            best.backbone,
+            best.method,
+            epochs,
+            pretrained,
+            scratch,
+            start=100 * (pretrained[0] - scratch[0]) if both else None,
+            slope=100 * (_slope(pretrained) - _slope(scratch)) if both else None,
+            end=100 * (best.accuracy - scratch_accuracy),
+        )
+
+    def sentence(self) -> str:
+        """Say what transfer has gained."""
+        worth = "gains" if self.end > 0 else "loses"
+        said = (
+            f"Transfer {worth} {abs(self.end):.1f} points of test accuracy: {self.backbone}, {self.method}, against "
+            f"the same network from random weights after {self.epochs} epochs."
+        )
+        if self.start is None or self.slope is None:
+            return said
+        return (
+            f"{said} Its learning curve starts {self.start:+.1f} points higher and rises by {self.slope:+.1f} points \
+more per epoch."
+        )
+
+
+def _slope(curve: Sequence[float]) -> float:
+    """Return the mean rise per epoch over the first epochs."""
+    first = curve[:FIRST_EPOCHS]
+    return (first[-1] - first[0]) / max(len(first) - 1, 1)
+
+
+def curve_of(run: Path) -> list[float]:
+    """Return the validation accuracy after each epoch of a run; of the first fold, where it was cross-validated."""
+    history = next((path for path in (run / "history.csv", run / "fold-1" / "history.csv") if path.exists()), None)
+    return [float(row["val_accuracy"]) for row in read_history(history)] if history else []
+
+
+def ranked(rows: Iterable[Row]) -> list[Row]:
+    """Return the rows, the most accurate first; of equal ones, the quicker to predict."""
+    return sorted(rows, key=lambda row: (-row.accuracy, row.predict_ms))
+
+
+def duration(seconds: float) -> str:
+    """Return seconds for a reader: ``40 s``, ``12 min``, ``3.5 h``."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+
+
+def name_of(row: Row) -> str:
+    """Return what a row's folder is called."""
+    return f"{row.backbone}-{row.method}"
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What a comparison says; the rows best first."""
+
+    rows: list[Row]
+    ties: set[str]  # the best row and those that cannot be told from it
+    p_values: dict[tuple[str, str], float]
+    over: str  # what the intervals are drawn over: pictures or groups
+    control: Control | None = None
+
+    @classmethod
+    def of(
+        cls,
+        rows: Iterable[Row],
+        hits: Mapping[str, np.ndarray],
+        groups: Sequence[str] | None,
+        control: Control | None,
+        *,
+        seed: int = 0,
+    ) -> Findings:
+        """Rank the rows and test every pair; `hits` says for each done row which test pictures it had right."""
+        order = ranked(rows)
+        p_values = pairwise(hits, groups, seed=seed)
+        best = name_of(order[0])
+        ties = {best} | {name for name in hits if p_values.get((best, name), 0.0) > LEVEL}
+        return cls(order, ties, p_values, "groups" if groups else "pictures", control)
+
+    @property
+    def done(self) -> list[Row]:
+        """The rows that have figures, best first."""
+        return [row for row in self.rows if row.status == "ok"]
+
+    @property
+    def best(self) -> Row:
+        """The most accurate row."""
+        return self.rows[0]
+
+    @property
+    def front(self) -> set[str]:
+        """The names of the rows that are on the Pareto front of accuracy and time: none quicker is as accurate."""
+        quickest_first = sorted(self.done, key=lambda row: (row.predict_ms, -row.accuracy))
+        front, highest = set(), -1.0
+        for row in quickest_first:
+            if row.accuracy > highest:
+                highest = row.accuracy
+                front.add(name_of(row))
+        return front
+
+    def advice(self) -> str:
+        """Say in plain words which to take."""
+        said = f"{self.best.backbone} with {self.best.method} is the most accurate, {self.best.accuracy:.3f}."
+        tied = [row for row in self.done[1:] if name_of(row) in self.ties]
+        if tied:
+            quick = min(tied, key=lambda row: row.predict_ms)
+            said += f" {len(tied)} more cannot be told from it with these pictures"
+            said += (
+                f"; of these {quick.backbone} with {quick.method} predicts quickest, {quick.predict_ms:.0f} ms against "
+                f"{self.best.predict_ms:.0f} ms a picture."
+                if quick.predict_ms < self.best.predict_ms
+                else "."
+            )
+        elif len(self.done) > 1:
+            said += " That is more than luck: it is better than every other row after correction for their number."
+        return said if self.control is None else f"{said} {self.control.sentence()}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what ``--json`` prints, and leaderboard.json holds."""
+        return {
+            "rows": [{**row.as_dict(), "ties_with_best": name_of(row) in self.ties} for row in self.rows],
+            "p_values": [{"first": a, "second": b, "p": p} for (a, b), p in self.p_values.items() if a < b],
+            "control": self.control and asdict(self.control),
+            "advice": self.advice(),
+        }
+
+    def write(self, folder: Path) -> None:
+        """Write leaderboard.csv, leaderboard.json and comparison.html."""
+        from regraft.pages import comparison_page
+
+        runs.write_json(folder / "leaderboard.json", self.as_dict())
+        files.write_bytes(folder / "leaderboard.csv", self._csv())
+        files.write_bytes(folder / "comparison.html", comparison_page(self).encode())
+
+    def _csv(self) -> bytes:
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, COLUMNS, lineterminator="\n", extrasaction="ignore")
+        writer.writeheader()
+        for row in self.rows:
+            low, high = row.test.get("accuracy_ci", (None, None))
+            tie = name_of(row) in self.ties
+            writer.writerow({**asdict(row), **row.test, "accuracy_low": low, "accuracy_high": high, "tie": tie})
+        return text.getvalue().encode()
+
+
+COLUMNS = (
+    "backbone",
+    "method",
+    "status",
+    "accuracy",
+    "accuracy_low",
+    "accuracy_high",
+    "tie",
+    "auroc",
+    "macro_f1",
+    "calibration_error",
+    "fit_s",
+    "pass_s",
+    "predict_ms",
+    "size_mb",
+    "n_test",
+    "reason",
+)

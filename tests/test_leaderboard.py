@@ -1,0 +1,112 @@
+"""Rows -> findings: order, ties, Pareto front, the control's gains, the files."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from regraft.leaderboard import Answers, Control, Findings, Row, duration, name_of, ranked
+
+
+def row(backbone: str, accuracy: float, milliseconds: float = 10.0, method: str = "frozen") -> Row:
+    test = {"accuracy": accuracy, "accuracy_ci": [accuracy - 0.1, accuracy + 0.1]}
+    test |= dict.fromkeys(("auroc", "macro_f1", "calibration_error"), 0.5)
+    return Row(backbone, method, "ok", n_test=100, predict_ms=milliseconds, test=test)
+
+
+def right(count: int, of: int = 100) -> np.ndarray:
+    return np.arange(of) < count
+
+
+def findings(rows: list[Row], control: Control | None = None) -> Findings:
+    hits = {name_of(row): right(round(100 * row.accuracy)) for row in rows if row.status == "ok"}
+    return Findings.of(rows, hits, None, control)
+
+
+FAILED = Row("vgg16", "frozen", "failed", reason="the weights <are> not here")
+
+
+def test_rows_without_figures_come_last_and_of_equals_the_quicker_first() -> None:
+    slow, quick, worse = row("a", 0.9, 20), row("b", 0.9, 10), row("c", 0.8)
+    assert ranked([FAILED, worse, slow, quick]) == [quick, slow, worse, FAILED]
+
+
+def test_a_difference_that_may_be_luck_is_called_a_tie() -> None:
+    found = findings([row("a", 0.95), row("b", 0.94), row("c", 0.5)])
+    assert found.ties == {"a-frozen", "b-frozen"}
+    assert "1 more cannot be told from it" in found.advice()
+
+
+def test_among_ties_the_quickest_is_named() -> None:
+    assert (
+        "b with frozen predicts quickest, 5 ms against 30 ms"
+        in findings([row("a", 0.95, 30), row("b", 0.94, 5)]).advice()
+    )
+
+
+def test_a_clear_winner_is_called_one() -> None:
+    assert "more than luck" in findings([row("a", 0.95), row("b", 0.5)]).advice()
+
+
+def test_on_the_pareto_front_nothing_quicker_is_as_accurate() -> None:
+    rows = [row("a", 0.9, 30), row("b", 0.9, 20), row("c", 0.8, 10), row("d", 0.7, 15), row("e", 0.95, 50)]
+    assert findings(rows).front == {"b-frozen", "c-frozen", "e-frozen"}
+
+
+def test_transfer_gains_a_higher_start_slope_and_end() -> None:
+    control = Control.of(row("a", 0.9), [0.8, 0.85, 0.9], [0.5, 0.52, 0.54], 0.6, 3)
+    assert (control.start, control.slope, control.end) == pytest.approx((30.0, 3.0, 30.0))
+    assert "gains 30.0 points" in control.sentence()
+
+
+def test_a_method_without_epochs_has_no_curve_but_an_end() -> None:
+    control = Control.of(row("a", 0.5, method="features"), [], [0.5, 0.6], 0.6, 2)
+    assert (control.start, control.slope) == (None, None)
+    assert "loses 10.0 points" in control.sentence()
+
+
+def test_answers_survive_the_disk_and_folds_are_joined(tmp_path: Path) -> None:
+    first = Answers(np.array([[0.9, 0.1], [0.4, 0.6]]), np.array([0, 0]), ["p1", "p2"])
+    both = Answers.together([first, Answers(np.array([[0.2, 0.8]]), np.array([1]), ["p3"])])
+    both.save(tmp_path)
+    kept = Answers.load(tmp_path)
+    assert kept.hits.tolist() == [True, False, True]
+    assert kept.groups == ["p1", "p2", "p3"]
+    assert np.array_equal(kept.probabilities, both.probabilities)
+
+
+def test_a_row_survives_the_disk(tmp_path: Path) -> None:
+    assert Row.load(tmp_path) is None
+    row("a", 0.9).save(tmp_path)
+    assert Row.load(tmp_path) == row("a", 0.9)
+
+
+def test_the_files_say_the_same(tmp_path: Path) -> None:
+    found = findings([row("a", 0.95), row("b", 0.5), FAILED], Control.of(row("a", 0.95), [0.9], [0.4], 0.5, 1))
+    found.write(tmp_path)
+    table = list(csv.DictReader((tmp_path / "leaderboard.csv").open()))
+    kept = json.loads((tmp_path / "leaderboard.json").read_text())
+    assert [line["backbone"] for line in table] == [line["backbone"] for line in kept["rows"]] == ["a", "b", "vgg16"]
+    assert [line["status"] for line in table] == ["ok", "ok", "failed"]
+    assert float(table[0]["accuracy"]) == kept["rows"][0]["test"]["accuracy"] == 0.95
+    assert [line["tie"] for line in table] == ["True", "False", "False"]
+    page = (tmp_path / "comparison.html").read_text()
+    assert "95.0 % of 100 test pictures right" in page
+    assert "the weights &lt;are&gt; not here" in page
+    assert found.advice() in page.replace("&#39;", "'")
+
+
+def test_equal_findings_give_equal_pages(tmp_path: Path) -> None:
+    pages = []
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        findings([row("a", 0.95), row("b", 0.5)]).write(tmp_path / name)
+        pages.append((tmp_path / name / "comparison.html").read_bytes())
+    assert pages[0] == pages[1]
+
+
+@pytest.mark.parametrize(("seconds", "said"), [(0.4, "0 s"), (99, "99 s"), (720, "12 min"), (12600, "3.5 h")])
+def test_durations_are_short(seconds: float, said: str) -> None:
+    assert duration(seconds) == said
