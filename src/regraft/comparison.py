@@ -401,7 +401,9 @@ class Table:
             mine = [cell for cell in cells if cell.backbone == backbone]
             with self._failing(mine):
                 network = self._open(manifest, mine, sample=True)
-                for cell in network.plans if network else ():
+                if network is None:
+                    continue
+                for cell in network.plans:
                     before = time.perf_counter()
                     accuracy = self._validate(cell, network, self.folder / "rounds" / f"{share:g}" / cell.name)
                     seconds = time.perf_counter() - before + network.pass_s / len(network.plans)

@@ -80,7 +80,12 @@ class Config:
         None, "Largest learning rate of the pretrained layers that train.", group="Training"
     )
     weight_decay: float = _setting(0.05, "AdamW's weight decay.", group="Training")
-    label_smoothing: float = _setting(0.0, "Share of each label that is spread over all classes.", group="Training")
+    label_smoothing: float = _setting(
+        0.1,
+        "Share of each label that is spread over all classes: the model learns less by heart, and is less sure of "
+        "itself (Szegedy et al. 2016).",
+        group="Training",
+    )
     mixup: float = _setting(
         0.0,
         "Alpha of mixup's Beta distribution, for methods that train part of the network; 0 switches it off.",
