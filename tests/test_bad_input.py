@@ -430,7 +430,7 @@ def test_a_full_disk_while_activations_are_kept(refused_data, drawn, tmp_path_fa
 
 def test_too_small_a_limit_for_activations(refused_data, drawn):
     options = ("--cache-limit", 0.000001, "--keep", "always", "--img-size", 66)
-    refused_data(drawn, "need 81.9 kB, and 1 kB are free", "Raise --cache-limit", options=options, alone=False)
+    refused_data(drawn, "need 164 kB, and 1 kB are free", "Raise --cache-limit", options=options, alone=False)
 
 
 def test_a_run_folder_that_cannot_be_made(refused, drawn, tmp_path):

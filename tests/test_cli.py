@@ -59,7 +59,7 @@ def test_help_loads_no_torch():
 def test_help_names_every_command(regraft):
     answer = regraft("--help")
     assert (answer.status, answer.err) == (0, "")
-    for command in ("train", "eval", "predict", "doctor", "demo"):
+    for command in ("train", "eval", "predict", "features", "doctor", "demo"):
         assert command in answer.out
 
 
@@ -81,6 +81,7 @@ def test_the_version_is_the_packages(regraft):
         (("train", "x", "--bckbone", "resnet18"), "--backbone"),  # the nearest option is told
         (("train", "x", "--epochs", "many"), "--epochs"),
         (("predict", "x"), "PICTURE"),
+        (("features", "x", "y"), "--output"),
         (("predict", "x", "y", "--top", "0"), "--top"),
         (("demo", "--difficulty", "2"), "--difficulty"),
     ],

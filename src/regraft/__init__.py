@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from regraft.classifier import Classifier as Classifier
     from regraft.config import Config as Config
     from regraft.errors import RegraftError as RegraftError
+    from regraft.extraction import features as features
     from regraft.pipeline import Run as Run
     from regraft.pipeline import train as train
 
@@ -23,6 +24,7 @@ _HOMES = {
     "RegraftError": "errors",
     "Run": "pipeline",
     "evaluate": "inference",
+    "features": "extraction",
     "load": "bundle",
     "predict": "inference",
     "train": "pipeline",

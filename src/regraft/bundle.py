@@ -9,9 +9,10 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import safetensors
 from safetensors.torch import load as load_tensors
@@ -22,9 +23,11 @@ from regraft import __version__, files
 from regraft.backbones import Backbone, build
 from regraft.classifier import Classifier
 from regraft.data import Preprocessing
-from regraft.errors import BundleError, ChecksumMismatch
+from regraft.errors import BundleError, ChecksumMismatch, UnknownName
 from regraft.head import HeadSpec, build_head
 from regraft.weights import load_state
+
+Named = TypeVar("Named")
 
 FORMAT = 1
 TENSORS, ABOUT = "model.safetensors", "bundle.json"
@@ -107,6 +110,25 @@ def load(path: Path) -> Classifier:
             "Copy the whole folder again."
         )
     return _build(folder, about, load_tensors(content))
+
+
+def load_or(model: Path | str, named: Callable[[str], Named]) -> Classifier | Named:
+    """Return the model in a run or bundle folder, or what `named` makes of a network's name.
+
+    Raises:
+        BundleError: a folder without a model.
+        UnknownName: neither a folder nor a network.
+    """
+    if folder_of(Path(model)) is not None or Path(model).is_dir():
+        return load(Path(model))
+    try:
+        return named(str(model))
+    except UnknownName as error:
+        if any(mark in str(model) for mark in "/\\"):
+            raise BundleError(
+                f"There is no folder {model}. Expected a run or bundle folder, or the name of a network."
+            ) from error
+        raise
 
 
 def _read_about(folder: Path) -> dict[str, Any]:

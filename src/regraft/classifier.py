@@ -68,8 +68,7 @@ class Classifier:
 
     def _engine(self, device: str, engine: str, pictures: int) -> engines.Engine:
         chosen = engines.pick_device(device)
-        many = chosen.type == "cpu" and pictures >= engines.EXPORT_PAYS_FROM
-        if engine == "torch" or (engine == "auto" and not many):
+        if engines.choose(engine, chosen, pictures) == "torch":
             return engines.on_torch(self.network(), chosen)
         look = self.backbone.preprocessing
         recipe = {

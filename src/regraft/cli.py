@@ -101,6 +101,7 @@ Data = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
+Engine = Annotated[str, typer.Option("--engine", help="What runs the network: auto, torch or onnxruntime (CPU).")]
 Weights = Annotated[str | None, typer.Option("--weights", help="Where a pretrained network's tensors come from.")]
 
 
@@ -270,6 +271,59 @@ def predict(
     tables.check_writable(output)
     rows = inference.predict(model, pictures, top=top, weights=weights, device=device, progress=_progress())
     tables.write(rows, form, output)
+
+
+@app.command(rich_help_panel="Everyday")
+def features(
+    model: Annotated[
+        str,
+        typer.Argument(metavar="MODEL", help="A run or bundle folder, or the name of a network.", show_default=False),
+    ],
+    pictures: Annotated[list[Path], typer.Argument(metavar="PICTURE|FOLDER...", show_default=False)],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="F.npz|F.parquet", help="The file to write.", show_default=False)
+    ],
+    layer: Annotated[
+        str | None, typer.Option("--layer", metavar="STAGE", help="The stage to take. Default: the last one.")
+    ] = None,
+    pool: Annotated[
+        bool, typer.Option("--pool/--no-pool", help="The mean over height and width, or the whole maps.")
+    ] = True,
+    weights: Weights = None,
+    img_size: Annotated[
+        int | None, typer.Option("--img-size", help="Side in pixels of the square that the network sees.")
+    ] = None,
+    device: Device = "auto",
+    engine: Engine = "auto",
+    cache_limit: Annotated[
+        float, typer.Option("--cache-limit", help="Most gigabytes that kept rows may take on disk, over all runs.")
+    ] = Config.cache_limit,
+    as_json: Json = False,
+) -> None:
+    """Write what a network makes of pictures, a row for each. Pictures that cannot be read are left out and named."""
+    from regraft import arrays, tables
+
+    arrays.writer_of(output)  # what would be refused at the end is refused before torch is loaded
+    tables.check_writable(output)
+    from regraft import extraction
+
+    written = extraction.extract(
+        model,
+        pictures,
+        output,
+        layer=layer,
+        pool=pool,
+        weights=weights,
+        img_size=img_size,
+        device=device,
+        engine=engine,
+        cache_limit=cache_limit,
+        progress=_progress(),
+    )
+    if as_json:
+        _print_json(written.as_dict())
+    else:
+        print(f"{output}: {' x '.join(map(str, written.shape))}")
 
 
 @app.command(rich_help_panel="Set-up")

@@ -12,8 +12,8 @@ import numpy as np
 
 from regraft import bundle
 from regraft.classifier import Classifier, Prediction, pretrained
-from regraft.data import IMAGE_SUFFIXES, Manifest, natural_key, scan
-from regraft.errors import BundleError, DataError, NoImages, UnknownName
+from regraft.data import Manifest, find_pictures, scan
+from regraft.errors import DataError, NoImages
 from regraft.evaluation import Scores
 from regraft.evaluation import evaluate as score
 from regraft.progress import Progress
@@ -26,39 +26,7 @@ def open_model(model: Path | str, *, weights: str | None = None) -> Classifier:
         BundleError: a folder without a model.
         UnknownName: neither a folder nor a network.
     """
-    if bundle.folder_of(Path(model)) is not None or Path(model).is_dir():
-        return bundle.load(Path(model))
-    try:
-        return pretrained(str(model), weights)
-    except UnknownName as error:
-        if any(mark in str(model) for mark in "/\\"):
-            raise BundleError(
-                f"There is no folder {model}. Expected a run or bundle folder, or the name of a network."
-            ) from error
-        raise
-
-
-def find_pictures(paths: Sequence[Path | str]) -> list[Path]:
-    """Return the files named, and all pictures in the folders named, in natural order.
-
-    Raises:
-        DataError: a path that does not exist.
-        NoImages: nothing that looks like a picture.
-    """
-    found: list[Path] = []
-    for path in map(Path, paths):
-        if path.is_dir():
-            found += sorted(
-                (file for file in path.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES),
-                key=lambda file: natural_key(str(file)),
-            )
-        elif path.exists():
-            found.append(path)
-        else:
-            raise DataError(f"{path} does not exist. Expected a picture or a folder of pictures.")
-    if not found:
-        raise NoImages(f"No pictures in {', '.join(map(str, paths))} (looked for {', '.join(IMAGE_SUFFIXES)}).")
-    return found
+    return bundle.load_or(model, lambda name: pretrained(name, weights))
 
 
 def rows_of(predictions: Iterator[Prediction], classes: Sequence[str], top: int) -> Iterator[dict[str, Any]]:

@@ -171,7 +171,8 @@ def begin(config: Config, *, named: bool = False) -> Start:
     backbone = build(config.backbone, seed=config.seed)
     weights = load(backbone, "random" if config.method == "scratch" else config.weights, seed=config.seed)
     origin = {"weights": weights.source, "digest": weights.digest, "licence": weights.licence}
-    return Start(_sized(replace(backbone, preprocessing=weights.preprocessing), config), (origin,))
+    backbone = replace(backbone, preprocessing=weights.preprocessing).sized(config.img_size, config.fit)
+    return Start(backbone, (origin,))
 
 
 def _begin_from_run(path: Path, config: Config, named: bool) -> Start:
@@ -180,14 +181,7 @@ def _begin_from_run(path: Path, config: Config, named: bool) -> Start:
     if named and config.backbone != backbone.name:
         raise ConfigError(f"{path} was trained with {backbone.name}, not {config.backbone}. Leave out --backbone.")
     step = {"run": path.name, "method": earlier.about.get("method", ""), "classes": list(earlier.classes)}
-    return Start(_sized(backbone, config), (*earlier.about.get("lineage", ()), step), earlier)
-
-
-def _sized(backbone: Backbone, config: Config) -> Backbone:
-    look = backbone.preprocessing
-    size = config.img_size or look.size
-    resize = size if config.fit == "stretch" else round(size * look.resize / look.size)
-    return replace(backbone, preprocessing=replace(look, size=size, resize=resize, fit=config.fit))
+    return Start(backbone.sized(config.img_size, config.fit), (*earlier.about.get("lineage", ()), step), earlier)
 
 
 # ---- what is frozen runs once ---------------------------------------------------------------------------------------

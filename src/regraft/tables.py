@@ -37,8 +37,10 @@ def check_writable(output: Path | None) -> None:
     """Say before the work is done that its result could not be written.
 
     Raises:
-        ConfigError: there is no such folder, or it may not be written to.
+        ConfigError: there is no such folder, it may not be written to, or a folder is in the way.
     """
+    if output is not None and output.is_dir():
+        raise ConfigError(f"-o {output} is a folder. Expected a file.")
     if output is not None and not (output.parent.is_dir() and os.access(output.parent, os.W_OK | os.X_OK)):
         raise ConfigError(f"-o {output}: {output.parent} is no folder that can be written to.")
 

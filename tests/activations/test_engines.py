@@ -11,7 +11,15 @@ import pytest
 import torch
 
 from regraft.activations import engines
-from regraft.activations.engines import Taps, export_path, on_onnxruntime, on_torch, pick_device
+from regraft.activations.engines import (
+    EXPORT_PAYS_FROM,
+    Taps,
+    choose,
+    export_path,
+    on_onnxruntime,
+    on_torch,
+    pick_device,
+)
 from regraft.backbones import FAMILIES, Backbone, build
 from regraft.errors import UnknownName
 
@@ -113,3 +121,25 @@ def test_an_unknown_device_names_those_at_hand() -> None:
     assert pick_device("cpu") == CPU
     with pytest.raises(UnknownName, match="cpu"):
         pick_device("tpu")
+
+
+@pytest.mark.parametrize(
+    ("wish", "device", "pictures", "exported", "engine"),
+    [
+        ("auto", "cpu", EXPORT_PAYS_FROM - 1, False, "torch"),
+        ("auto", "cpu", EXPORT_PAYS_FROM, False, "onnxruntime"),
+        ("auto", "cpu", 1, True, "onnxruntime"),
+        ("auto", "cuda", 1_000_000, True, "torch"),
+        ("torch", "cpu", 1_000_000, True, "torch"),
+        ("onnxruntime", "cpu", 1, False, "onnxruntime"),
+    ],
+)
+def test_onnx_runtime_is_taken_on_a_cpu_where_it_pays_or_where_it_is_asked_for(
+    wish: str, device: str, pictures: int, exported: bool, engine: str
+) -> None:
+    assert choose(wish, torch.device(device), pictures, exported=exported) == engine
+
+
+def test_an_unknown_engine_names_those_that_there_are() -> None:
+    with pytest.raises(UnknownName, match="Did you mean onnxruntime"):
+        choose("onnx-runtime", CPU, 1)

@@ -69,6 +69,19 @@ def test_an_unknown_stage_lists_the_stages(resnet18: Backbone, unfreeze: str) ->
         resnet18.cut_of(unfreeze)
 
 
+def test_a_cut_lies_above_the_stage_that_is_asked_for(resnet18: Backbone) -> None:
+    assert [resnet18.cut_above(stage.name) for stage in resnet18.stages] == [1, 2, 3, 4, 5]
+    with pytest.raises(UnknownName, match=r"'layer5'.*Did you mean layer.*conv1, layer1, layer2, layer3, layer4"):
+        resnet18.cut_above("layer5")
+
+
+def test_another_size_keeps_the_share_that_a_crop_sees_and_stretching_sees_all(resnet18: Backbone) -> None:
+    crop, stretch = (resnet18.sized(112, fit).preprocessing for fit in ("crop", "stretch"))
+    assert (crop.size, crop.resize, crop.fit) == (112, 128, "crop")  # as 224 of 256
+    assert (stretch.size, stretch.resize, stretch.fit) == (112, 112, "stretch")
+    assert resnet18.sized(None, "crop").preprocessing == resnet18.preprocessing
+
+
 def test_the_tail_names_its_stages() -> None:
     tail = build("mobilenet_v2").tail(3)
     assert [name for name, _ in tail.named_children()] == ["features_7-13", "features_14-18"]

@@ -330,7 +330,7 @@ class Prefix:
         exported = engines.export_path(
             self._export_recipe([cut for cut in self.cuts if cut]), self.root / "prefixes"
         ).exists()
-        return "onnxruntime" if exported or pictures >= engines.EXPORT_PAYS_FROM else "torch"
+        return engines.choose(wish, self.device, pictures, exported=exported)
 
     def _count_kept(self, cut: int, engine: str) -> int:
         store = Store(self.root / "activations", self._recipe(cut, 0, engine), self._shape(cut), self.dtype)

@@ -42,6 +42,18 @@ class Taps(nn.Module):
         return taps
 
 
+def choose(wish: str, device: torch.device, pictures: int, *, exported: bool = False) -> str:
+    """Return the engine wished for; ``auto`` takes ONNX Runtime on a CPU where its export is there or pays.
+
+    Raises:
+        UnknownName: there is no such engine.
+    """
+    if wish not in ("auto", "torch", "onnxruntime"):
+        raise UnknownName("engine", wish, ("auto", "torch", "onnxruntime"))
+    pays = exported or pictures >= EXPORT_PAYS_FROM
+    return wish if wish != "auto" else "onnxruntime" if device.type == "cpu" and pays else "torch"
+
+
 def on_torch(network: nn.Module, device: torch.device) -> Engine:
     """Run `network` with torch, in float32 on CPU and MPS, in half precision on CUDA."""
     network = network.eval().to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # convolutions run 1.1 to 1.7 times as fast

@@ -31,6 +31,8 @@ from regraft.errors import ActivationOverflow, CacheFull, StoreError
 FORMAT = 1
 SEGMENT_BYTES = 256 << 20
 SEGMENT_S = 20.0  # a killed run loses about this much work; later segments may take longer, so that few files are open
+FEWER = "use fewer --views, or use --keep never"
+"""What a training may do where its rows do not fit; who else keeps rows says what helps there."""
 STALE_S = 24 * 3600  # a temporary file this old belongs to a run that died
 
 
@@ -46,12 +48,24 @@ def recipe_key(recipe: Mapping[str, Any]) -> str:
 
 
 class Store:
-    """The kept rows of one recipe: ``[*shape]`` numbers of one dtype per picture, found by the picture's digest."""
+    """The kept rows of one recipe: ``[*shape]`` numbers of one dtype per picture, found by the picture's digest.
 
-    def __init__(self, root: Path, recipe: Mapping[str, Any], shape: Sequence[int], dtype: str) -> None:
+    `instead` ends the sentence that a full disk is told with.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        recipe: Mapping[str, Any],
+        shape: Sequence[int],
+        dtype: str,
+        *,
+        instead: str = "use --keep never",
+    ) -> None:
         self._files: list[Any] = []
         self.folder = root / recipe_key({**recipe, "shape": list(shape), "dtype": dtype})
         self.recipe, self.shape, self.dtype = dict(recipe), tuple(shape), np.dtype(dtype)
+        self.instead = instead
         self.row_bytes = int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
         self._where: dict[str, tuple[int, int]] = {}  # digest -> (which file, which row)
         self._seen: set[str] = set()
@@ -148,7 +162,7 @@ class Writer:
         """
         kept = self._rounded(rows)
         try:
-            with _full_disk_named(self.store.folder):
+            with _full_disk_named(self.store):
                 if self._file is None:
                     self._begin()
                 self._file.write(np.ascontiguousarray(kept).tobytes())
@@ -165,10 +179,11 @@ class Writer:
             kept = rows.astype(self.store.dtype, copy=False)
         if kept.dtype.kind == "f" and not np.isfinite(kept).all():
             largest = float(np.nanmax(np.abs(rows)))
-            other_way = "" if np.isfinite(rows).all() else ", or other weights: some values are not numbers"
+            wider = ["--keep-dtype float32 (twice the disk space)"] if kept.dtype.itemsize < 4 else []
+            other = [] if np.isfinite(rows).all() else ["other weights: some values are not numbers"]
             raise ActivationOverflow(
                 f"The network's output reaches {largest:.3g}, which {kept.dtype} cannot hold. "
-                f"Use --keep-dtype float32 (twice the disk space){other_way}."
+                f"Use {', or '.join(wider + other)}."
             )
         return kept
 
@@ -186,7 +201,7 @@ class Writer:
         if self._file is None:
             return
         try:
-            with _full_disk_named(self.store.folder):
+            with _full_disk_named(self.store):
                 self._file.close()
                 self._path.replace(self._path.with_suffix(".rows"))
                 files.write_bytes(self._path.with_suffix(".json"), json.dumps(self._digests).encode())
@@ -206,7 +221,8 @@ class Writer:
 
 
 @contextlib.contextmanager
-def _full_disk_named(folder: Path) -> Iterator[None]:
+def _full_disk_named(store: Store) -> Iterator[None]:
+    folder = store.folder
     try:
         yield
     except OSError as error:
@@ -214,7 +230,7 @@ def _full_disk_named(folder: Path) -> Iterator[None]:
             free = free_bytes(folder)
             raise CacheFull(
                 f"The disk under {folder} is full ({free / 1e9:.1f} GB free). "
-                "Free some space, set REGRAFT_CACHE to a folder on a larger disk, or use --keep never."
+                f"Free some space, set REGRAFT_CACHE to a folder on a larger disk, or {store.instead}."
             ) from error
         raise StoreError(
             f"Cannot write kept activations into {folder}: {error.strerror}. "
@@ -229,14 +245,14 @@ def free_bytes(folder: Path) -> int:
     return shutil.disk_usage(folder).free
 
 
-def make_room(root: Path, needed: int, limit: int, *, spare: Iterable[Path] = ()) -> None:
+def make_room(root: Path, needed: int, limit: int, *, spare: Iterable[Path] = (), instead: str = FEWER) -> None:
     """Delete the stores unused for longest until `needed` more bytes fit under `limit`; those in `spare` stay.
 
     A run that still reads a deleted store keeps its open files and is not disturbed (on Windows the deletion fails and
     the store stays).
 
     Raises:
-        CacheFull: even an empty cache would not do.
+        CacheFull: even an empty cache would not do; `instead` says what would, beside a higher limit.
     """
     spared = set(spare)
     stores = [folder for folder in root.iterdir() if folder.is_dir()] if root.is_dir() else []
@@ -254,7 +270,7 @@ def make_room(root: Path, needed: int, limit: int, *, spare: Iterable[Path] = ()
         room = min(limit - used, free)
         raise CacheFull(
             f"The kept activations need {human(needed)}, and {human(max(room, 0))} are free for them in {root} "
-            f"(--cache-limit {limit / 1e9:g}). Raise --cache-limit, use fewer --views, or use --keep never."
+            f"(--cache-limit {limit / 1e9:g}). Raise --cache-limit, {instead}."
         )
 
 

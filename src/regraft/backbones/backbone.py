@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 
 import torch
@@ -74,6 +74,13 @@ class Backbone:
         """The length of an embedding: mean and maximum of each channel."""
         return 2 * self.width
 
+    def sized(self, size: int | None, fit: str) -> Backbone:
+        """The same network, looking at squares of ``size`` pixels (None: as before) that ``fit`` makes of pictures."""
+        look = self.preprocessing
+        size = size or look.size
+        resize = size if fit == "stretch" else round(size * look.resize / look.size)
+        return replace(self, preprocessing=replace(look, size=size, resize=resize, fit=fit))
+
     def prefix(self, cut: int, start: int = 0) -> nn.Module:
         """The frozen part: uint8 [b, s, s, 3] RGB -> float [b, c, h, w], in eval mode.
 
@@ -105,6 +112,17 @@ class Backbone:
         if unfreeze not in cuts:
             raise UnknownName(f"stage of {self.name}", unfreeze, [*names, "all"], f"Or a number, 0 to {len(names)}.")
         return cuts[unfreeze]
+
+    def cut_above(self, stage: str) -> int:
+        """The cut right after the stage of that name.
+
+        Raises:
+            UnknownName: lists the stages.
+        """
+        names = [stage.name for stage in self.stages]
+        if stage not in names:
+            raise UnknownName(f"stage of {self.name}", stage, names)
+        return names.index(stage) + 1
 
     def shapes(self, size: int) -> list[tuple[int, ...]]:
         """The output (c, h, w) of every stage for pictures of ``size`` pixels; computes no numbers.

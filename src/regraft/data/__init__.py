@@ -2,7 +2,7 @@
 
 from regraft.data.audit import Finding, duplicates_across_parts, label_conflicts
 from regraft.data.decode import MAX_MEGAPIXELS, Preprocessing, decode, digest
-from regraft.data.folders import IMAGE_SUFFIXES
+from regraft.data.folders import IMAGE_SUFFIXES, find_pictures
 from regraft.data.manifest import Item, Manifest, scan
 from regraft.data.reading import read_digests, read_pixels
 from regraft.data.rows import PARTS, natural_key
@@ -25,6 +25,7 @@ __all__ = [
     "draw_cells",
     "draw_view",
     "duplicates_across_parts",
+    "find_pictures",
     "into_folds",
     "label_conflicts",
     "natural_key",

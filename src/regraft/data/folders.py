@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -34,6 +34,29 @@ def read_folder(folder: Path) -> Found:
     rows = [Row(folder / name, name, label=name.split("/")[depth], part=_part(name, part_of)) for name in labelled]
     loose = [name for name in pictures if name.count("/") <= depth]
     return Found(rows, _notices(tree, loose))
+
+
+def find_pictures(paths: Sequence[Path | str]) -> list[Path]:
+    """Return the files named, and all pictures in the folders named, in natural order; labels play no part.
+
+    Raises:
+        DataError: a path that does not exist.
+        NoImages: nothing that looks like a picture.
+    """
+    found: list[Path] = []
+    for path in map(Path, paths):
+        if path.is_dir():
+            found += sorted(
+                (file for file in path.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES),
+                key=lambda file: natural_key(str(file)),
+            )
+        elif path.exists():
+            found.append(path)
+        else:
+            raise DataError(f"{path} does not exist. Expected a picture or a folder of pictures.")
+    if not found:
+        raise NoImages(f"No pictures in {', '.join(map(str, paths))} (looked for {', '.join(IMAGE_SUFFIXES)}).")
+    return found
 
 
 class _Tree(NamedTuple):
