@@ -23,10 +23,12 @@ _HOMES = {
     "Config": "config",
     "RegraftError": "errors",
     "Run": "pipeline",
+    "compare": "comparison",
     "evaluate": "inference",
     "features": "extraction",
     "load": "bundle",
     "predict": "inference",
+    "recommend": "recommendation",
     "train": "pipeline",
 }
 
