@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from regraft.cards import models as models
     from regraft.classifier import Classifier as Classifier
     from regraft.config import Config as Config
     from regraft.errors import RegraftError as RegraftError
@@ -27,6 +28,7 @@ _HOMES = {
     "evaluate": "inference",
     "features": "extraction",
     "load": "bundle",
+    "models": "cards",
     "predict": "inference",
     "recommend": "recommendation",
     "train": "pipeline",

@@ -370,6 +370,44 @@ def features(
 
 
 @app.command(rich_help_panel="Set-up")
+def models(
+    pattern: Annotated[
+        str | None,
+        typer.Argument(metavar="[PATTERN]", help="Part of a name, or a pattern such as 'resnet*'.", show_default=False),
+    ] = None,
+    sort: Annotated[
+        str, typer.Option("--sort", metavar="COLUMN", help="top1, top5, size_mb, parameters, depth, gflops, name, …")
+    ] = "top1",
+    family: Annotated[
+        str | None, typer.Option("--family", metavar="NAME", help="Only networks of this family.")
+    ] = None,
+    available: Annotated[
+        bool, typer.Option("--available", help="Only networks whose weights are on this machine now.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Show every network: ImageNet accuracy, size, depth, cost, licence, and whether its weights are here."""
+    from regraft import cards
+
+    rows = cards.models(pattern, family=family, available=available, sort=sort)
+    if as_json:
+        _print_json({"rows": rows})
+    else:
+        _print_models(rows)
+
+
+def _print_models(rows: Sequence[dict[str, Any]]) -> None:
+    from rich.console import Console
+
+    from regraft.cards import table
+
+    titles, cells, left_out = table.fitting(rows, Console().width)
+    _print_table(f"{len(rows)} network{'s' * (len(rows) != 1)}", titles, cells)
+    if left_out:
+        print(f"A wider window, or --json, has {', '.join(left_out)} too.")
+
+
+@app.command(rich_help_panel="Set-up")
 def doctor(as_json: Json = False) -> None:
     """Show versions, devices and the weights that are on this machine."""
     from regraft import doctor as examination
