@@ -25,7 +25,7 @@ RUN_FILES = {
     "confusion_matrix.svg",
     "model",
 }
-METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "auroc", "log_loss")
+METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "auroc", "log_loss", "calibration_error")
 
 
 def start(*arguments: object, folder: Path) -> subprocess.Popen[str]:
