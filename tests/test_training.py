@@ -74,8 +74,8 @@ def maps(count: int = 24, seed: int = 0) -> Examples:
 def conv_tail(seed: int = 0) -> nn.Sequential:
     torch.manual_seed(seed)
     return nn.Sequential(
-        nn.Conv2d(8, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 8, 1), nn.BatchNorm2d(8), nn.ReLU()
-    )
+        nn.Conv2d(8, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 4, 1), nn.BatchNorm2d(4), nn.ReLU()
+    )  # 4 channels, pooled to 8 numbers
 
 
 def side_exit(tail: nn.Sequential, classes: int = 2) -> SideExit:
@@ -277,7 +277,7 @@ def test_every_epoch_trains_in_train_mode_and_validates_in_eval_mode(tmp_path: P
         tmp_path,
         replace(RECIPE, epochs=3, tail_lr=0.01),
         tail=nn.Sequential(watched),
-        head=head_of(classes=2),
+        head=head_of(16, classes=2),
         examples=maps(),
         val=maps(seed=3),
     )
@@ -306,6 +306,18 @@ def test_class_weights_move_the_answers_towards_the_rare_class(tmp_path: Path) -
         )
         answers.append(predict(tail, head, part)[:, 1].mean())
     assert answers[1] > answers[0]
+
+
+def test_the_validation_loss_weighs_classes_over_the_whole_part_in_whatever_order_it_comes(tmp_path: Path) -> None:
+    part, weights = clusters(160, classes=2, seed=5), np.array([0.5, 8.0])
+    ordered = replace(part, which=np.argsort(part.labels, kind="stable")[:130])  # batches of one class alone
+    _, tail, head = train(
+        tmp_path, replace(RECIPE, epochs=1, class_weights=(0.5, 8.0)), val=ordered, head=head_of(classes=2),
+        examples=clusters(60, classes=2),
+    )  # fmt: skip
+    labels = part.labels[ordered.which]
+    losses = -np.log(predict(tail, head, ordered)[np.arange(len(labels)), labels])
+    assert val_losses(tmp_path)[0] == pytest.approx(np.average(losses, weights=weights[labels]), rel=1e-4)
 
 
 @pytest.mark.parametrize("setting", [{"mixup": 0.4}, {"label_smoothing": 0.2}, {"weight_decay": 0.5}])

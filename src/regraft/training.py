@@ -135,6 +135,7 @@ class TailAndHead(lightning.LightningModule):
             module.requires_grad_(False)
         weights = recipe.class_weights
         self.register_buffer("class_weights", None if weights is None else torch.tensor(weights), persistent=False)
+        self._val_sums: list[Tensor] = []
 
     def train(self, mode: bool = True) -> TailAndHead:  # noqa: D102  what is frozen keeps its BatchNorm statistics
         super().train(mode)
@@ -154,7 +155,7 @@ class TailAndHead(lightning.LightningModule):
         rows, answers = self._mixed(rows, labels) if self.recipe.mixup else (rows, [(1.0, labels)])
         loss = torch.stack(
             [
-                weight * share * self._loss(scores, answer, self.recipe.label_smoothing)
+                weight * share * self._loss(scores, answer)
                 for weight, scores in self._all_scores(rows)
                 for share, answer in answers
             ]
@@ -180,14 +181,27 @@ class TailAndHead(lightning.LightningModule):
                 hooks.callback(hook.remove)
             return [(1.0, self(rows)), *seen]
 
-    def _loss(self, scores: Tensor, labels: Tensor, smoothing: float) -> Tensor:
-        return F.cross_entropy(scores, labels, weight=self.class_weights, label_smoothing=smoothing)  # type: ignore[arg-type]
+    def _loss(self, scores: Tensor, labels: Tensor) -> Tensor:
+        return F.cross_entropy(
+            scores,
+            labels,
+            weight=self.class_weights,  # type: ignore[arg-type]
+            label_smoothing=self.recipe.label_smoothing,
+        )
 
     def validation_step(self, batch: tuple[Tensor, Tensor], _: int) -> None:  # noqa: D102
         rows, labels = batch
-        scores = self(rows)
-        self.log("val_loss", self._loss(scores, labels, 0.0), on_epoch=True, batch_size=len(labels))
+        scores = self(rows).float()
+        losses = F.cross_entropy(scores, labels, weight=self.class_weights, reduction="sum")  # type: ignore[arg-type]
+        weights = torch.ones_like(scores[0]) if self.class_weights is None else self.class_weights
+        self._val_sums.append(torch.stack([losses, weights[labels].sum()]))  # type: ignore[index]
         self.log("val_accuracy", (scores.argmax(1) == labels).float().mean(), on_epoch=True, batch_size=len(labels))
+
+    def on_validation_epoch_end(self) -> None:
+        """Take the mean over the whole part: batches come in class order; in one of a single class weights cancel."""
+        loss, weight = torch.stack(self._val_sums).sum(0)
+        self._val_sums.clear()
+        self.log("val_loss", loss / weight)
 
     def configure_optimizers(self) -> Any:
         """AdamW (Loshchilov & Hutter 2019); the rate rises for a tenth of the steps, then falls along a cosine."""
