@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset
 
 from regraft import files
-from regraft.activations import Activations
+from regraft.activations import Activations, engines
 from regraft.backbones import guard
 from regraft.errors import RunError
 from regraft.progress import Progress
@@ -326,11 +326,13 @@ def fit(
     Raises:
         KeyboardInterrupt: Ctrl-C before the first epoch was over: there is nothing to keep.
     """
+    device = device or torch.device("cpu")
     folder.mkdir(parents=True, exist_ok=True)
     last, best = folder / "last.ckpt", folder / "best.ckpt"
     batches = Batches(train, recipe.batch_size, epoch=lambda: module.current_epoch, seed=recipe.seed, shuffle=True)
     module = TailAndHead(tail, head, recipe, steps=recipe.epochs * len(batches), frozen=frozen, side_exits=side_exits)
     module.train()  # Lightning keeps the mode it finds, and the prefix has left the shared stages in eval mode
+    module.to(memory_format=engines.layout(device))
     checked = Batches(val, max(recipe.batch_size, 64), epoch=lambda: 0, seed=0, shuffle=False)
     before = [row for row in read_history(history) if row["phase"] != phase]
     with (
@@ -346,7 +348,7 @@ def fit(
             callbacks=[seen, stopper, saver],  # a Checkpoint comes last and holds what the others know
             plugins=[WholeFiles()],
             default_root_dir=folder,
-            **_machine(device or torch.device("cpu")),
+            **_machine(device),
             logger=False,
             enable_progress_bar=False,
             enable_model_summary=False,
@@ -442,8 +444,9 @@ def predict(
 ) -> np.ndarray:
     """Return probabilities float64 [n, classes] of the plain view, in the order of ``examples.which``."""
     device = device or torch.device("cpu")
-    network = nn.Sequential(tail, head).eval().to(device)
+    network = nn.Sequential(tail, head).eval().to(device).to(memory_format=engines.layout(device))  # type: ignore[call-overload]
     batches = Batches(examples, batch_size, epoch=lambda: 0, seed=0, shuffle=False)
     with torch.inference_mode(), _threads_for(tail):
-        scores = [network(rows.to(device).float()).double().softmax(1).cpu().numpy() for rows, _ in batches]
-    return np.concatenate(scores)
+        # cpu first: Apple's GPUs know no float64
+        answers = [network(rows.to(device).float()).cpu().double().softmax(1).numpy() for rows, _ in batches]
+    return np.concatenate(answers)

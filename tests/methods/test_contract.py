@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from regraft import bundle, methods, pipeline
+from regraft.activations.engines import layout
 from regraft.backbones import build
 from regraft.bundle import body_state
 from regraft.config import Config
@@ -46,6 +47,20 @@ def test_the_same_seed_gives_the_same_bundle(
     again = run(shapes, tmp_path / "again", method, **RATES.get(method, {}))
     for name in (bundle.TENSORS, bundle.ABOUT):
         assert (runs[method].folder / "model" / name).read_bytes() == (again.folder / "model" / name).read_bytes()
+
+
+def test_the_same_seed_gives_the_same_bundle_whether_or_not_the_frozen_part_has_just_run(
+    shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REGRAFT_CACHE", str(tmp_path / "cache"))
+    given = {"backbone": "resnet18", "weights": "random", "epochs": 1, "keep": "always", "engine": "torch"}
+    bundles = [run(shapes, tmp_path / name, "finetuned", **given).folder / "model" for name in ("ran", "kept")]
+    assert (bundles[0] / bundle.TENSORS).read_bytes() == (bundles[1] / bundle.TENSORS).read_bytes()
+
+
+def test_a_tail_is_trained_as_its_device_computes_it_best() -> None:
+    assert layout(torch.device("cpu")) == layout(torch.device("cuda")) == torch.channels_last
+    assert layout(torch.device("mps")) == torch.contiguous_format  # BatchNorm's backward pass fails otherwise
 
 
 @pytest.mark.parametrize("method", METHODS)
