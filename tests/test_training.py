@@ -368,6 +368,38 @@ def test_patience_ends_a_phase_that_has_stopped_getting_better(tmp_path: Path) -
     assert fitted.epochs_run == best_epoch(tmp_path) + 3 < 40
 
 
+class Said(Progress):
+    """Keeps the warnings."""
+
+    def __init__(self) -> None:
+        self.warnings: list[str] = []
+
+    def warn(self, text: str) -> None:
+        self.warnings.append(text)
+
+
+def test_a_training_whose_loss_is_never_a_number_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
+    examples = clusters()
+    too_large = replace(examples, activations=Rows(np.full((60, 1, 8), 1e38, np.float32)))
+    with pytest.raises(RunError, match=r"diverged in epoch 1 of phase 'head'.*--lr"):
+        train(tmp_path, examples=too_large, val=too_large)
+
+
+def test_a_training_that_diverges_later_keeps_the_best_epoch_before_and_says_so(tmp_path: Path) -> None:
+    plain = clusters()
+    values = np.concatenate([plain.activations.rows(range(60), [0] * 60)[:, None], np.full((60, 1, 8), np.nan)], 1)
+    even = np.arange(0, 60, 2)  # in the second epoch these come in their second view, which holds no numbers
+    said, val = Said(), clusters(30, seed=5)
+    fitted, tail, head = train(
+        tmp_path, examples=Examples(Rows(values.astype(np.float32)), plain.labels, even, 2), val=val, progress=said
+    )
+    assert [math.isfinite(loss) for loss in val_losses(tmp_path)] == [True, False]
+    assert fitted.epochs_run == 2
+    assert val_loss(tail, head, val) == pytest.approx(val_losses(tmp_path)[0], abs=1e-4)
+    (warning,) = said.warnings
+    assert "diverged in epoch 2" in warning
+
+
 def test_history_has_a_row_for_each_epoch(tmp_path: Path) -> None:
     fitted, *_ = train(tmp_path)
     rows = read_history(tmp_path / "history.csv")

@@ -269,10 +269,10 @@ class History(Callback):
 
 
 class Patience(EarlyStopping):
-    """Also ends a phase that goes on from a checkpoint at which patience had run out already."""
+    """Also ends a phase that goes on from a checkpoint at which it had been ended already."""
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:  # noqa: D102
-        trainer.should_stop = self.wait_count >= self.patience
+        trainer.should_stop = self.wait_count >= self.patience or self.stopped_epoch > 0
 
 
 class Checkpoints(Checkpoint):
@@ -324,6 +324,7 @@ def fit(
     Ctrl-C ends the phase early, with what the best epoch so far has given.
 
     Raises:
+        RunError: no epoch has a loss that is a number.
         KeyboardInterrupt: Ctrl-C before the first epoch was over: there is nothing to keep.
     """
     device = device or torch.device("cpu")
@@ -335,8 +336,9 @@ def fit(
     module.to(memory_format=engines.layout(device))
     checked = Batches(val, max(recipe.batch_size, 64), epoch=lambda: 0, seed=0, shuffle=False)
     before = [row for row in read_history(history) if row["phase"] != phase]
+    progress = progress or Progress()
     with (
-        (progress or Progress()).track(f"Training ({phase})", recipe.epochs, "epochs") as tick,
+        progress.track(f"Training ({phase})", recipe.epochs, "epochs") as tick,
         _quiet(),
         _threads_for(tail),
     ):
@@ -366,8 +368,23 @@ def fit(
             signal.signal(signal.SIGINT, on_interrupt)  # Lightning has switched it off
     if not (best.exists() and seen.rows):
         raise KeyboardInterrupt
+    _tell_divergence(seen.rows, phase, progress)
     restore(tail, head, best)
     return Fitted(len(seen.rows), interrupted)
+
+
+def _tell_divergence(rows: Sequence[dict[str, Any]], phase: str, progress: Progress) -> None:
+    """Say that the loss ceased to be a finite number; raise it where no epoch has one."""
+    finite = [math.isfinite(float(row["val_loss"])) for row in rows]
+    if all(finite):
+        return
+    line = (
+        f"The training diverged in epoch {finite.index(False) + 1} of phase {phase!r}: the loss is not a number. "
+        "Use a smaller --lr or --tail-lr."
+    )
+    if not any(finite):
+        raise RunError(line)
+    progress.warn(f"{line} The best epoch before is kept.")
 
 
 def restore(tail: nn.Module, head: nn.Module, checkpoint: Path) -> None:
@@ -389,7 +406,10 @@ def _read_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def _best_epoch(rows: Sequence[dict[str, Any]]) -> int:
-    return int(min(rows, key=lambda row: float(row["val_loss"]))["epoch"])
+    def loss(row: dict[str, Any]) -> float:
+        return value if math.isfinite(value := float(row["val_loss"])) else math.inf  # nothing is less than nan
+
+    return int(min(rows, key=loss)["epoch"])
 
 
 def read_history(path: Path) -> list[dict[str, Any]]:
