@@ -22,7 +22,7 @@ from torch import Tensor
 from regraft import __version__, files
 from regraft.backbones import Backbone, build
 from regraft.classifier import Classifier
-from regraft.data import Preprocessing
+from regraft.data import Preprocessing, learned_digests
 from regraft.errors import BundleError, ChecksumMismatch, UnknownName
 from regraft.head import HeadSpec, build_head
 from regraft.weights import load_state
@@ -82,6 +82,12 @@ def folder_of(path: Path) -> Path | None:
     return next(
         (folder for folder in (path, path / "model") if (folder / ABOUT).exists() or (folder / TENSORS).exists()), None
     )
+
+
+def learned_from(path: Path) -> set[str]:
+    """Return the digests of the pictures that the run `path` learned from, as far as it is a run and names them."""
+    folder = folder_of(path)
+    return learned_digests(folder.parent / "split.csv") if folder else set()
 
 
 def load(path: Path) -> Classifier:

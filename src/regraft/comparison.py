@@ -264,7 +264,7 @@ class Table:
             self.parts = into_folds(manifest, self.folds, val=self.config.val, seed=self.config.seed)
         else:
             self.parts = [into_parts(manifest, self.config, kept if kept.exists() else self.config.split_from)]
-            write_split(self.parts[0], kept)
+            write_split(self.parts[0], kept, prefix.pictures.digests)
         for notice in (*manifest.notices, *twins(self.parts[0], prefix)):
             self.progress.warn(notice)
         runs.write_skipped(self.folder / "skipped.csv", sorted(skipped.items()))

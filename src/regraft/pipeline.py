@@ -93,7 +93,7 @@ def train(
 
     manifest, prefix, skipped = activate(manifest, start.backbone, [plan], config, progress)
     manifest = into_parts(manifest, config, source)
-    for notice in (*manifest.notices, *twins(manifest, prefix)):
+    for notice in (*manifest.notices, *twins(manifest, prefix), *learned_before(manifest, prefix, config)):
         progress.warn(notice)
     prefix.augmented(manifest.part("train").tolist(), plan.kept_views)
 
@@ -120,7 +120,7 @@ def carry_out(
     The stages above the plan's cut learn in place: `start.backbone` is another network afterwards.
     """
     runs.write_json(folder / runs.SETTINGS, _about_run(data, config, plan, start))
-    write_split(manifest, folder / "split.csv")
+    write_split(manifest, folder / "split.csv", prefix.pictures.digests)
     learner = Learner(start.backbone, plan, manifest, prefix, config, folder, progress)
     head, interrupted = learner.learn(earlier=start.earlier, resume=resume)
     bundle.save(
@@ -273,6 +273,18 @@ def twins(manifest: Manifest, prefix: Prefix) -> list[str]:
     """Return a sentence each on pictures that are under two labels, and that are in two parts."""
     found = [find(manifest.items, prefix.pictures.digests) for find in (label_conflicts, duplicates_across_parts)]
     return [finding.notice for finding in found if finding.notice]
+
+
+def learned_before(manifest: Manifest, prefix: Prefix, config: Config) -> list[str]:
+    """Return a sentence on the pictures of the test part that the model trained before has learned from."""
+    if config.from_run is None:
+        return []
+    learned, test = bundle.learned_from(Path(config.from_run)), manifest.part("test")
+    count = sum(prefix.pictures.digests[index] in learned for index in test)
+    return [
+        f"{count} of {len(test)} test pictures were used to train {config.from_run}: the figures on them are too good. "
+        f"Its own parts keep them apart: --split-from {config.from_run}"
+    ] * bool(count)
 
 
 # ---- what is written ------------------------------------------------------------------------------------------------
