@@ -421,6 +421,24 @@ def test_a_phase_s_rows_follow_those_of_the_phases_before(tmp_path: Path) -> Non
 # ---- what is written ------------------------------------------------------------------------------------------------
 
 
+def test_a_history_that_cannot_be_written_is_told_once_and_ends_no_training(tmp_path: Path) -> None:
+    said = Said()
+    fitted = fit(
+        nn.Sequential(), head_of(), clusters(), clusters(30, seed=5), RECIPE,
+        folder=tmp_path / "checkpoints", phase="head", history=tmp_path / "gone" / "history.csv", progress=said,
+    )  # fmt: skip
+    assert fitted.epochs_run == 6
+    (warning,) = said.warnings
+    assert "history.csv cannot be written" in warning
+
+
+def test_the_best_checkpoint_holds_no_optimizer(tmp_path: Path) -> None:
+    train(tmp_path)
+    best, last = (torch.load(tmp_path / "checkpoints" / f"{name}.ckpt", weights_only=True) for name in ("best", "last"))
+    assert "optimizer_states" in last
+    assert "optimizer_states" not in best
+
+
 def test_checkpoints_are_whole_and_hold_tensors_only(tmp_path: Path) -> None:
     *_, head = train(tmp_path)
     assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["best.ckpt", "last.ckpt"]
@@ -618,6 +636,7 @@ def assert_ended_alike(found: Path, whole: Path) -> None:
     figures = [json.loads((folder / "metrics.json").read_text()) for folder in (found, whole)]
     assert figures[0]["test"] == figures[1]["test"]
     assert "interrupted" not in figures[0]
+    assert not (found / "checkpoints").exists()
 
 
 @pytest.mark.parametrize("phase", ["head", "tail"])

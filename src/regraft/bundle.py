@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -50,11 +49,12 @@ def save(folder: Path, classifier: Classifier) -> None:
         **{key: value for key, value in classifier.about.items() if key in ("method", "trained", "lineage")},
     }
     about["sha256"] = _digest(tensors, about)
-    with files.whole(folder) as temporary:
+    with files.whole(folder, instead=True) as temporary:
         temporary.mkdir(parents=True)
         (temporary / TENSORS).write_bytes(tensors)
         (temporary / ABOUT).write_text(json.dumps(about, indent=1, ensure_ascii=False), encoding="utf-8")
-        shutil.rmtree(folder, ignore_errors=True)  # last: a folder is not renamed onto one that holds something
+        for name in (TENSORS, ABOUT):
+            files.flush(temporary / name)
 
 
 def _digest(tensors: bytes, about: dict[str, Any]) -> str:

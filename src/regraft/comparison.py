@@ -275,10 +275,12 @@ class Table:
         before = time.perf_counter()
         folder, found = self.folder / cell.name, []
         for number, parts in enumerate(self.parts, start=1):
-            run = self._carry_out(cell, network, parts, folder / f"fold-{number}" if self.folds else folder)
-            found.append(Answers.of(parts, run.probabilities))
+            where = folder / f"fold-{number}" if self.folds else folder
+            if not Answers.kept(where):  # by a comparison that was stopped between two folds
+                Answers.of(parts, self._carry_out(cell, network, parts, where).probabilities).save(where)
+            found.append(Answers.load(where))
         answers = Answers.together(found)
-        row = self._row(cell, network, run, answers, time.perf_counter() - before)
+        row = self._row(cell, network, where, answers, time.perf_counter() - before)
         answers.save(folder)
         row.save(folder)
         self.answers[cell] = answers
@@ -303,7 +305,7 @@ class Table:
             raise KeyboardInterrupt
         return run
 
-    def _row(self, cell: Cell, network: Network, run: Run, answers: Answers, fit_s: float) -> Row:
+    def _row(self, cell: Cell, network: Network, run: Path, answers: Answers, fit_s: float) -> Row:
         scores = evaluate(
             answers.probabilities,
             answers.labels,
@@ -320,7 +322,7 @@ class Table:
             fit_s=fit_s,
             pass_s=network.pass_s,
             predict_ms=1000 * network.predict_s,
-            size_mb=(run.folder / "model" / "model.safetensors").stat().st_size / 1e6,
+            size_mb=(run / "model" / "model.safetensors").stat().st_size / 1e6,
             test=scores.as_dict(),
         )
 

@@ -236,16 +236,23 @@ class WholeFiles(TorchCheckpointIO):
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:  # noqa: D102
         with files.whole(Path(path)) as temporary:
             super().save_checkpoint(checkpoint, temporary, storage_options)
+            files.flush(temporary)
 
 
 class History(Callback):
     """Writes a row per epoch into history.csv and moves the progress on; its rows are part of the checkpoint."""
 
     def __init__(
-        self, path: Path, phase: str, tick: Callable[..., None], before: Sequence[dict[str, Any]] = ()
+        self,
+        path: Path,
+        phase: str,
+        tick: Callable[..., None],
+        before: Sequence[dict[str, Any]] = (),
+        progress: Progress | None = None,
     ) -> None:
         self.path, self.phase, self.tick = path, phase, tick
         self.before, self.rows = list(before), list[dict[str, Any]]()
+        self.progress, self.unwritten = progress or Progress(), False
 
     def state_dict(self) -> dict[str, Any]:  # noqa: D102
         return {"rows": self.rows}
@@ -263,9 +270,17 @@ class History(Callback):
             "lr": f"{trainer.optimizers[0].param_groups[0]['lr']:.3g}",
         }
         self.rows.append(row)
-        write_history(self.path, [*self.before, *self.rows])
+        self._write()
         train, val, accuracy = (row.get(name, math.nan) for name in ("train_loss", "val_loss", "val_accuracy"))
         self.tick(1, f"loss {train:.3f}, validation {val:.3f}, accuracy {accuracy:.3f}")
+
+    def _write(self) -> None:
+        try:
+            write_history(self.path, [*self.before, *self.rows])
+        except OSError as error:  # such as a table that a spreadsheet on Windows has open: no reason to end a training
+            if not self.unwritten:
+                self.progress.warn(f"{self.path} cannot be written ({error.strerror}); the training goes on.")
+            self.unwritten = True
 
 
 class Patience(EarlyStopping):
@@ -287,7 +302,7 @@ class Checkpoints(Checkpoint):
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:  # noqa: D102
         if _best_epoch(self.rows()) == trainer.current_epoch + 1:
-            trainer.save_checkpoint(self.folder / "best.ckpt")
+            trainer.save_checkpoint(self.folder / "best.ckpt", weights_only=True)  # never gone on with
         trainer.save_checkpoint(self.folder / "last.ckpt")
 
 
@@ -296,10 +311,7 @@ HISTORY_COLUMNS = ("phase", "epoch", "train_loss", "val_loss", "val_accuracy", "
 
 def write_history(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     """Write history.csv, whole or not at all."""
-    with files.whole(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, HISTORY_COLUMNS, extrasaction="ignore")
-        writer.writeheader()
-        writer.writerows(rows)
+    files.write_csv(path, HISTORY_COLUMNS, ([row.get(name, "") for name in HISTORY_COLUMNS] for row in rows))
 
 
 def fit(
@@ -343,7 +355,7 @@ def fit(
         _threads_for(tail),
     ):
         stopper = Patience("val_loss", patience=recipe.patience, check_on_train_epoch_end=True)
-        seen = History(history, phase, tick, before)
+        seen = History(history, phase, tick, before, progress)
         saver = Checkpoints(folder, lambda: seen.rows)
         trainer = lightning.Trainer(
             max_epochs=recipe.epochs,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -117,11 +116,11 @@ def split_from(manifest: Manifest, source: Path) -> Manifest:
 
 def write_split(manifest: Manifest, path: Path, digests: Sequence[str] | None = None) -> None:
     """Write filename, label (by name), group, split and content digest of every picture, whole or not at all."""
-    with files.whole(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["filename", "label", "group", "split", "digest"])
-        for item, digest in zip(manifest.items, digests or [""] * len(manifest), strict=True):
-            writer.writerow([item.name, manifest.classes[item.label], item.group or "", item.part or "", digest])
+    rows = [
+        (item.name, manifest.classes[item.label], item.group or "", item.part or "", digest)
+        for item, digest in zip(manifest.items, digests or [""] * len(manifest), strict=True)
+    ]
+    files.write_csv(path, ("filename", "label", "group", "split", "digest"), rows)
 
 
 def learned_digests(table: Path) -> set[str]:
