@@ -172,6 +172,13 @@ def test_two_runs_at_once_share_the_store_and_agree(shapes, tmp_path):
     assert not list(Path(os.environ["REGRAFT_CACHE"]).rglob("*.tmp"))
 
 
+def test_settings_that_the_method_makes_no_use_of_are_named(regraft, shapes, tmp_path):
+    asked = ("train", shapes, "--img-size", 64, "--epochs", 1, "--tail-lr", 0.001)
+    features = regraft(*asked, "--method", "features", "--out", tmp_path / "a").err
+    assert "--method features makes no use of --epochs, --tail-lr here." in features
+    assert "makes no use of --tail-lr here." in regraft(*asked, "--out", tmp_path / "b").err
+
+
 # eval
 
 
@@ -315,6 +322,27 @@ def test_probabilities_come_best_first_and_sum_to_1(regraft, small_run, drawn):
     probabilities = [row["prob"] for row in rows]
     assert probabilities == sorted(probabilities, reverse=True)
     assert sum(probabilities) == pytest.approx(1, abs=1e-5)
+
+
+def test_a_name_that_is_no_text_is_told_in_every_format(regraft, small_run, drawn, tmp_path):
+    try:
+        (drawn / "red" / "red0.png").rename(drawn / "red" / os.fsdecode(b"caf\xe9.png"))
+    except (OSError, UnicodeError):
+        pytest.skip("this system has no such names")
+    asked = (small_run, drawn / "red")
+    name = os.fsdecode(b"caf\xe9.png")
+    assert Path(rows_of(regraft, "json", None, *asked)[0]["filename"]).name == name
+    for form in ("csv", "parquet"):
+        shown = rows_of(regraft, form, tmp_path / f"rows.{form}", *asked)[0]["filename"]
+        assert shown.endswith(r"caf\udce9.png")
+    assert r"caf\udce9.png: " in regraft("predict", *asked).out
+
+
+def test_hidden_files_and_what_systems_write_are_no_pictures(regraft, small_run, drawn):
+    for name in (".red1.png", "__MACOSX/._red1.png", ".thumbs/red1.png"):
+        (drawn / "red" / name).parent.mkdir(exist_ok=True)
+        shutil.copy(drawn / "red" / "red0.png", drawn / "red" / name)
+    assert len(regraft("predict", small_run, drawn / "red").out.splitlines()) == 8
 
 
 def test_a_bad_picture_among_good_ones_gets_a_row_with_the_reason(regraft, small_run, drawn):
