@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from regraft import bundle, methods, runs
+from regraft import bundle, files, methods, runs
 from regraft.activations import Pictures, Prefix, engines
 from regraft.backbones import Backbone, build
 from regraft.classifier import Classifier
-from regraft.config import Config
+from regraft.config import Config, option
 from regraft.data import AUGMENTATIONS, Manifest, read_digests, scan, split, split_from, write_split
 from regraft.data.audit import duplicates_across_parts, label_conflicts
-from regraft.errors import BadImage, ConfigError, TooManyBadImages, UnknownName
+from regraft.errors import BadImage, ConfigError, DataError, TooManyBadImages, UnknownName
 from regraft.evaluation import Scores, write_predictions
 from regraft.learning import Learner
 from regraft.plan import Plan, stage_table
@@ -90,6 +90,8 @@ def train(
     start = begin(config, named="backbone" in settings)
     plan = methods.plan(start.backbone, config)
     progress.note(stage_table(start.backbone, plan))
+    if idle := [option(name) for name in settings if name in methods.idle_settings(plan)]:
+        progress.warn(f"--method {config.method} makes no use of {', '.join(idle)} here.")
 
     manifest, prefix, skipped = activate(manifest, start.backbone, [plan], config, progress)
     manifest = into_parts(manifest, config, source)
@@ -144,6 +146,8 @@ def carry_out(
         folder / runs.METRICS,
         {**run.as_dict(), "classes": list(manifest.classes), **details},
     )
+    if not interrupted:
+        files.remove_folder(folder / "checkpoints")  # nothing goes on from here
     return run
 
 
@@ -264,9 +268,19 @@ def _refuse_many_bad(skipped: Mapping[str, str], total: int, config: Config, pro
 
 
 def into_parts(manifest: Manifest, config: Config, source: Path | None) -> Manifest:
-    """Return the manifest with its parts: those of an earlier run or table, or held out as the settings say."""
+    """Return the manifest with its parts: those of an earlier run or table, or held out as the settings say.
+
+    Raises:
+        DataError: no split as asked, or one without a class in train: unreadable files may have been all it had there.
+    """
     given = split_from(manifest, source) if source else manifest
-    return split(given, val=config.val, test=config.test, seed=config.seed)
+    parts = split(given, val=config.val, test=config.test, seed=config.seed)
+    if absent := [name for name, count in parts.counts("train").items() if not count]:
+        raise DataError(
+            f"The class {absent[0]!r} has no picture in train that can be read: it cannot be learned. "
+            "Add pictures to train, or remove the class."
+        )
+    return parts
 
 
 def twins(manifest: Manifest, prefix: Prefix) -> list[str]:

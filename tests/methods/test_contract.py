@@ -141,6 +141,13 @@ def test_a_head_is_trained_before_the_tail(runs: dict[str, pipeline.Run]) -> Non
     assert plan["phases"][1]["tail_lr"] < plan["phases"][1]["lr"]
 
 
+@pytest.mark.parametrize("method", ["finetuned", "full"])
+def test_epochs_are_those_of_the_second_phase_and_the_head_is_never_slower_than_the_tail(method: str) -> None:
+    head, tail = methods.plan(build("squeezenet1_1"), Config(method=method, epochs=5, tail_lr=1e-2)).phases
+    assert (head.epochs, tail.epochs) == (10, 5)
+    assert (tail.lr, tail.tail_lr) == (2e-2, 1e-2)
+
+
 @pytest.mark.parametrize("method", [name for name in METHODS if name != "finetuned"])
 def test_unfreezing_means_something_to_finetuned_only(method: str) -> None:
     with pytest.raises(ConfigError, match="--method"):
