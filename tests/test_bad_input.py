@@ -179,6 +179,18 @@ def test_a_class_of_bad_pictures_only(refused_data, drawn):
     refused_data(drawn, "class 'red' has 0 pictures", options=("--allow-bad",), alone=False)
 
 
+def test_a_class_whose_training_pictures_cannot_be_read(refused_data, drawn, tmp_path):
+    for part, numbers in (("train", range(6)), ("val", (6,)), ("test", (7,))):
+        for name in ("red", "blue"):
+            (tmp_path / "parts" / part / name).mkdir(parents=True)
+            for number in numbers:
+                shutil.copy(drawn / name / f"{name}{number}.png", tmp_path / "parts" / part / name)
+    for path in (tmp_path / "parts" / "train" / "red").iterdir():
+        path.write_bytes(b"")
+    says = ("class 'red' has no picture in train that can be read", "Add pictures")
+    refused_data(tmp_path / "parts", *says, options=("--allow-bad",), alone=False)
+
+
 def test_pictures_beside_the_class_folders_are_named(regraft, drawn, tmp_path):
     shutil.copy(drawn / "red" / "red0.png", drawn / "loose.png")
     answer = regraft("train", drawn, *SMALL, "--out", tmp_path / "run")

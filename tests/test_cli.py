@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -172,14 +173,62 @@ def test_two_runs_at_once_share_the_store_and_agree(shapes, tmp_path):
     assert not list(Path(os.environ["REGRAFT_CACHE"]).rglob("*.tmp"))
 
 
+def test_settings_that_the_method_makes_no_use_of_are_named(regraft, shapes, tmp_path):
+    asked = ("train", shapes, "--img-size", 64, "--epochs", 1, "--tail-lr", 0.001)
+    features = regraft(*asked, "--method", "features", "--out", tmp_path / "a").err
+    assert "--method features makes no use of --epochs, --tail-lr here." in features
+    assert "makes no use of --tail-lr here." in regraft(*asked, "--out", tmp_path / "b").err
+
+
 # eval
 
 
-def test_eval_measures_all_pictures_of_a_folder_without_parts(regraft, small_run, shapes):
-    answer = regraft("eval", small_run, shapes, "--json")
+def test_eval_measures_all_pictures_of_a_folder_without_parts(regraft, small_run, drawn):
+    answer = regraft("eval", small_run, drawn, "--json")
     found = json.loads(answer.out)
-    assert (answer.status, found["n_test"], found["method"]) == (0, 80, "frozen")
+    assert (answer.status, found["n_test"], found["method"]) == (0, 32, "frozen")
     assert set(found["test"]) == {key for name in METRICS for key in (name, name + "_ci")}
+    assert "were used to train" not in answer.err
+
+
+def test_eval_on_the_data_of_the_run_measures_its_test_part_whatever_the_files_are_called(
+    regraft, small_run, shapes, tmp_path
+):
+    shutil.copytree(shapes, tmp_path / "copy")
+    for path in (tmp_path / "copy").glob("*/*.png"):
+        path.rename(path.with_name(f"a{path.name}"))
+    answer = regraft("eval", small_run, tmp_path / "copy", "--json")
+    metrics = json.loads((small_run / "metrics.json").read_text(encoding="utf-8"))
+    assert json.loads(answer.out)["n_test"] == metrics["n_test"] == 12
+    assert json.loads(answer.out)["test"]["accuracy"] == metrics["test"]["accuracy"]
+    assert "68 of 80 pictures were used to train" in answer.err
+
+
+def test_eval_on_pictures_of_the_training_alone_says_that_the_figures_are_too_good(
+    regraft, small_run, shapes, tmp_path
+):
+    for row in read_csv(small_run / "split.csv"):
+        if row["split"] == "train":
+            (tmp_path / row["filename"]).parent.mkdir(exist_ok=True)
+            shutil.copy(shapes / row["filename"], tmp_path / row["filename"])
+    answer = regraft("eval", small_run, tmp_path)
+    assert "All 56 pictures were used to train" in answer.err
+    assert ": 56 pictures" in answer.out
+
+
+def test_eval_of_a_run_without_digests_measures_all(regraft, small_run, shapes, tmp_path):
+    shutil.copytree(small_run, tmp_path / "run")
+    lines = (small_run / "split.csv").read_text(encoding="utf-8").splitlines()
+    (tmp_path / "run" / "split.csv").write_text("\n".join(line.rpartition(",")[0] for line in lines))
+    assert json.loads(regraft("eval", tmp_path / "run", shapes, "--json").out)["n_test"] == 80
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_model_trained_before_that_has_seen_test_pictures_is_named(regraft, small_run, shapes, tmp_path, seed):
+    """The run's seed was 0: with it, both have the same test part."""
+    asked = ("train", shapes, "--from", small_run, "--seed", seed, "--epochs", 1, "--img-size", 64)
+    err = regraft(*asked, "--out", tmp_path / "run").err
+    assert ("of 12 test pictures were used to train" in err) == (seed == 1)
 
 
 def test_eval_leaves_a_bad_picture_out_and_says_so(regraft, small_run, drawn):
@@ -201,9 +250,20 @@ def test_eval_matches_classes_by_name(regraft, small_run, drawn):
     assert found["test"]["accuracy"] == pytest.approx(sum(right) / len(right))
 
 
-def test_eval_draws_intervals_over_groups(regraft, small_run, shapes):
-    answer = regraft("eval", small_run, shapes, "--groups", r"\d+")
-    assert "over 20 groups" in answer.out
+def test_a_class_whose_name_begins_with_another_s_is_not_taken_for_it(shapes, tmp_path):
+    """`red cell` is no `red`, as `n02504013 Indian_elephant` is n02504013."""
+    from regraft import inference, pipeline
+
+    shutil.copytree(shapes, tmp_path / "data")
+    (tmp_path / "data" / "yellow").rename(tmp_path / "data" / "red cell")
+    run = pipeline.train(tmp_path / "data", out=tmp_path / "run", img_size=64, epochs=20)
+    assert run.test.values["accuracy"] == 1
+    assert inference.evaluate(run.folder, tmp_path / "data").test.values["accuracy"] == 1
+
+
+def test_eval_draws_intervals_over_groups(regraft, small_run, drawn):
+    answer = regraft("eval", small_run, drawn, "--groups", r"\d+")
+    assert "over 8 groups" in answer.out
 
 
 def test_eval_measures_a_pretrained_network_on_a_folder_of_imagenet(regraft, drawn, tmp_path):
@@ -287,6 +347,27 @@ def test_probabilities_come_best_first_and_sum_to_1(regraft, small_run, drawn):
     probabilities = [row["prob"] for row in rows]
     assert probabilities == sorted(probabilities, reverse=True)
     assert sum(probabilities) == pytest.approx(1, abs=1e-5)
+
+
+def test_a_name_that_is_no_text_is_told_in_every_format(regraft, small_run, drawn, tmp_path):
+    try:
+        (drawn / "red" / "red0.png").rename(drawn / "red" / os.fsdecode(b"caf\xe9.png"))
+    except (OSError, UnicodeError):
+        pytest.skip("this system has no such names")
+    asked = (small_run, drawn / "red")
+    name = os.fsdecode(b"caf\xe9.png")
+    assert Path(rows_of(regraft, "json", None, *asked)[0]["filename"]).name == name
+    for form in ("csv", "parquet"):
+        shown = rows_of(regraft, form, tmp_path / f"rows.{form}", *asked)[0]["filename"]
+        assert shown.endswith(r"caf\udce9.png")
+    assert r"caf\udce9.png: " in regraft("predict", *asked).out
+
+
+def test_hidden_files_and_what_systems_write_are_no_pictures(regraft, small_run, drawn):
+    for name in (".red1.png", "__MACOSX/._red1.png", ".thumbs/red1.png"):
+        (drawn / "red" / name).parent.mkdir(exist_ok=True)
+        shutil.copy(drawn / "red" / "red0.png", drawn / "red" / name)
+    assert len(regraft("predict", small_run, drawn / "red").out.splitlines()) == 8
 
 
 def test_a_bad_picture_among_good_ones_gets_a_row_with_the_reason(regraft, small_run, drawn):

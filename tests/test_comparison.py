@@ -1,6 +1,8 @@
 """Networks x methods on one split: each cell is what training alone gives, and what was done is done."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,7 @@ import pytest
 import regraft
 from regraft.comparison import Cell, Comparison, compare, listed_backbones
 from regraft.errors import ConfigError, RunError, UnknownName
-from regraft.progress import Progress
+from regraft.progress import Progress, Tick
 
 TINY: dict[str, Any] = {"weights": "random", "img_size": 64, "epochs": 2, "device": "cpu", "engine": "torch"}
 TWO = ["squeezenet1_1", "resnet18"]
@@ -33,6 +35,20 @@ class StopAfter(Progress):
         self.left -= "accuracy" in text
         if not self.left:
             raise KeyboardInterrupt
+
+
+class StopInTraining(Progress):
+    """Presses Ctrl-C when so many trainings have begun."""
+
+    def __init__(self, trainings: int) -> None:
+        self.left = trainings
+
+    @contextmanager
+    def track(self, what: str, total: int, unit: str = "") -> Iterator[Tick]:
+        self.left -= what.startswith("Training")
+        if not self.left:
+            raise KeyboardInterrupt
+        yield lambda advance=1, text="": None
 
 
 @pytest.fixture(scope="module")
@@ -112,6 +128,19 @@ def test_with_folds_every_picture_is_tested_once(shapes: Path, tmp_path: Path) -
         for line in predictions(path).splitlines()[1:]
     ]
     assert len(tested) == len(set(tested)) == 80
+
+
+def test_a_comparison_stopped_between_folds_keeps_those_that_are_done(shapes: Path, tmp_path: Path) -> None:
+    asked: dict[str, Any] = {"backbones": ["squeezenet1_1"], "methods": "frozen", "folds": 3}
+    expected = quick(shapes, tmp_path / "whole", **asked)
+    with pytest.raises(KeyboardInterrupt):
+        quick(shapes, tmp_path / "halves", **asked, progress=StopInTraining(3))
+    done = {path: path.stat().st_mtime_ns for path in (tmp_path / "halves").rglob("model/*")}
+    assert len(done) == 2 * 2  # two folds
+    ended = quick(shapes, tmp_path / "halves", **asked)
+    assert {path: path.stat().st_mtime_ns for path in done} == done
+    assert [row.test for row in ended.findings.rows] == [row.test for row in expected.findings.rows]
+    assert not list(ended.folder.rglob("checkpoints"))
 
 
 def test_the_control_shows_what_transfer_gains(shapes: Path, tmp_path: Path) -> None:

@@ -53,6 +53,11 @@ def test_settings_come_back_as_they_were_written(config: Config) -> None:
     assert Config.from_dict(json.loads(written)).as_dict() == config.as_dict()
 
 
+def test_a_path_may_be_text_or_a_path() -> None:
+    assert Config(split_from="runs/a") == Config(split_from=Path("runs/a"))  # type: ignore[arg-type]
+    assert Config(from_run=Path("runs/a")) == Config(from_run="runs/a")  # type: ignore[arg-type]
+
+
 def test_settings_of_another_version_are_read_as_far_as_they_are_known() -> None:
     assert Config.from_dict({"epochs": 3, "from_the_future": 1}) == Config(epochs=3)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from regraft.files import whole, write_bytes
+from regraft.files import remove_folder, whole, write_bytes
 
 ENDINGS = [ValueError, OSError, KeyboardInterrupt, SystemExit, GeneratorExit]
 
@@ -172,6 +173,30 @@ def test_an_error_leaves_no_half_made_folder(tmp_path: Path, ending: type[BaseEx
     with pytest.raises(ending, match="why"):
         half_a_folder(tmp_path / "cells", ending)
     assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("ending", [None, OSError])
+def test_a_folder_that_is_there_instead_of_an_earlier_one_leaves_one_of_the_two_whole(
+    tmp_path: Path, ending: type[OSError] | None
+) -> None:
+    folder = tmp_path / "model"
+    for name in ("earlier", "later"):
+        with contextlib.suppress(OSError), whole(folder, instead=True) as temporary:
+            temporary.mkdir()
+            (temporary / name).touch()
+            assert names(folder) == ["earlier"] if name == "later" else not folder.exists()
+            if ending and name == "later":
+                raise ending
+    assert names(folder) == ["earlier" if ending else "later"]
+    assert names(tmp_path) == ["model"]
+
+
+def test_a_folder_that_is_removed_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "checkpoints" / "head").mkdir(parents=True)
+    (tmp_path / "checkpoints" / "head" / "best.ckpt").touch()
+    for _ in range(2):  # where there is none, none is removed
+        remove_folder(tmp_path / "checkpoints")
+        assert names(tmp_path) == []
 
 
 def test_a_folder_that_holds_something_is_not_overwritten(tmp_path: Path) -> None:

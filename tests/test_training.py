@@ -74,8 +74,8 @@ def maps(count: int = 24, seed: int = 0) -> Examples:
 def conv_tail(seed: int = 0) -> nn.Sequential:
     torch.manual_seed(seed)
     return nn.Sequential(
-        nn.Conv2d(8, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 8, 1), nn.BatchNorm2d(8), nn.ReLU()
-    )
+        nn.Conv2d(8, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 4, 1), nn.BatchNorm2d(4), nn.ReLU()
+    )  # 4 channels, pooled to 8 numbers
 
 
 def side_exit(tail: nn.Sequential, classes: int = 2) -> SideExit:
@@ -277,7 +277,7 @@ def test_every_epoch_trains_in_train_mode_and_validates_in_eval_mode(tmp_path: P
         tmp_path,
         replace(RECIPE, epochs=3, tail_lr=0.01),
         tail=nn.Sequential(watched),
-        head=head_of(classes=2),
+        head=head_of(16, classes=2),
         examples=maps(),
         val=maps(seed=3),
     )
@@ -306,6 +306,18 @@ def test_class_weights_move_the_answers_towards_the_rare_class(tmp_path: Path) -
         )
         answers.append(predict(tail, head, part)[:, 1].mean())
     assert answers[1] > answers[0]
+
+
+def test_the_validation_loss_weighs_classes_over_the_whole_part_in_whatever_order_it_comes(tmp_path: Path) -> None:
+    part, weights = clusters(160, classes=2, seed=5), np.array([0.5, 8.0])
+    ordered = replace(part, which=np.argsort(part.labels, kind="stable")[:130])  # batches of one class alone
+    _, tail, head = train(
+        tmp_path, replace(RECIPE, epochs=1, class_weights=(0.5, 8.0)), val=ordered, head=head_of(classes=2),
+        examples=clusters(60, classes=2),
+    )  # fmt: skip
+    labels = part.labels[ordered.which]
+    losses = -np.log(predict(tail, head, ordered)[np.arange(len(labels)), labels])
+    assert val_losses(tmp_path)[0] == pytest.approx(np.average(losses, weights=weights[labels]), rel=1e-4)
 
 
 @pytest.mark.parametrize("setting", [{"mixup": 0.4}, {"label_smoothing": 0.2}, {"weight_decay": 0.5}])
@@ -356,6 +368,38 @@ def test_patience_ends_a_phase_that_has_stopped_getting_better(tmp_path: Path) -
     assert fitted.epochs_run == best_epoch(tmp_path) + 3 < 40
 
 
+class Said(Progress):
+    """Keeps the warnings."""
+
+    def __init__(self) -> None:
+        self.warnings: list[str] = []
+
+    def warn(self, text: str) -> None:
+        self.warnings.append(text)
+
+
+def test_a_training_whose_loss_is_never_a_number_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
+    examples = clusters()
+    too_large = replace(examples, activations=Rows(np.full((60, 1, 8), 1e38, np.float32)))
+    with pytest.raises(RunError, match=r"diverged in epoch 1 of phase 'head'.*--lr"):
+        train(tmp_path, examples=too_large, val=too_large)
+
+
+def test_a_training_that_diverges_later_keeps_the_best_epoch_before_and_says_so(tmp_path: Path) -> None:
+    plain = clusters()
+    values = np.concatenate([plain.activations.rows(range(60), [0] * 60)[:, None], np.full((60, 1, 8), np.nan)], 1)
+    even = np.arange(0, 60, 2)  # in the second epoch these come in their second view, which holds no numbers
+    said, val = Said(), clusters(30, seed=5)
+    fitted, tail, head = train(
+        tmp_path, examples=Examples(Rows(values.astype(np.float32)), plain.labels, even, 2), val=val, progress=said
+    )
+    assert [math.isfinite(loss) for loss in val_losses(tmp_path)] == [True, False]
+    assert fitted.epochs_run == 2
+    assert val_loss(tail, head, val) == pytest.approx(val_losses(tmp_path)[0], abs=1e-4)
+    (warning,) = said.warnings
+    assert "diverged in epoch 2" in warning
+
+
 def test_history_has_a_row_for_each_epoch(tmp_path: Path) -> None:
     fitted, *_ = train(tmp_path)
     rows = read_history(tmp_path / "history.csv")
@@ -375,6 +419,24 @@ def test_a_phase_s_rows_follow_those_of_the_phases_before(tmp_path: Path) -> Non
 
 
 # ---- what is written ------------------------------------------------------------------------------------------------
+
+
+def test_a_history_that_cannot_be_written_is_told_once_and_ends_no_training(tmp_path: Path) -> None:
+    said = Said()
+    fitted = fit(
+        nn.Sequential(), head_of(), clusters(), clusters(30, seed=5), RECIPE,
+        folder=tmp_path / "checkpoints", phase="head", history=tmp_path / "gone" / "history.csv", progress=said,
+    )  # fmt: skip
+    assert fitted.epochs_run == 6
+    (warning,) = said.warnings
+    assert "history.csv cannot be written" in warning
+
+
+def test_the_best_checkpoint_holds_no_optimizer(tmp_path: Path) -> None:
+    train(tmp_path)
+    best, last = (torch.load(tmp_path / "checkpoints" / f"{name}.ckpt", weights_only=True) for name in ("best", "last"))
+    assert "optimizer_states" in last
+    assert "optimizer_states" not in best
 
 
 def test_checkpoints_are_whole_and_hold_tensors_only(tmp_path: Path) -> None:
@@ -574,6 +636,7 @@ def assert_ended_alike(found: Path, whole: Path) -> None:
     figures = [json.loads((folder / "metrics.json").read_text()) for folder in (found, whole)]
     assert figures[0]["test"] == figures[1]["test"]
     assert "interrupted" not in figures[0]
+    assert not (found / "checkpoints").exists()
 
 
 @pytest.mark.parametrize("phase", ["head", "tail"])

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -22,7 +21,7 @@ from torch import Tensor
 from regraft import __version__, files
 from regraft.backbones import Backbone, build
 from regraft.classifier import Classifier
-from regraft.data import Preprocessing
+from regraft.data import Preprocessing, learned_digests
 from regraft.errors import BundleError, ChecksumMismatch, UnknownName
 from regraft.head import HeadSpec, build_head
 from regraft.weights import load_state
@@ -50,11 +49,12 @@ def save(folder: Path, classifier: Classifier) -> None:
         **{key: value for key, value in classifier.about.items() if key in ("method", "trained", "lineage")},
     }
     about["sha256"] = _digest(tensors, about)
-    with files.whole(folder) as temporary:
+    with files.whole(folder, instead=True) as temporary:
         temporary.mkdir(parents=True)
         (temporary / TENSORS).write_bytes(tensors)
         (temporary / ABOUT).write_text(json.dumps(about, indent=1, ensure_ascii=False), encoding="utf-8")
-        shutil.rmtree(folder, ignore_errors=True)  # last: a folder is not renamed onto one that holds something
+        for name in (TENSORS, ABOUT):
+            files.flush(temporary / name)
 
 
 def _digest(tensors: bytes, about: dict[str, Any]) -> str:
@@ -82,6 +82,12 @@ def folder_of(path: Path) -> Path | None:
     return next(
         (folder for folder in (path, path / "model") if (folder / ABOUT).exists() or (folder / TENSORS).exists()), None
     )
+
+
+def learned_from(path: Path) -> set[str]:
+    """Return the digests of the pictures that the run `path` learned from, as far as it is a run and names them."""
+    folder = folder_of(path)
+    return learned_digests(folder.parent / "split.csv") if folder else set()
 
 
 def load(path: Path) -> Classifier:

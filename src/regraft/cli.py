@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import io
 import json
 import re
 import sys
@@ -284,7 +285,7 @@ def evaluate(
     if as_json:
         _print_json(found.as_dict())
     else:
-        _print_scores(f"{model} on {data}", found.test)
+        _print_scores(f"{model} on {data}", found.test, "pictures")
 
 
 @app.command(rich_help_panel="Everyday")
@@ -449,13 +450,13 @@ def _print_json(values: dict[str, Any]) -> None:
     print(json.dumps(values, ensure_ascii=False))
 
 
-def _print_scores(title: str, scores: Any) -> None:
+def _print_scores(title: str, scores: Any, what: str = "test pictures") -> None:
     rows = [
         (name.replace("_", " "), _number(value), _interval(scores.intervals[name]))
         for name, value in scores.values.items()
     ]
     over = f"{scores.groups} groups" if scores.groups else "pictures"
-    _print_table(f"{title}: {scores.n} test pictures", ("measure", "value", f"95 % interval (over {over})"), rows)
+    _print_table(f"{title}: {scores.n} {what}", ("measure", "value", f"95 % interval (over {over})"), rows)
     classes = [
         (row["label"], _number(row["precision"]), _number(row["recall"]), _number(row["f1"]), str(row["support"]))
         for row in scores.per_class
@@ -507,6 +508,9 @@ def top_level(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; ``--traceback``, anywhere, shows where an error came from."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a name that the terminal's encoding lacks must not end a command
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     given = list(sys.argv[1:] if arguments is None else arguments)
     show = "--traceback" in given
     try:

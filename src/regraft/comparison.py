@@ -270,7 +270,7 @@ class Table:
             self.parts = into_folds(manifest, self.folds, val=self.config.val, seed=self.config.seed)
         else:
             self.parts = [into_parts(manifest, self.config, kept if kept.exists() else self.config.split_from)]
-            write_split(self.parts[0], kept)
+            write_split(self.parts[0], kept, prefix.pictures.digests)
         for notice in (*manifest.notices, *twins(self.parts[0], prefix)):
             self.progress.warn(notice)
         runs.write_skipped(self.folder / "skipped.csv", sorted(skipped.items()))
@@ -281,10 +281,12 @@ class Table:
         before = time.perf_counter()
         folder, found = self.folder / cell.name, []
         for number, parts in enumerate(self.parts, start=1):
-            run = self._carry_out(cell, network, parts, folder / f"fold-{number}" if self.folds else folder)
-            found.append(Answers.of(parts, run.probabilities))
+            where = folder / f"fold-{number}" if self.folds else folder
+            if not Answers.kept(where):  # by a comparison that was stopped between two folds
+                Answers.of(parts, self._carry_out(cell, network, parts, where).probabilities).save(where)
+            found.append(Answers.load(where))
         answers = Answers.together(found)
-        row = self._row(cell, network, run, answers, time.perf_counter() - before)
+        row = self._row(cell, network, where, answers, time.perf_counter() - before)
         answers.save(folder)
         row.save(folder)
         self.answers[cell] = answers
@@ -309,7 +311,7 @@ class Table:
             raise KeyboardInterrupt
         return run
 
-    def _row(self, cell: Cell, network: Network, run: Run, answers: Answers, fit_s: float) -> Row:
+    def _row(self, cell: Cell, network: Network, run: Path, answers: Answers, fit_s: float) -> Row:
         scores = evaluate(
             answers.probabilities,
             answers.labels,
@@ -326,7 +328,7 @@ class Table:
             fit_s=fit_s,
             pass_s=network.pass_s,
             predict_ms=1000 * network.predict_s,
-            size_mb=(run.folder / "model" / "model.safetensors").stat().st_size / 1e6,
+            size_mb=(run / "model" / "model.safetensors").stat().st_size / 1e6,
             test=scores.as_dict(),
         )
 

@@ -73,11 +73,18 @@ class Config:
         group="Data",
     )
 
-    epochs: int | None = _setting(None, "Passes over the training pictures.", group="Training")
+    epochs: int | None = _setting(
+        None,
+        "Passes over the training pictures; for finetuned and full those of the second phase, after 10 of the head "
+        "alone.",
+        group="Training",
+    )
     batch_size: int = _setting(32, "Pictures per training step.", group="Training")
     lr: float | None = _setting(None, "Largest learning rate of the head.", group="Training")
     tail_lr: float | None = _setting(
-        None, "Largest learning rate of the pretrained layers that train.", group="Training"
+        None,
+        "Largest learning rate of the pretrained layers that train; the head beside them has twice that, without --lr.",
+        group="Training",
     )
     weight_decay: float = _setting(0.05, "AdamW's weight decay.", group="Training")
     label_smoothing: float = _setting(
@@ -123,11 +130,15 @@ class Config:
     )
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be meant.
+        """Take a path as text or as `Path`, and refuse what cannot be meant.
 
         Raises:
             ConfigError: a value outside its range, or two settings that contradict each other.
         """
+        if isinstance(self.split_from, str):
+            object.__setattr__(self, "split_from", Path(self.split_from))
+        if isinstance(self.from_run, Path):
+            object.__setattr__(self, "from_run", str(self.from_run))
         for name, (least, most) in _RANGES.items():
             value = getattr(self, name)
             if value is not None and not least <= value <= most:
@@ -156,10 +167,7 @@ class Config:
     def from_dict(cls, values: dict[str, Any]) -> Config:
         """Read what `as_dict` wrote; settings that this version does not know are left out."""
         known = {spec.name for spec in dataclasses.fields(cls)}
-        values = {name: value for name, value in values.items() if name in known}
-        if values.get("split_from"):
-            values["split_from"] = Path(values["split_from"])
-        return cls(**values)
+        return cls(**{name: value for name, value in values.items() if name in known})
 
 
 _RANGES: dict[str, tuple[float, float]] = {

@@ -6,7 +6,6 @@ drawn twice weighs 2, one left out weighs 0), so that many draws are one call.
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -211,13 +210,7 @@ def write_predictions(
     if truth is not None:
         header.append("truth")
         columns.append([classes[i] for i in truth])
-    with (
-        files.whole(path) as temporary,
-        temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file,
-    ):
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows(zip(*columns, strict=True))
+    files.write_csv(path, header, zip(*columns, strict=True))
 
 
 def _checked_shape(probs: Array, labels: Array, classes: Sequence[str]) -> tuple[int, int]:

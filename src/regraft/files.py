@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import contextlib
+import csv
+import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 
 @contextlib.contextmanager
-def whole(path: Path) -> Iterator[Path]:
+def whole(path: Path, *, instead: bool = False) -> Iterator[Path]:
     """Yield a temporary path beside `path`; renamed to it when the block ends well, removed when it fails (Ctrl-C too).
 
     The block writes a file there, or makes a folder. A file takes the place of an earlier one; a folder is not renamed
-    onto one that holds something. What a killed process leaves behind ends in ``.tmp``, as nothing finished does.
+    onto one that holds something, unless it comes `instead`: the earlier one goes when the new one has its name. What a
+    killed process leaves behind ends in ``.tmp``, as nothing finished does.
     """
-    temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")  # the target's name may be as long as names can be
+    temporary = _beside(path)
     try:
         yield temporary
-        temporary.replace(path)
+        if instead and path.is_dir():
+            _swap(temporary, path)
+        else:
+            temporary.replace(path)
     finally:
         if temporary.is_dir():
             shutil.rmtree(temporary, ignore_errors=True)
@@ -28,7 +34,45 @@ def whole(path: Path) -> Iterator[Path]:
                 temporary.unlink()
 
 
+def _beside(path: Path) -> Path:
+    return path.with_name(f".{uuid.uuid4().hex}.tmp")  # the target's name may be as long as names can be
+
+
+def _swap(new: Path, folder: Path) -> None:
+    earlier = _beside(folder)
+    folder.rename(earlier)
+    try:
+        new.rename(folder)
+    except OSError:
+        earlier.rename(folder)
+        raise
+    shutil.rmtree(earlier, ignore_errors=True)
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a folder: under its own name it is there as a whole, or not at all."""
+    if folder.is_dir():
+        shutil.rmtree(folder.rename(_beside(folder)), ignore_errors=True)
+
+
+def flush(path: Path) -> None:
+    """Bring a file's content to the disk itself: what is renamed after this survives a loss of power."""
+    with path.open("r+b") as file:
+        os.fsync(file.fileno())
+
+
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a file, whole or not at all."""
     with whole(path) as temporary:
         temporary.write_bytes(content)
+
+
+def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write a CSV file in UTF-8, whole or not at all. A file name that is not valid UTF-8 keeps its bytes."""
+    with (
+        whole(path) as temporary,
+        temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file,
+    ):
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(rows)

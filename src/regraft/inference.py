@@ -13,7 +13,7 @@ import numpy as np
 
 from regraft import bundle
 from regraft.classifier import Classifier, Prediction, pretrained
-from regraft.data import Manifest, find_pictures, scan
+from regraft.data import Manifest, find_pictures, read_digests, scan
 from regraft.errors import DataError, NoImages
 from regraft.evaluation import Scores
 from regraft.evaluation import evaluate as score
@@ -112,6 +112,7 @@ def evaluate(
 ) -> Evaluation:
     """Measure a model on labelled pictures: all of `data`, or its test part where it has parts.
 
+    Pictures that the model has learned from are left out, by their content, where others remain; `progress` says so.
     Classes are matched by name, so a folder may lack some of the model's classes.
 
     Raises:
@@ -120,8 +121,8 @@ def evaluate(
     """
     started = time.perf_counter()
     classifier = open_model(model, weights=weights)
-    manifest = _test_part(scan(Path(data), groups=groups))
-    labels = _labels_of_model(manifest, classifier.classes, str(model))
+    manifest = _unseen(_test_part(scan(Path(data), groups=groups)), str(model), progress or Progress())
+    labels = _labels_of_model(manifest, classifier, str(model))
     answers = list(
         classifier.predict([item.path for item in manifest.items], device=device, engine=engine, progress=progress)
     )
@@ -130,7 +131,8 @@ def evaluate(
     if not answered:
         raise NoImages(f"None of the {len(answers)} pictures in {data} can be read; the first: {answers[0].error}.")
     probabilities = np.stack(list(answered.values())).astype(np.float64)
-    chosen = [manifest.groups[index] for index in answered] if manifest.groups else None
+    groups_of = manifest.groups  # made anew each time
+    chosen = [groups_of[index] for index in answered] if groups_of else None
     scores = score(probabilities, labels[list(answered)], classifier.classes, groups=chosen)
     return Evaluation(str(model), classifier, time.perf_counter() - started, scores, skipped)
 
@@ -140,11 +142,29 @@ def _test_part(manifest: Manifest) -> Manifest:
     return manifest.keep(test) if len(test) else manifest
 
 
-def _labels_of_model(manifest: Manifest, classes: Sequence[str], model: str) -> np.ndarray:
-    by_name = {name: index for index, name in enumerate(classes)} | {
-        name.split(" ")[0]: index for index, name in enumerate(classes)
-    }
-    by_name = _imagenet_folders(manifest.classes, classes) | by_name
+def _unseen(manifest: Manifest, model: str, progress: Progress) -> Manifest:
+    learned = bundle.learned_from(Path(model))
+    digests = read_digests([item.path for item in manifest.items]) if learned else []
+    unseen = [index for index, digest in enumerate(digests) if digest not in learned]
+    if not learned or len(unseen) == len(manifest):
+        return manifest
+    if not unseen:
+        progress.warn(
+            f"All {len(manifest)} pictures were used to train {model}: these figures are too good. "
+            "Those on its test part are in its metrics.json."
+        )
+        return manifest
+    count = len(manifest) - len(unseen)
+    progress.warn(f"{count} of {len(manifest)} pictures were used to train {model} and are left out.")
+    return manifest.keep(unseen)
+
+
+def _labels_of_model(manifest: Manifest, classifier: Classifier, model: str) -> np.ndarray:
+    classes = classifier.classes
+    by_name = {name: index for index, name in enumerate(classes)}
+    if classifier.spec is None:  # n02504013 may stand for "n02504013 Indian_elephant"; users' classes are as they are
+        short = {name.split(" ")[0]: index for index, name in enumerate(classes)}
+        by_name = _imagenet_folders(manifest.classes, classes) | short | by_name
     unknown = [name for name in manifest.classes if name not in by_name]
     if unknown:
         raise DataError(

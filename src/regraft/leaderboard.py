@@ -58,6 +58,11 @@ class Answers:
         with files.whole(folder / ANSWERS) as temporary, temporary.open("wb") as file:
             np.savez(file, probabilities=self.probabilities, labels=self.labels, groups=groups)
 
+    @staticmethod
+    def kept(folder: Path) -> bool:
+        """Say whether `save` has written here."""
+        return (folder / ANSWERS).exists()
+
     @classmethod
     def load(cls, folder: Path) -> Answers:
         """Read what `save` wrote."""

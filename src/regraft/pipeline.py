@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from regraft import bundle, methods, runs
+from regraft import bundle, files, methods, runs
 from regraft.activations import Pictures, Prefix, engines
 from regraft.backbones import Backbone, build
 from regraft.classifier import Classifier
-from regraft.config import Config
+from regraft.config import Config, option
 from regraft.data import AUGMENTATIONS, Manifest, read_digests, scan, split, split_from, write_split
 from regraft.data.audit import duplicates_across_parts, label_conflicts
-from regraft.errors import BadImage, ConfigError, TooManyBadImages, UnknownName
+from regraft.errors import BadImage, ConfigError, DataError, TooManyBadImages, UnknownName
 from regraft.evaluation import Scores, write_predictions
 from regraft.learning import Learner
 from regraft.plan import Plan, stage_table
@@ -90,10 +90,12 @@ def train(
     start = begin(config, named="backbone" in settings)
     plan = methods.plan(start.backbone, config)
     progress.note(stage_table(start.backbone, plan))
+    if idle := [option(name) for name in settings if name in methods.idle_settings(plan)]:
+        progress.warn(f"--method {config.method} makes no use of {', '.join(idle)} here.")
 
     manifest, prefix, skipped = activate(manifest, start.backbone, [plan], config, progress)
     manifest = into_parts(manifest, config, source)
-    for notice in (*manifest.notices, *twins(manifest, prefix)):
+    for notice in (*manifest.notices, *twins(manifest, prefix), *learned_before(manifest, prefix, config)):
         progress.warn(notice)
     prefix.augmented(manifest.part("train").tolist(), plan.kept_views)
 
@@ -120,7 +122,7 @@ def carry_out(
     The stages above the plan's cut learn in place: `start.backbone` is another network afterwards.
     """
     runs.write_json(folder / runs.SETTINGS, _about_run(data, config, plan, start))
-    write_split(manifest, folder / "split.csv")
+    write_split(manifest, folder / "split.csv", prefix.pictures.digests)
     learner = Learner(start.backbone, plan, manifest, prefix, config, folder, progress)
     head, interrupted = learner.learn(earlier=start.earlier, resume=resume)
     bundle.save(
@@ -144,6 +146,8 @@ def carry_out(
         folder / runs.METRICS,
         {**run.as_dict(), "classes": list(manifest.classes), **details},
     )
+    if not interrupted:
+        files.remove_folder(folder / "checkpoints")  # nothing goes on from here
     return run
 
 
@@ -264,15 +268,37 @@ def _refuse_many_bad(skipped: Mapping[str, str], total: int, config: Config, pro
 
 
 def into_parts(manifest: Manifest, config: Config, source: Path | None) -> Manifest:
-    """Return the manifest with its parts: those of an earlier run or table, or held out as the settings say."""
+    """Return the manifest with its parts: those of an earlier run or table, or held out as the settings say.
+
+    Raises:
+        DataError: no split as asked, or one without a class in train: unreadable files may have been all it had there.
+    """
     given = split_from(manifest, source) if source else manifest
-    return split(given, val=config.val, test=config.test, seed=config.seed)
+    parts = split(given, val=config.val, test=config.test, seed=config.seed)
+    if absent := [name for name, count in parts.counts("train").items() if not count]:
+        raise DataError(
+            f"The class {absent[0]!r} has no picture in train that can be read: it cannot be learned. "
+            "Add pictures to train, or remove the class."
+        )
+    return parts
 
 
 def twins(manifest: Manifest, prefix: Prefix) -> list[str]:
     """Return a sentence each on pictures that are under two labels, and that are in two parts."""
     found = [find(manifest.items, prefix.pictures.digests) for find in (label_conflicts, duplicates_across_parts)]
     return [finding.notice for finding in found if finding.notice]
+
+
+def learned_before(manifest: Manifest, prefix: Prefix, config: Config) -> list[str]:
+    """Return a sentence on the pictures of the test part that the model trained before has learned from."""
+    if config.from_run is None:
+        return []
+    learned, test = bundle.learned_from(Path(config.from_run)), manifest.part("test")
+    count = sum(prefix.pictures.digests[index] in learned for index in test)
+    return [
+        f"{count} of {len(test)} test pictures were used to train {config.from_run}: the figures on them are too good. "
+        f"Its own parts keep them apart: --split-from {config.from_run}"
+    ] * bool(count)
 
 
 # ---- what is written ------------------------------------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import platform
@@ -118,8 +117,7 @@ def write_json(path: Path, values: Mapping[str, Any]) -> None:
 
 def write_skipped(path: Path, skipped: Iterable[tuple[str, str]]) -> None:
     """Write skipped.csv: filename, reason."""
-    with files.whole(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([("filename", "reason"), *skipped])
+    files.write_csv(path, ("filename", "reason"), skipped)
 
 
 def environment(

@@ -54,9 +54,14 @@ def write(rows: Rows, form: str, output: Path | None) -> None:
         files.write_bytes(output, content)
 
 
+def _as_bytes(text: str) -> bytes:
+    """Return UTF-8; bytes of a file name that are no UTF-8 become \\udc.., which JSON reads back as the same name."""
+    return text.encode(errors="backslashreplace")
+
+
 def _table(rows: Rows) -> bytes:
     lines = [f"{row['filename']}: {_answer(row)}\n" for row in rows]
-    return "".join(lines).encode()
+    return _as_bytes("".join(lines))
 
 
 def _answer(row: dict[str, Any]) -> str:
@@ -68,11 +73,11 @@ def _csv(rows: Rows) -> bytes:
     writer = csv.DictWriter(text, rows[0].keys(), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    return text.getvalue().encode()
+    return _as_bytes(text.getvalue())
 
 
 def _json(rows: Rows) -> bytes:
-    return (json.dumps({"rows": list(rows)}, ensure_ascii=False) + "\n").encode()
+    return _as_bytes(json.dumps({"rows": list(rows)}, ensure_ascii=False) + "\n")
 
 
 def _parquet(rows: Rows) -> bytes:
@@ -80,7 +85,8 @@ def _parquet(rows: Rows) -> bytes:
     from pyarrow import parquet
 
     sink = pyarrow.BufferOutputStream()
-    parquet.write_table(pyarrow.Table.from_pylist(list(rows)), sink)
+    named = [{**row, "filename": _as_bytes(row["filename"]).decode()} for row in rows]
+    parquet.write_table(pyarrow.Table.from_pylist(named), sink)
     return bytes(sink.getvalue())
 
 

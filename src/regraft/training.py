@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset
 
 from regraft import files
-from regraft.activations import Activations
+from regraft.activations import Activations, engines
 from regraft.backbones import guard
 from regraft.errors import RunError
 from regraft.progress import Progress
@@ -135,6 +135,7 @@ class TailAndHead(lightning.LightningModule):
             module.requires_grad_(False)
         weights = recipe.class_weights
         self.register_buffer("class_weights", None if weights is None else torch.tensor(weights), persistent=False)
+        self._val_sums: list[Tensor] = []
 
     def train(self, mode: bool = True) -> TailAndHead:  # noqa: D102  what is frozen keeps its BatchNorm statistics
         super().train(mode)
@@ -154,7 +155,7 @@ class TailAndHead(lightning.LightningModule):
         rows, answers = self._mixed(rows, labels) if self.recipe.mixup else (rows, [(1.0, labels)])
         loss = torch.stack(
             [
-                weight * share * self._loss(scores, answer, self.recipe.label_smoothing)
+                weight * share * self._loss(scores, answer)
                 for weight, scores in self._all_scores(rows)
                 for share, answer in answers
             ]
@@ -180,14 +181,27 @@ class TailAndHead(lightning.LightningModule):
                 hooks.callback(hook.remove)
             return [(1.0, self(rows)), *seen]
 
-    def _loss(self, scores: Tensor, labels: Tensor, smoothing: float) -> Tensor:
-        return F.cross_entropy(scores, labels, weight=self.class_weights, label_smoothing=smoothing)  # type: ignore[arg-type]
+    def _loss(self, scores: Tensor, labels: Tensor) -> Tensor:
+        return F.cross_entropy(
+            scores,
+            labels,
+            weight=self.class_weights,  # type: ignore[arg-type]
+            label_smoothing=self.recipe.label_smoothing,
+        )
 
     def validation_step(self, batch: tuple[Tensor, Tensor], _: int) -> None:  # noqa: D102
         rows, labels = batch
-        scores = self(rows)
-        self.log("val_loss", self._loss(scores, labels, 0.0), on_epoch=True, batch_size=len(labels))
+        scores = self(rows).float()
+        losses = F.cross_entropy(scores, labels, weight=self.class_weights, reduction="sum")  # type: ignore[arg-type]
+        weights = torch.ones_like(scores[0]) if self.class_weights is None else self.class_weights
+        self._val_sums.append(torch.stack([losses, weights[labels].sum()]))  # type: ignore[index]
         self.log("val_accuracy", (scores.argmax(1) == labels).float().mean(), on_epoch=True, batch_size=len(labels))
+
+    def on_validation_epoch_end(self) -> None:
+        """Take the mean over the whole part: batches come in class order; in one of a single class weights cancel."""
+        loss, weight = torch.stack(self._val_sums).sum(0)
+        self._val_sums.clear()
+        self.log("val_loss", loss / weight)
 
     def configure_optimizers(self) -> Any:
         """AdamW (Loshchilov & Hutter 2019); the rate rises for a tenth of the steps, then falls along a cosine."""
@@ -222,16 +236,23 @@ class WholeFiles(TorchCheckpointIO):
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:  # noqa: D102
         with files.whole(Path(path)) as temporary:
             super().save_checkpoint(checkpoint, temporary, storage_options)
+            files.flush(temporary)
 
 
 class History(Callback):
     """Writes a row per epoch into history.csv and moves the progress on; its rows are part of the checkpoint."""
 
     def __init__(
-        self, path: Path, phase: str, tick: Callable[..., None], before: Sequence[dict[str, Any]] = ()
+        self,
+        path: Path,
+        phase: str,
+        tick: Callable[..., None],
+        before: Sequence[dict[str, Any]] = (),
+        progress: Progress | None = None,
     ) -> None:
         self.path, self.phase, self.tick = path, phase, tick
         self.before, self.rows = list(before), list[dict[str, Any]]()
+        self.progress, self.unwritten = progress or Progress(), False
 
     def state_dict(self) -> dict[str, Any]:  # noqa: D102
         return {"rows": self.rows}
@@ -249,16 +270,24 @@ class History(Callback):
             "lr": f"{trainer.optimizers[0].param_groups[0]['lr']:.3g}",
         }
         self.rows.append(row)
-        write_history(self.path, [*self.before, *self.rows])
+        self._write()
         train, val, accuracy = (row.get(name, math.nan) for name in ("train_loss", "val_loss", "val_accuracy"))
         self.tick(1, f"loss {train:.3f}, validation {val:.3f}, accuracy {accuracy:.3f}")
 
+    def _write(self) -> None:
+        try:
+            write_history(self.path, [*self.before, *self.rows])
+        except OSError as error:  # such as a table that a spreadsheet on Windows has open: no reason to end a training
+            if not self.unwritten:
+                self.progress.warn(f"{self.path} cannot be written ({error.strerror}); the training goes on.")
+            self.unwritten = True
+
 
 class Patience(EarlyStopping):
-    """Also ends a phase that goes on from a checkpoint at which patience had run out already."""
+    """Also ends a phase that goes on from a checkpoint at which it had been ended already."""
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:  # noqa: D102
-        trainer.should_stop = self.wait_count >= self.patience
+        trainer.should_stop = self.wait_count >= self.patience or self.stopped_epoch > 0
 
 
 class Checkpoints(Checkpoint):
@@ -273,7 +302,7 @@ class Checkpoints(Checkpoint):
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:  # noqa: D102
         if _best_epoch(self.rows()) == trainer.current_epoch + 1:
-            trainer.save_checkpoint(self.folder / "best.ckpt")
+            trainer.save_checkpoint(self.folder / "best.ckpt", weights_only=True)  # never gone on with
         trainer.save_checkpoint(self.folder / "last.ckpt")
 
 
@@ -282,10 +311,7 @@ HISTORY_COLUMNS = ("phase", "epoch", "train_loss", "val_loss", "val_accuracy", "
 
 def write_history(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     """Write history.csv, whole or not at all."""
-    with files.whole(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, HISTORY_COLUMNS, extrasaction="ignore")
-        writer.writeheader()
-        writer.writerows(rows)
+    files.write_csv(path, HISTORY_COLUMNS, ([row.get(name, "") for name in HISTORY_COLUMNS] for row in rows))
 
 
 def fit(
@@ -310,29 +336,33 @@ def fit(
     Ctrl-C ends the phase early, with what the best epoch so far has given.
 
     Raises:
+        RunError: no epoch has a loss that is a number.
         KeyboardInterrupt: Ctrl-C before the first epoch was over: there is nothing to keep.
     """
+    device = device or torch.device("cpu")
     folder.mkdir(parents=True, exist_ok=True)
     last, best = folder / "last.ckpt", folder / "best.ckpt"
     batches = Batches(train, recipe.batch_size, epoch=lambda: module.current_epoch, seed=recipe.seed, shuffle=True)
     module = TailAndHead(tail, head, recipe, steps=recipe.epochs * len(batches), frozen=frozen, side_exits=side_exits)
     module.train()  # Lightning keeps the mode it finds, and the prefix has left the shared stages in eval mode
+    module.to(memory_format=engines.layout(device))
     checked = Batches(val, max(recipe.batch_size, 64), epoch=lambda: 0, seed=0, shuffle=False)
     before = [row for row in read_history(history) if row["phase"] != phase]
+    progress = progress or Progress()
     with (
-        (progress or Progress()).track(f"Training ({phase})", recipe.epochs, "epochs") as tick,
+        progress.track(f"Training ({phase})", recipe.epochs, "epochs") as tick,
         _quiet(),
         _threads_for(tail),
     ):
         stopper = Patience("val_loss", patience=recipe.patience, check_on_train_epoch_end=True)
-        seen = History(history, phase, tick, before)
+        seen = History(history, phase, tick, before, progress)
         saver = Checkpoints(folder, lambda: seen.rows)
         trainer = lightning.Trainer(
             max_epochs=recipe.epochs,
             callbacks=[seen, stopper, saver],  # a Checkpoint comes last and holds what the others know
             plugins=[WholeFiles()],
             default_root_dir=folder,
-            **_machine(device or torch.device("cpu")),
+            **_machine(device),
             logger=False,
             enable_progress_bar=False,
             enable_model_summary=False,
@@ -350,8 +380,23 @@ def fit(
             signal.signal(signal.SIGINT, on_interrupt)  # Lightning has switched it off
     if not (best.exists() and seen.rows):
         raise KeyboardInterrupt
+    _tell_divergence(seen.rows, phase, progress)
     restore(tail, head, best)
     return Fitted(len(seen.rows), interrupted)
+
+
+def _tell_divergence(rows: Sequence[dict[str, Any]], phase: str, progress: Progress) -> None:
+    """Say that the loss ceased to be a finite number; raise it where no epoch has one."""
+    finite = [math.isfinite(float(row["val_loss"])) for row in rows]
+    if all(finite):
+        return
+    line = (
+        f"The training diverged in epoch {finite.index(False) + 1} of phase {phase!r}: the loss is not a number. "
+        "Use a smaller --lr or --tail-lr."
+    )
+    if not any(finite):
+        raise RunError(line)
+    progress.warn(f"{line} The best epoch before is kept.")
 
 
 def restore(tail: nn.Module, head: nn.Module, checkpoint: Path) -> None:
@@ -373,7 +418,10 @@ def _read_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def _best_epoch(rows: Sequence[dict[str, Any]]) -> int:
-    return int(min(rows, key=lambda row: float(row["val_loss"]))["epoch"])
+    def loss(row: dict[str, Any]) -> float:
+        return value if math.isfinite(value := float(row["val_loss"])) else math.inf  # nothing is less than nan
+
+    return int(min(rows, key=loss)["epoch"])
 
 
 def read_history(path: Path) -> list[dict[str, Any]]:
@@ -428,8 +476,9 @@ def predict(
 ) -> np.ndarray:
     """Return probabilities float64 [n, classes] of the plain view, in the order of ``examples.which``."""
     device = device or torch.device("cpu")
-    network = nn.Sequential(tail, head).eval().to(device)
+    network = nn.Sequential(tail, head).eval().to(device).to(memory_format=engines.layout(device))  # type: ignore[call-overload]
     batches = Batches(examples, batch_size, epoch=lambda: 0, seed=0, shuffle=False)
     with torch.inference_mode(), _threads_for(tail):
-        scores = [network(rows.to(device).float()).double().softmax(1).cpu().numpy() for rows, _ in batches]
-    return np.concatenate(scores)
+        # cpu first: Apple's GPUs know no float64
+        answers = [network(rows.to(device).float()).cpu().double().softmax(1).numpy() for rows, _ in batches]
+    return np.concatenate(answers)

@@ -178,9 +178,11 @@ def test_a_written_split_is_read_back_from_the_file_or_its_run(tmp_path):
 
 def test_a_split_file_holds_names_not_numbers(tmp_path):
     manifest = Manifest(Path("/"), ("cat", "狗"), (Item(Path("/x, y.png"), "x, y.png", 1, "g", "val"),))
-    write_split(manifest, tmp_path / "split.csv")
+    write_split(manifest, tmp_path / "split.csv", ["1f"])
     with (tmp_path / "split.csv").open(newline="", encoding="utf-8") as file:
-        assert list(csv.reader(file)) == [["filename", "label", "group", "split"], ["x, y.png", "狗", "g", "val"]]
+        header, row = csv.reader(file)
+    assert header == ["filename", "label", "group", "split", "digest"]
+    assert row == ["x, y.png", "狗", "g", "val", "1f"]
 
 
 def test_a_file_of_train_and_val_gives_train_and_test(tmp_path):

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from regraft import bundle, methods, pipeline
+from regraft.activations.engines import layout
 from regraft.backbones import build
 from regraft.bundle import body_state
 from regraft.config import Config
@@ -46,6 +47,20 @@ def test_the_same_seed_gives_the_same_bundle(
     again = run(shapes, tmp_path / "again", method, **RATES.get(method, {}))
     for name in (bundle.TENSORS, bundle.ABOUT):
         assert (runs[method].folder / "model" / name).read_bytes() == (again.folder / "model" / name).read_bytes()
+
+
+def test_the_same_seed_gives_the_same_bundle_whether_or_not_the_frozen_part_has_just_run(
+    shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REGRAFT_CACHE", str(tmp_path / "cache"))
+    given = {"backbone": "resnet18", "weights": "random", "epochs": 1, "keep": "always", "engine": "torch"}
+    bundles = [run(shapes, tmp_path / name, "finetuned", **given).folder / "model" for name in ("ran", "kept")]
+    assert (bundles[0] / bundle.TENSORS).read_bytes() == (bundles[1] / bundle.TENSORS).read_bytes()
+
+
+def test_a_tail_is_trained_as_its_device_computes_it_best() -> None:
+    assert layout(torch.device("cpu")) == layout(torch.device("cuda")) == torch.channels_last
+    assert layout(torch.device("mps")) == torch.contiguous_format  # BatchNorm's backward pass fails otherwise
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -124,6 +139,13 @@ def test_a_head_is_trained_before_the_tail(runs: dict[str, pipeline.Run]) -> Non
     plan = json.loads((runs["finetuned"].folder / "config.json").read_text())["plan"]
     assert [phase["name"] for phase in plan["phases"]] == ["head", "tail"]
     assert plan["phases"][1]["tail_lr"] < plan["phases"][1]["lr"]
+
+
+@pytest.mark.parametrize("method", ["finetuned", "full"])
+def test_epochs_are_those_of_the_second_phase_and_the_head_is_never_slower_than_the_tail(method: str) -> None:
+    head, tail = methods.plan(build("squeezenet1_1"), Config(method=method, epochs=5, tail_lr=1e-2)).phases
+    assert (head.epochs, tail.epochs) == (10, 5)
+    assert (tail.lr, tail.tail_lr) == (2e-2, 1e-2)
 
 
 @pytest.mark.parametrize("method", [name for name in METHODS if name != "finetuned"])

@@ -56,7 +56,7 @@ def choose(wish: str, device: torch.device, pictures: int, *, exported: bool = F
 
 def on_torch(network: nn.Module, device: torch.device) -> Engine:
     """Run `network` with torch, in float32 on CPU and MPS, in half precision on CUDA."""
-    network = network.eval().to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # convolutions run 1.1 to 1.7 times as fast
+    network = network.eval().to(device).to(memory_format=layout(device))  # type: ignore[call-overload]
 
     def run(pixels: np.ndarray) -> list[np.ndarray]:
         half = torch.autocast("cuda", torch.float16) if device.type == "cuda" else contextlib.nullcontext()
@@ -64,6 +64,15 @@ def on_torch(network: nn.Module, device: torch.device) -> Engine:
             return [output.float().cpu().numpy() for output in network(torch.from_numpy(pixels).to(device))]
 
     return run
+
+
+def layout(device: torch.device) -> torch.memory_format:
+    """Return how tensors lie in memory where convolutions are fastest: with channels last, 1.1 to 1.7 times.
+
+    Whatever runs a stage sets it: the rounding, and so what is learned, must not depend on what ran before. On MPS
+    BatchNorm's backward pass fails with channels last.
+    """
+    return torch.contiguous_format if device.type == "mps" else torch.channels_last
 
 
 def on_onnxruntime(network: nn.Module, *, size: int, recipe: Mapping[str, Any], folder: Path) -> Engine:

@@ -7,7 +7,7 @@ from regraft.data.manifest import Item, Manifest, scan
 from regraft.data.reading import read_digests, read_pixels
 from regraft.data.rows import PARTS, natural_key
 from regraft.data.splits import folds as into_folds
-from regraft.data.splits import split, split_from, write_split
+from regraft.data.splits import learned_digests, split, split_from, write_split
 from regraft.data.synthetic import draw_cells
 from regraft.data.views import AUGMENTATIONS, draw_view
 
@@ -28,6 +28,7 @@ __all__ = [
     "find_pictures",
     "into_folds",
     "label_conflicts",
+    "learned_digests",
     "natural_key",
     "read_digests",
     "read_pixels",

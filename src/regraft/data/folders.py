@@ -46,10 +46,8 @@ def find_pictures(paths: Sequence[Path | str]) -> list[Path]:
     found: list[Path] = []
     for path in map(Path, paths):
         if path.is_dir():
-            found += sorted(
-                (file for file in path.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES),
-                key=lambda file: natural_key(str(file)),
-            )
+            names = [name for name, is_folder in _entries(path, "", ()) if not (is_folder or _is_hidden(name))]
+            found += [path / name for name in sorted(names, key=natural_key) if _suffix(name) in IMAGE_SUFFIXES]
         elif path.exists():
             found.append(path)
         else:
@@ -73,8 +71,7 @@ def _walk(folder: Path) -> _Tree:
     tree = _Tree(folder, [], [], [], [])
     try:
         for name, is_folder in _entries(folder, "", ()):
-            last = name.rpartition("/")[2]
-            if last.startswith(".") or last in SYSTEM_NAMES:
+            if _is_hidden(name):
                 tree.hidden.append(name)
             elif not _is_text(name):
                 tree.unwritable.append(name)
@@ -96,8 +93,13 @@ def _entries(folder: Path, prefix: str, above: tuple[str, ...]) -> Iterator[tupl
         for entry in entries:
             name = prefix + entry.name
             yield name, entry.is_dir()
-            if entry.is_dir() and not entry.name.startswith(".") and entry.name not in SYSTEM_NAMES:
+            if entry.is_dir() and not _is_hidden(name):
                 yield from _entries(folder / entry.name, name + "/", (*above, here))
+
+
+def _is_hidden(name: str) -> bool:
+    last = name.rpartition("/")[2]
+    return last.startswith(".") or last in SYSTEM_NAMES
 
 
 def _is_text(name: str) -> bool:

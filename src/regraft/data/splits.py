@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -115,13 +114,20 @@ def split_from(manifest: Manifest, source: Path) -> Manifest:
     return replace(_with_parts(manifest, parts), notices=(*manifest.notices, *notices))
 
 
-def write_split(manifest: Manifest, path: Path) -> None:
-    """Write filename, label (by name), group and split of every picture; the file appears whole or not at all."""
-    with files.whole(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["filename", "label", "group", "split"])
-        for item in manifest.items:
-            writer.writerow([item.name, manifest.classes[item.label], item.group or "", item.part or ""])
+def write_split(manifest: Manifest, path: Path, digests: Sequence[str] | None = None) -> None:
+    """Write filename, label (by name), group, split and content digest of every picture, whole or not at all."""
+    rows = [
+        (item.name, manifest.classes[item.label], item.group or "", item.part or "", digest)
+        for item, digest in zip(manifest.items, digests or [""] * len(manifest), strict=True)
+    ]
+    files.write_csv(path, ("filename", "label", "group", "split", "digest"), rows)
+
+
+def learned_digests(table: Path) -> set[str]:
+    """Return the digests of the pictures that a run's split.csv has in train or val; none where it names no digests."""
+    columns = read_columns(table) if table.is_file() else {}
+    rows = zip(columns.get("digest", ()), columns.get("split", ()), strict=False)
+    return {digest for digest, part in rows if digest and part != "test"}
 
 
 def _with_parts(manifest: Manifest, parts: Sequence[str | None]) -> Manifest:

@@ -31,6 +31,23 @@ def plan(backbone: Backbone, config: Config) -> Plan:
     return made
 
 
+_OF_TRAINING = frozenset(
+    {"epochs", "batch_size", "lr", "weight_decay", "label_smoothing", "patience", "hidden", "dropout", "views"}
+)
+
+
+def idle_settings(plan: Plan) -> frozenset[str]:
+    """Return the names of settings that mean nothing to this plan."""
+    idle = frozenset[str]()
+    if all(phase.linear for phase in plan.phases):
+        idle |= _OF_TRAINING
+    if not any(phase.tail_lr for phase in plan.phases):
+        idle |= {"tail_lr", "mixup"}
+    if all(phase.views == 1 for phase in plan.phases):
+        idle |= {"augment"}
+    return idle
+
+
 def check(name: str) -> None:
     """Raise UnknownName when there is no such method."""
     if name not in names():

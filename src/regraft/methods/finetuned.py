@@ -36,5 +36,6 @@ def two_phases(
 ) -> Plan:
     """Head first, so that its random start does not pull the pretrained layers apart (Kumar et al. 2022), then both."""
     head = head_phase(backbone, config, HEAD_EPOCHS, views if cut else 1)
-    tail = Phase("tail", cut, config.epochs or epochs, config.lr or 2 * tail_lr, config.tail_lr or tail_lr, views)
+    rate = config.tail_lr or tail_lr
+    tail = Phase("tail", cut, config.epochs or epochs, config.lr or 2 * rate, rate, views)
     return Plan(method, (head, tail), config.hidden, frozen_layers=frozen_layers)
