@@ -72,7 +72,7 @@ class Learner:
         )
 
     def _examples(self, part: str, phase: Phase) -> Examples:
-        kept_views = phase.views if phase.cut else 1
+        kept_views = phase.views if phase.cut and part == "train" else 1  # only training sees other than plain pictures
         return Examples(
             self.prefix.at(phase.cut, kept_views), self.manifest.labels, self.manifest.part(part), phase.views
         )

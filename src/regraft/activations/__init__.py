@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import itertools
 import time
@@ -169,6 +170,7 @@ class Prefix:
         self.progress = progress or Progress()
         self._stage_digests = [digest_of(stage) for stage in backbone.stages[: self.cuts[-1]]]
         self._engines: dict[tuple[int, ...], Engine] = {}
+        self._stores: dict[tuple[int, int], Store] = {}  # by cut and view; what is open stays readable to the end
         self.engine = self._pick_engine(engine)
         self.decisions = {cut: self._decide(cut, keep, trained, views, epochs[cut]) for cut in self.cuts}
 
@@ -273,9 +275,14 @@ class Prefix:
     # ---- what is kept, and under which name -------------------------------------------------------------------------
 
     def _store(self, cut: int, view: int) -> Store:
+        if (cut, view) not in self._stores:
+            self._stores[cut, view] = self._open_store(cut, view, self.engine)
+        return self._stores[cut, view]
+
+    def _open_store(self, cut: int, view: int, engine: str) -> Store:
         return Store(
             self.root / "activations",
-            self._recipe(cut, view, self.engine),
+            self._recipe(cut, view, engine),
             self._shape(cut),
             self.dtype if cut else "uint8",
         )
@@ -316,7 +323,11 @@ class Prefix:
             return (size, size, 3)
         if cut == len(self.backbone.stages):
             return (self.backbone.embedding_width,)
-        return tuple(self.backbone.shapes(size)[cut - 1])
+        return self._shapes[cut - 1]
+
+    @functools.cached_property
+    def _shapes(self) -> list[tuple[int, ...]]:
+        return self.backbone.shapes(self.pictures.preprocessing.size)
 
     def _pick_engine(self, wish: str) -> str:
         """Rows of either engine that are all there are used; else ONNX Runtime where its export is there or pays."""
@@ -333,7 +344,7 @@ class Prefix:
         return "onnxruntime" if exported or pictures >= engines.EXPORT_PAYS_FROM else "torch"
 
     def _count_kept(self, cut: int, engine: str) -> int:
-        store = Store(self.root / "activations", self._recipe(cut, 0, engine), self._shape(cut), self.dtype)
+        store = self._open_store(cut, 0, engine)
         return sum(digest in store for digest in self.pictures.digests)
 
     # ---- keep or compute again --------------------------------------------------------------------------------------
