@@ -273,6 +273,33 @@ def test_what_does_not_fit_is_computed_again_and_the_rows_are_the_same(folder: P
     assert not list(tmp_path.rglob("*.rows"))
 
 
+def test_rows_that_are_kept_already_are_neither_timed_nor_computed_again(folder: Path, tmp_path: Path) -> None:
+    """A pass through the network, just to learn how long one takes, would be for nothing."""
+    pictures = pictures_of(folder, augment=("flip",))
+    settings = {"views": 2, "trained": COUNT - 2, "keep": "auto"}
+    first = frozen(network(), pictures, tmp_path, [4], **settings)
+    assert first.plain() == {}
+    first.augmented(range(COUNT - 2), 2)
+    backbone, listener, passes = fresh(), Listener(), list[object]()
+    backbone.stages[0].module.register_forward_hook(lambda _, given, __: passes.append(given[0].device.type))
+    again = frozen(backbone, pictures, tmp_path, [4], **settings, progress=listener, epochs={4: 1})
+    assert again.plain() == {}
+    again.augmented(range(COUNT - 2), 2)
+    assert "kept already" in listener.said[0]
+    assert set(passes) <= {"meta"}  # shapes, no numbers
+
+
+def test_cuts_that_fit_alone_but_not_together_are_not_all_kept_unasked(folder: Path, tmp_path: Path) -> None:
+    """The large rows are computed again, and the run ends well."""
+    one_cut = COUNT * 256 * 4 * 4 * 4  # layer3 of a 64 px picture, float32
+    prefix = frozen(network(), pictures_of(folder), tmp_path, [4, LAST], keep="auto", limit_gb=one_cut * 1.05 / 1e9)
+    assert {cut: decision.keep for cut, decision in prefix.decisions.items()} == {4: False, LAST: True}
+    for cut in (4, LAST):
+        np.testing.assert_allclose(
+            rows_of(prefix, cut)[0], truth(network(), prefix.pictures, cut), rtol=1e-4, atol=1e-3
+        )
+
+
 def kept_bytes(root: Path) -> int:
     return sum(path.stat().st_size for path in root.rglob("*.rows"))
 
