@@ -362,6 +362,23 @@ def test_the_best_epoch_is_restored_and_not_the_last(tmp_path: Path) -> None:
     assert val_loss(tail, head, val) == pytest.approx(min(losses), abs=1e-4)
 
 
+def test_a_phase_that_makes_nothing_better_changes_nothing(tmp_path: Path) -> None:
+    """What an earlier phase has learned is epoch 0: on few pictures, training more can spoil it."""
+    _, _, head = train(tmp_path / "first", replace(RECIPE, epochs=20))
+    before = {name: tensor.clone() for name, tensor in head.state_dict().items()}
+    fitted, _, head = train(tmp_path / "second", replace(RECIPE, lr=10.0, epochs=2), head=head, learned=True)
+    assert fitted.epochs_run == 2
+    assert [row["epoch"] for row in read_history(tmp_path / "second" / "history.csv")] == ["0", "1", "2"]
+    assert all(torch.equal(tensor, before[name]) for name, tensor in head.state_dict().items())
+
+
+def test_a_phase_that_makes_things_better_is_kept(tmp_path: Path) -> None:
+    _, _, head = train(tmp_path / "first", replace(RECIPE, lr=1e-5, epochs=1))
+    train(tmp_path / "second", RECIPE, head=head, learned=True)
+    losses = [float(row["val_loss"]) for row in read_history(tmp_path / "second" / "history.csv")]
+    assert min(losses) < losses[0]
+
+
 def test_patience_ends_a_phase_that_has_stopped_getting_better(tmp_path: Path) -> None:
     recipe = replace(RECIPE, epochs=40, lr=0.05, patience=3)
     fitted, *_ = train(tmp_path, recipe, examples=noise(), val=clusters(32, seed=5))

@@ -172,7 +172,8 @@ def _slope(curve: Sequence[float]) -> float:
 def curve_of(run: Path) -> list[float]:
     """Return the validation accuracy after each epoch of a run; of the first fold, where it was cross-validated."""
     history = next((path for path in (run / "history.csv", run / "fold-1" / "history.csv") if path.exists()), None)
-    return [float(row["val_accuracy"]) for row in read_history(history)] if history else []
+    rows = read_history(history) if history else []
+    return [float(row["val_accuracy"]) for row in rows if int(row["epoch"])]  # epoch 0 is the phase before
 
 
 def ranked(rows: Iterable[Row]) -> list[Row]:

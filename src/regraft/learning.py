@@ -80,8 +80,7 @@ class Learner:
         )
 
     def _tail(self, cut: int) -> nn.Module:
-        # always laid out as the torch engine leaves it: otherwise a run that finds its rows kept rounds differently
-        tail: nn.Module = self.backbone.tail(cut).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        tail = self.backbone.tail(cut)
         return tail if cut else nn.Sequential(self.backbone.prefix(0), tail)  # at the pixels, normalisation comes first
 
     def _train(self, head: nn.Module, phase: Phase, resume: bool) -> bool:
@@ -103,6 +102,7 @@ class Learner:
             frozen=frozen_modules(self.backbone, self.plan),
             side_exits=self._side_exits(phase),
             device=self.prefix.device,
+            learned=phase is not self.plan.phases[0],
             resume=resume,
             progress=self.progress,
         )

@@ -13,7 +13,7 @@ import math
 import pickle
 import signal
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -259,7 +259,12 @@ class History(Callback):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:  # noqa: D102
         self.rows = list(state["rows"])
-        self.tick(len(self.rows))
+        self.tick(_epochs_of(self.rows))
+
+    def start(self, seen: Mapping[str, float]) -> None:
+        """Write what holds before the first epoch, as epoch 0."""
+        self.rows = [{"phase": self.phase, "epoch": 0, **{name: round(value, 6) for name, value in seen.items()}}]
+        self._write()
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:  # noqa: D102
         seen = {name: round(float(value), 6) for name, value in trainer.callback_metrics.items()}
@@ -327,11 +332,14 @@ def fit(
     frozen: Sequence[nn.Module] = (),
     side_exits: Sequence[SideExit] = (),
     device: torch.device | None = None,
+    learned: bool = False,
     resume: bool = False,
     progress: Progress | None = None,
 ) -> Fitted:
     """Train for one phase and leave the best epoch's tensors (by validation loss) in `tail` and `head`, in eval mode.
 
+    Where an earlier phase has `learned` already, what it gave is epoch 0: a phase that makes nothing better, as on few
+    pictures, changes nothing.
     `folder` gets ``best.ckpt`` and ``last.ckpt``; with `resume`, training goes on from the latter if it is there.
     Ctrl-C ends the phase early, with what the best epoch so far has given.
 
@@ -374,6 +382,10 @@ def fit(
         interrupted = False
         on_interrupt = signal.getsignal(signal.SIGINT)
         try:
+            if learned and not resumed:
+                seen.start(trainer.validate(module, _loader(checked), verbose=False)[0])
+                trainer.save_checkpoint(best, weights_only=True)
+                module.train()
             trainer.fit(module, _loader(batches), _loader(checked), ckpt_path=resumed, weights_only=True)
         except SystemExit:  # this is how Lightning answers Ctrl-C; what is there can still be used
             interrupted = True
@@ -382,7 +394,7 @@ def fit(
         raise KeyboardInterrupt
     _tell_divergence(seen.rows, phase, progress)
     restore(tail, head, best)
-    return Fitted(len(seen.rows), interrupted)
+    return Fitted(_epochs_of(seen.rows), interrupted)
 
 
 def _tell_divergence(rows: Sequence[dict[str, Any]], phase: str, progress: Progress) -> None:
@@ -390,8 +402,9 @@ def _tell_divergence(rows: Sequence[dict[str, Any]], phase: str, progress: Progr
     finite = [math.isfinite(float(row["val_loss"])) for row in rows]
     if all(finite):
         return
+    epoch = rows[finite.index(False)]["epoch"]
     line = (
-        f"The training diverged in epoch {finite.index(False) + 1} of phase {phase!r}: the loss is not a number. "
+        f"The training diverged in epoch {epoch} of phase {phase!r}: the loss is not a number. "
         "Use a smaller --lr or --tail-lr."
     )
     if not any(finite):
@@ -415,6 +428,10 @@ def _read_checkpoint(path: Path) -> dict[str, Any]:
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
         raise RunError(f"{path} is damaged, so this run cannot go on. Start a new one without --resume.") from error
     return checkpoint
+
+
+def _epochs_of(rows: Sequence[dict[str, Any]]) -> int:
+    return sum(int(row["epoch"]) > 0 for row in rows)
 
 
 def _best_epoch(rows: Sequence[dict[str, Any]]) -> int:
