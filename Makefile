@@ -12,7 +12,7 @@ help:
 	@echo "make test     install, then run the whole test suite"
 	@echo "make install  make .venv with the tested versions"
 	@echo "make check    format, lint, types, import layers, generated docs"
-	@echo "make docs     write docs/settings.md anew from the code"
+	@echo "make docs     write docs/settings.md and docs/models.md anew from the code"
 
 install: $(READY)
 

@@ -29,7 +29,7 @@ def classifier() -> Classifier:
     load(backbone, "random", seed=5)
     spec = HeadSpec(backbone.embedding_width, len(CLASSES), hidden=8)
     head = build_head(spec, seed=5).eval()
-    head.standardize.set(torch.randn(10, backbone.embedding_width, generator=torch.Generator().manual_seed(0)))
+    head.standardize.set([torch.randn(10, backbone.embedding_width, generator=torch.Generator().manual_seed(0))])
     about = {"method": "frozen", "trained": ["head"], "lineage": [{"weights": "random:5"}], "secret": "/home/me"}
     return Classifier(backbone, head, CLASSES, spec, about)
 

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from shutil import copyfile
 
 import pytest
 
@@ -60,7 +61,7 @@ def test_help_loads_no_torch():
 def test_help_names_every_command(regraft):
     answer = regraft("--help")
     assert (answer.status, answer.err) == (0, "")
-    for command in ("train", "eval", "predict", "features", "doctor", "demo"):
+    for command in ("train", "eval", "predict", "features", "models", "doctor", "demo"):
         assert command in answer.out
 
 
@@ -263,6 +264,30 @@ def test_a_class_whose_name_begins_with_another_s_is_not_taken_for_it(shapes, tm
 def test_eval_draws_intervals_over_groups(regraft, small_run, drawn):
     answer = regraft("eval", small_run, drawn, "--groups", r"\d+")
     assert "over 8 groups" in answer.out
+
+
+def test_eval_measures_a_pretrained_network_on_a_folder_of_imagenet(regraft, drawn, tmp_path):
+    """By identifier, by identifier and name, by number; 24 pictures lie in the class answered first, 8 in the third."""
+    rows = json.loads(regraft("predict", "tf_efficientnet_lite0", drawn, "--top", 3, "--json").out)["rows"]
+    right = [row for row in rows if row["rank"] == 1]
+    third = [row for row in rows if row["rank"] == 3]
+    names = (lambda row: row["label"][:9], lambda row: row["label"].replace(" ", "_"), lambda row: row["index"])
+    for style, name in enumerate(names):
+        for number, row in enumerate([*right[:24], *third[24:]]):
+            folder = tmp_path / f"imagenet{style}" / str(name(row))
+            folder.mkdir(parents=True, exist_ok=True)
+            copyfile(row["filename"], folder / f"{number}.png")
+        answer = regraft("eval", "tf_efficientnet_lite0", tmp_path / f"imagenet{style}", "--json")
+        found = json.loads(answer.out)
+        assert (answer.status, found["n_test"], found["method"]) == (0, 32, "pretrained")
+        assert (found["test"]["accuracy"], found["test"]["top5_accuracy"]) == (0.75, 1.0)
+
+
+def test_eval_names_a_folder_that_is_no_class_of_imagenet(regraft, drawn, tmp_path):
+    (drawn / "red").rename(drawn / "1000")
+    answer = regraft("eval", "tf_efficientnet_lite0", drawn)
+    assert answer.status == 1
+    assert "does not know the classes 1000, blue, green" in answer.err
 
 
 # predict

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import regraft
-from regraft.comparison import Cell, Comparison, _backbones, compare
+from regraft.comparison import Cell, Comparison, compare, listed_backbones
 from regraft.errors import ConfigError, RunError, UnknownName
 from regraft.progress import Progress, Tick
 
@@ -188,6 +188,6 @@ def test_what_cannot_be_meant_is_refused_before_anything_is_written(
 
 
 def test_aliases_and_repeats_are_one_network() -> None:
-    assert _backbones("xception, legacy_xception,resnet18") == ["legacy_xception", "resnet18"]
+    assert listed_backbones("xception, legacy_xception,resnet18") == ["legacy_xception", "resnet18"]
     assert Cell("resnet18", "frozen").name == "resnet18-frozen"
-    assert len(set(_backbones("families"))) == len(_backbones("families")) > 5
+    assert len(set(listed_backbones("families"))) == len(listed_backbones("families")) > 5

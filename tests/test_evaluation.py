@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sklearn import metrics as sk
 
 from regraft.errors import NoImages
-from regraft.evaluation import METRICS, evaluate, write_predictions
+from regraft.evaluation import METRICS, OF_MANY_CLASSES, evaluate, metrics_of, write_predictions
 
 every_metric = pytest.mark.parametrize("name", METRICS)
 
@@ -29,6 +29,8 @@ def naive(name: str, probs: np.ndarray, labels: np.ndarray) -> float:
         return sum(-math.log(max(p[y], 2.0**-52)) for p, y in zip(probs, labels, strict=True)) / len(pairs)
     if name == "auroc":
         return naive_auroc(probs, labels)
+    if name == "calibration_error":
+        return naive_calibration_error(probs, labels)
     recalls, f1s = [], []
     for c in range(probs.shape[1]):
         hits = sum(p == y == c for p, y in pairs)
@@ -45,6 +47,15 @@ def naive_auroc(probs: np.ndarray, labels: np.ndarray) -> float:
         wins = [(a > b) + (a == b) / 2 for a in inside for b in outside]
         areas += [sum(wins) / len(wins)] if wins else []
     return sum(areas) / len(areas) if areas else math.nan
+
+
+def naive_calibration_error(probs: np.ndarray, labels: np.ndarray) -> float:
+    bins: dict[int, list[tuple[float, bool]]] = {}
+    for p, y in zip(probs, labels, strict=True):
+        confidence = float(p.max())
+        bins.setdefault(min(int(15 * confidence), 14), []).append((confidence, int(p.argmax()) == y))
+    gaps = (abs(sum(right for _, right in one) - sum(sure for sure, _ in one)) for one in bins.values())
+    return sum(gaps) / len(labels)
 
 
 @st.composite
@@ -85,7 +96,8 @@ def test_equals_scikit_learn(k):
         else sk.roc_auc_score(labels, probs, multi_class="ovr"),
         "log_loss": sk.log_loss(labels, probs),
     }
-    assert evaluate(probs, labels, list(map(str, range(k))), bootstraps=2).values == pytest.approx(expected, abs=1e-12)
+    found = evaluate(probs, labels, list(map(str, range(k))), bootstraps=2).values
+    assert {name: found[name] for name in expected} == pytest.approx(expected, abs=1e-12)
 
 
 @every_metric
@@ -240,3 +252,31 @@ def test_predictions_without_truth_have_four_columns_and_a_failed_write_leaves_t
     with pytest.raises(ValueError, match="zip"):
         write_predictions(path, [], np.array([[0.2, 0.8]]), ["a", "b"])
     assert path.read_text() == "filename,index,label,prob\n1.png,1,b,0.8\n"
+
+
+# many classes
+
+
+def naive_top5(probs: np.ndarray, labels: np.ndarray) -> float:
+    """Five best classes, one picture at a time; among equal ones the first, as when they are listed."""
+    return float(np.mean([y in np.argsort(-p, kind="stable")[:5] for p, y in zip(probs, labels, strict=True)]))
+
+
+def test_top5_accuracy_equals_a_naive_loop_also_with_ties():
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        n, k = int(rng.integers(1, 20)), int(rng.integers(2, 12))
+        probs, labels = rng.integers(0, 4, (n, k)).astype(np.float32), rng.integers(0, k, n)
+        (value,) = OF_MANY_CLASSES["top5_accuracy"].function(probs, labels, np.ones((1, n)))
+        assert value == pytest.approx(naive_top5(probs, labels))
+
+
+def test_top5_accuracy_is_told_where_there_are_more_than_five_classes():
+    for k in (5, 6):
+        probs, labels, classes = pictures(40, k)
+        scores = evaluate(probs, labels, classes, bootstraps=50)
+        assert ("top5_accuracy" in scores.values) == (k > 5)
+        assert list(scores.values) == list(metrics_of(k)) == list(scores.intervals)
+    assert scores.values["accuracy"] <= scores.values["top5_accuracy"] == pytest.approx(naive_top5(probs, labels))
+    low, high = scores.intervals["top5_accuracy"]
+    assert low <= scores.values["top5_accuracy"] <= high

@@ -30,23 +30,33 @@ def test_maps_and_pooled_embeddings_give_the_same_scores(hidden: int) -> None:
 def test_standardized_embeddings_have_zero_mean_and_unit_deviation(scale: float) -> None:
     """Whatever the network's scale, and also where the mean is a hundred times the deviation."""
     layer, x = Standardize(6), embeddings() * scale
-    layer.set(x)
+    layer.set(x.split(30))
     z = layer(x).double()
     torch.testing.assert_close(z.mean(0), torch.zeros(6).double(), atol=1e-4, rtol=0)
     torch.testing.assert_close(z.std(0, correction=0), torch.ones(6).double(), atol=1e-4, rtol=0)
 
 
+@pytest.mark.parametrize("size", [1, 7, 199, 200])
+def test_the_scale_does_not_depend_on_how_the_embeddings_are_cut_into_chunks(size: int) -> None:
+    layer, x = Standardize(6), embeddings()
+    for _ in range(2):  # set anew, it forgets what it was
+        layer.set(x.split(size))
+    std, mean = torch.std_mean(x.double(), 0, correction=0)
+    torch.testing.assert_close(layer.mean, mean.float(), rtol=1e-7, atol=0)
+    torch.testing.assert_close(layer.std, std.float(), rtol=1e-6, atol=0)
+
+
 def test_a_channel_that_hardly_moves_in_training_does_not_drown_the_others_on_a_new_picture() -> None:
     layer, x = Standardize(6), embeddings()
     x[:, 0] = 100 + 1e-5 * x[:, 0]
-    layer.set(x)
+    layer.set(x.split(30))
     new = x.mean(0, keepdim=True) + 5.0  # as much as the other channels move
     assert layer(new)[0, 0] < 3 * layer(new)[0, 1:].max()
 
 
 def test_embeddings_that_do_not_move_at_all_become_zeros() -> None:
     layer = Standardize(2)
-    layer.set(torch.full((5, 2), 3.0))
+    layer.set([torch.full((5, 2), 3.0)])
     assert layer(torch.full((1, 2), 3.0)).tolist() == [[0.0, 0.0]]
 
 
@@ -78,7 +88,7 @@ NEW = ("bicycle", "truck", "bus", "van")
 
 def pair(hidden: int = 5) -> tuple[Head, Head]:
     old, new = build_head(HeadSpec(6, 3, hidden), seed=1), build_head(HeadSpec(6, 4, hidden), seed=2)
-    old.standardize.set(embeddings())
+    old.standardize.set([embeddings()])
     return old.eval(), new.eval()
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from regraft.cards import models as models
     from regraft.classifier import Classifier as Classifier
     from regraft.config import Config as Config
     from regraft.errors import RegraftError as RegraftError
@@ -23,10 +24,13 @@ _HOMES = {
     "Config": "config",
     "RegraftError": "errors",
     "Run": "pipeline",
+    "compare": "comparison",
     "evaluate": "inference",
     "features": "extraction",
     "load": "bundle",
+    "models": "cards",
     "predict": "inference",
+    "recommend": "recommendation",
     "train": "pipeline",
 }
 

@@ -50,7 +50,13 @@ app = typer.Typer(
 )
 
 
-def settings(command: Callable[..., None], *, without: Collection[str] = ()) -> Callable[..., None]:
+FIELDS = tuple(spec.name for spec in dataclasses.fields(Config))
+MACHINE = ("device", "engine", "keep", "keep_dtype", "cache_limit")
+
+
+def settings(
+    command: Callable[..., None], *, only: Collection[str] = FIELDS, without: Collection[str] = ()
+) -> Callable[..., None]:
     """Give a command one option per field of `Config`; it receives those that the user gave as ``given``."""
     hints = get_type_hints(Config)
     own = [
@@ -58,7 +64,7 @@ def settings(command: Callable[..., None], *, without: Collection[str] = ()) -> 
         for parameter in inspect.signature(command, eval_str=True).parameters.values()
         if parameter.name != "given"
     ]
-    fields = [spec for spec in dataclasses.fields(Config) if spec.name not in without]
+    fields = [spec for spec in dataclasses.fields(Config) if spec.name in only and spec.name not in without]
     options = [
         inspect.Parameter(
             spec.name,
@@ -103,6 +109,12 @@ Data = Annotated[
         show_default=False,
     ),
 ]
+Backbones = Annotated[
+    str,
+    typer.Option(
+        "--backbones", help="Names joined by commas; available: those with weights here; families: one of each."
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
 Engine = Annotated[str, typer.Option("--engine", help="What runs the network: auto, torch or onnxruntime (CPU).")]
@@ -141,12 +153,7 @@ def train(
 @partial(settings, without=("backbone", "method", "weights", "from_run", "unfreeze", "train_layers"))
 def compare(
     data: Data,
-    backbones: Annotated[
-        str,
-        typer.Option(
-            "--backbones", help="Names joined by commas; available: those with weights here; families: one of each."
-        ),
-    ] = "available",
+    backbones: Backbones = "available",
     methods: Annotated[str, typer.Option("--methods", help="Names joined by commas.")] = "frozen,finetuned,features",
     folds: Annotated[
         int, typer.Option("--folds", min=0, max=100, help="Cross-validate: every picture is tested once. 0: one split.")
@@ -219,6 +226,42 @@ def _print_comparison(found: Any) -> None:
         print(f"{failed} rows failed; leaderboard.csv has the reasons.")
     print(findings.advice())
     print(f"\nThe comparison: {found.folder / 'comparison.html'}")
+
+
+@app.command(rich_help_panel="Everyday")
+@partial(settings, only=("groups", "allow_bad", "img_size", "fit", "seed", *MACHINE))
+def recommend(
+    data: Data,
+    backbones: Backbones = "available",
+    sample: Annotated[int, typer.Option("--sample", min=30, help="Pictures that each network sees.")] = 1000,
+    as_json: Json = False,
+    *,
+    given: dict[str, Any],
+) -> None:
+    """Rank networks on a sample of your pictures, before anything is trained."""
+    from regraft import recommendation
+
+    found = recommendation.recommend(data, backbones=backbones, sample=sample, progress=_progress(), **given)
+    if as_json:
+        _print_json(found.as_dict())
+        return
+    _print_table(
+        f"{len(found.candidates)} networks on {found.sample} of {found.pictures} pictures, the most promising first",
+        ("network", "linear probe", "LogME", "pass over all", "ms a picture", "memory MB", "MB"),
+        [
+            (
+                one.backbone,
+                f"{one.probe:.3f} ± {one.probe_error:.3f}",
+                f"{one.logme:.3f}",
+                f"{one.pass_s:.0f} s",
+                f"{one.predict_ms:.1f}",
+                f"{one.memory_mb:.0f}",
+                f"{one.size_mb:.1f}",
+            )
+            for one in found.candidates
+        ],
+    )
+    print(found.advice())
 
 
 @app.command("eval", rich_help_panel="Everyday")
@@ -328,6 +371,44 @@ def features(
         _print_json(written.as_dict())
     else:
         print(f"{output}: {' x '.join(map(str, written.shape))}")
+
+
+@app.command(rich_help_panel="Set-up")
+def models(
+    pattern: Annotated[
+        str | None,
+        typer.Argument(metavar="[PATTERN]", help="Part of a name, or a pattern such as 'resnet*'.", show_default=False),
+    ] = None,
+    sort: Annotated[
+        str, typer.Option("--sort", metavar="COLUMN", help="top1, top5, size_mb, parameters, depth, gflops, name, …")
+    ] = "top1",
+    family: Annotated[
+        str | None, typer.Option("--family", metavar="NAME", help="Only networks of this family.")
+    ] = None,
+    available: Annotated[
+        bool, typer.Option("--available", help="Only networks whose weights are on this machine now.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Show every network: ImageNet accuracy, size, depth, cost, licence, and whether its weights are here."""
+    from regraft import cards
+
+    rows = cards.models(pattern, family=family, available=available, sort=sort)
+    if as_json:
+        _print_json({"rows": rows})
+    else:
+        _print_models(rows)
+
+
+def _print_models(rows: Sequence[dict[str, Any]]) -> None:
+    from rich.console import Console
+
+    from regraft.cards import table
+
+    titles, cells, left_out = table.fitting(rows, Console().width)
+    _print_table(f"{len(rows)} network{'s' * (len(rows) != 1)}", titles, cells)
+    if left_out:
+        print(f"A wider window, or --json, has {', '.join(left_out)} too.")
 
 
 @app.command(rich_help_panel="Set-up")

@@ -97,7 +97,7 @@ def compare(
     config = Config(**settings)
     if folds and budget_s is not None:
         raise ConfigError("--budget chooses by a part that --folds would test on; give one of them.")
-    cells = [Cell(backbone, method) for backbone in _backbones(backbones) for method in _methods(methods)]
+    cells = [Cell(backbone, method) for backbone in listed_backbones(backbones) for method in _methods(methods)]
     wish = {
         "data": str(Path(data).absolute()),
         "cells": [cell.name for cell in cells],
@@ -111,7 +111,13 @@ def compare(
     return table.fill(budget_s, control_epochs, wish)
 
 
-def _backbones(wish: str | Sequence[str]) -> list[str]:
+def listed_backbones(wish: str | Sequence[str]) -> list[str]:
+    """Return the networks that a wish stands for: names, ``available`` or ``families``; each once, by its own name.
+
+    Raises:
+        UnknownName: there is no such network.
+        WeightsMissing: ``available``, and there are none.
+    """
     wanted = _listed(wish)
     if wanted == ["available"]:
         if found := [name for name in names() if available(name)]:

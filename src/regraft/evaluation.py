@@ -71,6 +71,16 @@ def log_loss(probs: Array, labels: Array, weights: Array) -> Array:
     return _mean(-np.log(np.clip(true, np.finfo(np.float64).eps, 1.0)), weights)
 
 
+def top5_accuracy(probs: Array, labels: Array, weights: Array) -> Array:
+    """Share of pictures whose true class is among the five most probable; among equal ones the first count.
+
+    probs [n, k], labels [n], weights [b, n] -> [b].
+    """
+    true = probs[np.arange(len(labels)), labels][:, None]
+    ahead = (probs > true) | ((probs == true) & (np.arange(probs.shape[1]) < labels[:, None]))
+    return _mean(np.asarray(ahead.sum(1) < 5, dtype=np.float32), weights)
+
+
 CONFIDENCE_BINS = 15  # as in Guo et al. 2017
 
 
@@ -102,6 +112,15 @@ METRICS = {
     "log_loss": Metric(log_loss, best=0.0, higher_is_better=False),
     "calibration_error": Metric(calibration_error, best=0.0, higher_is_better=False),
 }
+
+
+# Where there are five classes or fewer, this one would always be 1.
+OF_MANY_CLASSES = {"top5_accuracy": Metric(top5_accuracy, best=1.0, higher_is_better=True)}
+
+
+def metrics_of(classes: int) -> dict[str, Metric]:
+    """The metrics that say something about so many classes."""
+    return METRICS | (OF_MANY_CLASSES if classes > 5 else {})
 
 
 class ClassScores(TypedDict):
@@ -164,8 +183,8 @@ def evaluate(
     intervals = [_interval(row, tail) for row in np.concatenate(draws, axis=1)]
     confusion = np.bincount(labels * k + probs.argmax(1), minlength=k * k).reshape(k, k)
     return Scores(
-        values=dict(zip(METRICS, values.tolist(), strict=True)),
-        intervals=dict(zip(METRICS, intervals, strict=True)),
+        values=dict(zip(metrics_of(k), values.tolist(), strict=True)),
+        intervals=dict(zip(metrics_of(k), intervals, strict=True)),
         per_class=_class_scores(confusion, classes),
         confusion=confusion,
         n=n,
@@ -209,7 +228,7 @@ def _checked_shape(probs: Array, labels: Array, classes: Sequence[str]) -> tuple
 
 def _metrics(probs: Array, labels: Array, weights: Array) -> Array:
     """Every metric of every draw, [metrics, b]."""
-    return np.stack([metric.function(probs, labels, weights) for metric in METRICS.values()])
+    return np.stack([metric.function(probs, labels, weights) for metric in metrics_of(probs.shape[1]).values()])
 
 
 def _bootstrap(units: Array, bootstraps: int, seed: int) -> Iterator[Array]:

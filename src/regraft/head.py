@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -39,12 +39,18 @@ class Standardize(nn.Module):
         self.register_buffer("mean", torch.zeros(width))
         self.register_buffer("std", torch.ones(width))
 
-    def set(self, embeddings: Tensor) -> None:
-        """Take mean and deviation from embeddings [n, c].
+    def set(self, chunks: Iterable[Tensor]) -> None:
+        """Take mean and deviation from embeddings [b, c] that come chunk by chunk: they need not fit into memory.
 
         A channel that hardly moves in training is not blown up: on a new picture it could drown all others.
         """
-        std, mean = torch.std_mean(embeddings.double(), 0, correction=0)
+        count, mean, squares = 0, self.mean.double(), torch.zeros_like(self.mean, dtype=torch.float64)
+        for chunk in chunks:  # Chan, Golub & LeVeque 1979: exact where the mean is much larger than the deviation
+            rows = chunk.double()
+            step, share = rows.mean(0) - mean, len(rows) / (count + len(rows))
+            squares += (rows - rows.mean(0)).square().sum(0) + step.square() * count * share
+            mean, count = mean + step * share, count + len(rows)
+        std = (squares / count).sqrt()
         self.mean.copy_(mean)
         self.std.copy_(std.clamp(min=LEAST_DEVIATION * float(std.mean()) or 1.0))
 

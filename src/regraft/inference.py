@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from regraft.errors import DataError, NoImages
 from regraft.evaluation import Scores
 from regraft.evaluation import evaluate as score
 from regraft.progress import Progress
+
+WNID = re.compile(r"n\d{8}(?![^ _-])")  # WordNet's identifier, alone or before a name
 
 
 def open_model(model: Path | str, *, weights: str | None = None) -> Classifier:
@@ -160,7 +163,8 @@ def _labels_of_model(manifest: Manifest, classifier: Classifier, model: str) -> 
     classes = classifier.classes
     by_name = {name: index for index, name in enumerate(classes)}
     if classifier.spec is None:  # n02504013 may stand for "n02504013 Indian_elephant"; users' classes are as they are
-        by_name = {name.split(" ")[0]: index for index, name in enumerate(classes)} | by_name
+        short = {name.split(" ")[0]: index for index, name in enumerate(classes)}
+        by_name = _imagenet_folders(manifest.classes, classes) | short | by_name
     unknown = [name for name in manifest.classes if name not in by_name]
     if unknown:
         raise DataError(
@@ -169,3 +173,13 @@ def _labels_of_model(manifest: Manifest, classifier: Classifier, model: str) -> 
             "Rename the folder, or train on these classes."
         )
     return np.array([by_name[manifest.classes[label]] for label in manifest.labels])
+
+
+def _imagenet_folders(folders: Sequence[str], classes: Sequence[str]) -> dict[str, int]:
+    """Other usual names for the folders of the 1000 ImageNet classes: ``n01440764_tench``, or the class's number."""
+    wnids = {match[0]: index for index, name in enumerate(classes) if (match := WNID.match(name))}
+    if len(wnids) != 1000:
+        return {}
+    numbers = {folder: int(folder) for folder in folders if folder.isdecimal() and int(folder) < len(classes)}
+    named = {folder: wnids[match[0]] for folder in folders if (match := WNID.match(folder)) and match[0] in wnids}
+    return numbers | named

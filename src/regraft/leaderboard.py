@@ -158,8 +158,8 @@ class Control:
         if self.start is None or self.slope is None:
             return said
         return (
-            f"{said} Its learning curve starts {self.start:+.1f} points higher and rises by {self.slope:+.1f} points \
-more per epoch."
+            f"{said} Its learning curve starts {abs(self.start):.1f} points {'higher' if self.start > 0 else 'lower'} "
+            f"and rises by {abs(self.slope):.1f} points {'more' if self.slope > 0 else 'less'} per epoch."
         )
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from regraft.activations import Prefix
 from regraft.backbones import Backbone
@@ -21,6 +22,7 @@ from regraft.plan import Phase, Plan, frozen_modules
 from regraft.progress import Progress
 from regraft.training import Examples, Fitted, Recipe, SideExit, fit, predict, restore
 
+CHUNK = 256  # rows read at once where no batch size is set; embeddings of 4,096 numbers are 4 MB then
 UNBALANCED = 1.5  # largest class over smallest; below this, weights change less than chance does
 
 
@@ -48,7 +50,7 @@ class Learner:
         inherited = earlier is not None and inherit(head, self.manifest.classes, earlier.head, earlier.classes)
         first = self.plan.phases[0]
         if first.cut == len(self.backbone.stages) and not inherited:
-            head.standardize.set(torch.from_numpy(_plain_rows(self._examples("train", first))))
+            head.standardize.set(plain_rows(self._examples("train", first)))
         for phase in self.plan.phases:
             if phase.linear:
                 self._fit_at_once(head, phase)
@@ -72,13 +74,14 @@ class Learner:
         )
 
     def _examples(self, part: str, phase: Phase) -> Examples:
-        kept_views = phase.views if phase.cut else 1
+        kept_views = phase.views if phase.cut and part == "train" else 1  # only training sees other than plain pictures
         return Examples(
             self.prefix.at(phase.cut, kept_views), self.manifest.labels, self.manifest.part(part), phase.views
         )
 
     def _tail(self, cut: int) -> nn.Module:
-        tail = self.backbone.tail(cut)
+        # always laid out as the torch engine leaves it: otherwise a run that finds its rows kept rounds differently
+        tail: nn.Module = self.backbone.tail(cut).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return tail if cut else nn.Sequential(self.backbone.prefix(0), tail)  # at the pixels, normalisation comes first
 
     def _train(self, head: nn.Module, phase: Phase, resume: bool) -> bool:
@@ -150,7 +153,7 @@ class Learner:
 
     def _fit_at_once(self, head: Head, phase: Phase) -> None:
         train, val = (self._examples(part, phase) for part in ("train", "val"))
-        embeddings = [head.standardize(torch.from_numpy(_plain_rows(part))).numpy() for part in (train, val)]
+        embeddings = [torch.cat([head.standardize(rows) for rows in plain_rows(part)]).numpy() for part in (train, val)]
         weights = self._class_weights()
         weight, bias, penalty = fit_linear(
             embeddings[0],
@@ -179,7 +182,8 @@ def class_weights(labels: np.ndarray, classes: int, wish: str) -> tuple[float, .
     return tuple((len(labels) / (classes * counts)).tolist())
 
 
-def _plain_rows(examples: Examples) -> np.ndarray:
-    """Return all rows [n, c] of a part in their plain view, float32."""
-    which = examples.which.tolist()
-    return examples.activations.rows(which, [0] * len(which)).astype(np.float32)
+def plain_rows(examples: Examples) -> Iterator[Tensor]:
+    """Yield the rows float32 [b, c] of a part in their plain view, in order, a few at a time."""
+    for which in np.split(examples.which, range(CHUNK, len(examples.which), CHUNK)):
+        rows = examples.activations.rows(which.tolist(), [0] * len(which))
+        yield torch.from_numpy(rows.astype(np.float32, copy=False))

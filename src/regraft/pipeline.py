@@ -85,15 +85,15 @@ def train(
     _augmentations(config)  # a misspelt one is said before anything is computed
     manifest = scan(data, groups=config.groups)
     source = folder if resume else config.split_from
-    if not resume:
-        into_parts(manifest, config, source)  # a split that cannot be made is said before anything is computed
+    # a split that cannot be made is said before anything is computed
+    trained = None if resume else len(into_parts(manifest, config, source).part("train"))
     start = begin(config, named="backbone" in settings)
     plan = methods.plan(start.backbone, config)
     progress.note(stage_table(start.backbone, plan))
     if idle := [option(name) for name in settings if name in methods.idle_settings(plan)]:
         progress.warn(f"--method {config.method} makes no use of {', '.join(idle)} here.")
 
-    manifest, prefix, skipped = activate(manifest, start.backbone, [plan], config, progress)
+    manifest, prefix, skipped = activate(manifest, start.backbone, [plan], config, progress, trained=trained)
     manifest = into_parts(manifest, config, source)
     for notice in (*manifest.notices, *twins(manifest, prefix), *learned_before(manifest, prefix, config)):
         progress.warn(notice)
@@ -202,10 +202,12 @@ def activate(
     progress: Progress,
     *,
     networks: int = 1,
+    trained: int | None = None,
 ) -> tuple[Manifest, Prefix, dict[str, str]]:
     """Decode every picture once and run the frozen part on it, once for all plans.
 
     With several `networks` that see the same pixels, these are kept for the next one, where that is cheaper.
+    `trained` says how many pictures are trained on, about; by default the share that the settings leave.
 
     Returns the manifest of the readable pictures, the prefix over exactly these, and why others are left out.
 
@@ -229,7 +231,7 @@ def activate(
         backbone,
         pictures,
         list(epochs),
-        trained=round(len(manifest) * (1 - config.val - config.test)),
+        trained=round(len(manifest) * (1 - config.val - config.test)) if trained is None else trained,
         views=max(plan.kept_views for plan in plans),
         epochs=epochs,
         device=engines.pick_device(config.device),

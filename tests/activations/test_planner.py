@@ -16,6 +16,7 @@ GB = 10**9
 USUAL: dict[str, Any] = {
     "wish": "auto",
     "row_bytes": 400_000,
+    "kept": 0,
     "pictures": 10_000,
     "trained": 7_000,
     "views": 1,
@@ -40,6 +41,12 @@ USUAL: dict[str, Any] = {
         ({"epochs": 1, "views": 3}, False, "without"),  # more views are stored than one epoch looks at
         ({"seconds_per_picture": None, "row_bytes": 4096}, True, "41 MB"),  # pooled: nothing to weigh
         ({"seconds_per_picture": None, "row_bytes": 4096, "room": 1000}, False, "1 kB are free"),
+        ({"kept": 10_000, "room": 0, "seconds_per_picture": 1e-9}, True, "kept already: 4 GB"),  # nothing left to do
+        ({"kept": 10_000, "room": -1}, False, "0 bytes are free"),  # other rows of the same run need the room
+        ({"kept": 9_000, "room": GB}, True, "4 GB"),  # only what is missing needs room
+        ({"kept": 9_000, "room": GB // 3}, False, "400 MB more than are kept already, and 333 MB"),
+        ({"kept": 9_900, "epochs": 1, "views": 1, "seconds_per_picture": 4e-3}, True, "with keeping"),
+        ({"kept": 0, "epochs": 0, "views": 1, "seconds_per_picture": 4e-3}, False, "without"),
     ],
 )
 def test_the_cheaper_way_is_chosen_and_said(change: dict[str, Any], keep: bool, said: str) -> None:
@@ -60,7 +67,7 @@ numbers = {
 
 @given(room=st.integers(-1, 10**13), **numbers)
 def test_what_does_not_fit_is_never_kept_unasked(room: int, **given: Any) -> None:
-    decision = decide(wish="auto", trained=given["pictures"], room=room, **given)
+    decision = decide(wish="auto", kept=0, trained=given["pictures"], room=room, **given)
     if given["pictures"] * given["views"] * given["row_bytes"] > room:
         assert not decision.keep
 
@@ -70,7 +77,7 @@ def test_more_epochs_never_speak_against_keeping_what_is_slow_to_compute(**given
     """Where reading a row is faster than computing it, and keeping pays for some epochs, it pays for more."""
     fast_to_read = {**given, "row_bytes": 1, "seconds_per_picture": given["seconds_per_picture"] or 1.0}
     few, many = (
-        decide(wish="auto", trained=given["pictures"], room=10**15, **{**fast_to_read, "epochs": epochs})
+        decide(wish="auto", kept=0, trained=given["pictures"], room=10**15, **{**fast_to_read, "epochs": epochs})
         for epochs in (given["epochs"], given["epochs"] + 1)
     )
     assert many.keep or not few.keep

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from PIL import Image
 from regraft.activations import Pictures, Prefix
 from regraft.backbones import Backbone, build
 from regraft.data import Preprocessing, decode, draw_view, read_digests
-from regraft.errors import ActivationOverflow, BadImage, CacheFull, RegraftError
+from regraft.errors import ActivationOverflow, BadImage, CacheFull
 from regraft.progress import Progress
 from regraft.weights import load
 
@@ -272,6 +273,33 @@ def test_what_does_not_fit_is_computed_again_and_the_rows_are_the_same(folder: P
     assert not list(tmp_path.rglob("*.rows"))
 
 
+def test_rows_that_are_kept_already_are_neither_timed_nor_computed_again(folder: Path, tmp_path: Path) -> None:
+    """A pass through the network, just to learn how long one takes, would be for nothing."""
+    pictures = pictures_of(folder, augment=("flip",))
+    settings = {"views": 2, "trained": COUNT - 2, "keep": "auto"}
+    first = frozen(network(), pictures, tmp_path, [4], **settings)
+    assert first.plain() == {}
+    first.augmented(range(COUNT - 2), 2)
+    backbone, listener, passes = fresh(), Listener(), list[object]()
+    backbone.stages[0].module.register_forward_hook(lambda _, given, __: passes.append(given[0].device.type))
+    again = frozen(backbone, pictures, tmp_path, [4], **settings, progress=listener, epochs={4: 1})
+    assert again.plain() == {}
+    again.augmented(range(COUNT - 2), 2)
+    assert "kept already" in listener.said[0]
+    assert set(passes) <= {"meta"}  # shapes, no numbers
+
+
+def test_cuts_that_fit_alone_but_not_together_are_not_all_kept_unasked(folder: Path, tmp_path: Path) -> None:
+    """The large rows are computed again, and the run ends well."""
+    one_cut = COUNT * 256 * 4 * 4 * 4  # layer3 of a 64 px picture, float32
+    prefix = frozen(network(), pictures_of(folder), tmp_path, [4, LAST], keep="auto", limit_gb=one_cut * 1.05 / 1e9)
+    assert {cut: decision.keep for cut, decision in prefix.decisions.items()} == {4: False, LAST: True}
+    for cut in (4, LAST):
+        np.testing.assert_allclose(
+            rows_of(prefix, cut)[0], truth(network(), prefix.pictures, cut), rtol=1e-4, atol=1e-3
+        )
+
+
 def kept_bytes(root: Path) -> int:
     return sum(path.stat().st_size for path in root.rglob("*.rows"))
 
@@ -302,12 +330,31 @@ def test_a_later_view_never_displaces_an_earlier_one_of_the_same_run(folder: Pat
     assert prefix.at(LAST).rows([0], [0]).shape == (1, 1024)
 
 
-def test_rows_that_vanish_during_the_run_are_an_error_of_one_line(folder: Path, tmp_path: Path) -> None:
-    """Another run made room and took this one's rows."""
+def test_rows_that_another_run_deletes_are_read_to_the_end(folder: Path, tmp_path: Path) -> None:
+    """A training that is over reads its validation and test rows although another run has made room since."""
     prefix = frozen(network(), pictures_of(folder), tmp_path)
-    assert prefix.plain() == {}
-    rows = prefix.at(LAST)
+    before = rows_of(prefix, LAST)[0]
     frozen(network(1), pictures_of(folder), tmp_path, limit_gb=COUNT * ROW * 1.5 / 1e9).plain()
-    np.testing.assert_array_equal(rows.rows([0], [0]).shape, (1, 1024))  # what is open stays open
-    with pytest.raises(RegraftError, match="deleted"):
-        prefix.at(LAST).rows([0], [0])
+    np.testing.assert_array_equal(prefix.at(LAST).rows(range(COUNT), [0] * COUNT), before)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux lists a process's open files")
+def test_going_through_the_rows_again_opens_no_file_again(folder: Path, tmp_path: Path) -> None:
+    prefix = frozen(network(), pictures_of(folder, augment=("flip",)), tmp_path, [4, LAST], views=3)
+    rows_of(prefix, LAST, 3)
+    parts = [prefix.at(cut, 3) for cut in (4, LAST)]
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    parts += [prefix.at(cut, 3) for cut in (4, LAST) for _ in range(10)]
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    assert [part.rows([0], [2]).shape[0] for part in parts] == [1] * len(parts)
+
+
+def test_shapes_are_computed_once(folder: Path, tmp_path: Path) -> None:
+    """A pass through the network without numbers still takes a while, and each row asked for its shape."""
+    passes: list[object] = []
+    backbone = fresh()
+    backbone.stages[0].module.register_forward_hook(lambda *_: passes.append(1))
+    prefix = frozen(backbone, pictures_of(folder), tmp_path, [3, 4], keep="never")
+    for cut in (3, 4):
+        assert len(prefix.at(cut).shape) == 3
+    assert len(passes) == 1

@@ -267,6 +267,32 @@ def test_an_open_store_finds_what_another_has_added(tmp_path: Path) -> None:
     assert "a" in kept
 
 
+MANY = """
+import resource, sys
+from pathlib import Path
+from regraft.activations.store import Store
+from regraft.errors import StoreError
+hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+resource.setrlimit(resource.RLIMIT_NOFILE, (40, hard))
+try:
+    Store(Path(sys.argv[1]), {"what": "many segments"}, (3,), "float32")
+except StoreError as error:
+    print(error)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limit")
+def test_too_many_open_files_are_named_and_not_taken_for_deleted_rows(tmp_path: Path) -> None:
+    kept = Store(tmp_path, {"what": "many segments"}, (3,), "float32")
+    for number in range(50):
+        fill(kept, [str(number)])
+    done = subprocess.run(
+        [sys.executable, "-c", MANY, str(tmp_path)], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert "Too many open files" in done.stdout
+    assert "ulimit -n" in done.stdout
+
+
 # ---- no room --------------------------------------------------------------------------------------------------------
 
 FULL = """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import itertools
 import time
@@ -169,8 +170,10 @@ class Prefix:
         self.progress = progress or Progress()
         self._stage_digests = [digest_of(stage) for stage in backbone.stages[: self.cuts[-1]]]
         self._engines: dict[tuple[int, ...], Engine] = {}
+        self._stores: dict[tuple[int, int], Store] = {}  # by cut and view; what is open stays readable to the end
         self.engine = self._pick_engine(engine)
-        self.decisions = {cut: self._decide(cut, keep, trained, views, epochs[cut]) for cut in self.cuts}
+        self.decisions = self._decide(keep, trained, epochs)
+        self._stores = {key: store for key, store in self._stores.items() if self.decisions[key[0]].keep}
 
     # ---- what happens, in order -------------------------------------------------------------------------------------
 
@@ -273,9 +276,14 @@ class Prefix:
     # ---- what is kept, and under which name -------------------------------------------------------------------------
 
     def _store(self, cut: int, view: int) -> Store:
+        if (cut, view) not in self._stores:
+            self._stores[cut, view] = self._open_store(cut, view, self.engine)
+        return self._stores[cut, view]
+
+    def _open_store(self, cut: int, view: int, engine: str) -> Store:
         return Store(
             self.root / "activations",
-            self._recipe(cut, view, self.engine),
+            self._recipe(cut, view, engine),
             self._shape(cut),
             self.dtype if cut else "uint8",
         )
@@ -283,7 +291,7 @@ class Prefix:
     def _own_folders(self) -> list[Path]:
         """Return the stores that this run reads: room for one is not made by deleting another."""
         kept = [cut for cut, decision in self.decisions.items() if decision.keep]
-        return [self._store(cut, view).folder for cut in kept for view in range(self.views if cut else 1)]
+        return [self._store(cut, view).folder for cut in kept for view in range(self._views_at(cut))]
 
     def _recipe(self, cut: int, view: int, engine: str) -> dict[str, Any]:
         look = self.pictures.preprocessing.as_dict()
@@ -316,7 +324,11 @@ class Prefix:
             return (size, size, 3)
         if cut == len(self.backbone.stages):
             return (self.backbone.embedding_width,)
-        return tuple(self.backbone.shapes(size)[cut - 1])
+        return self._shapes[cut - 1]
+
+    @functools.cached_property
+    def _shapes(self) -> list[tuple[int, ...]]:
+        return self.backbone.shapes(self.pictures.preprocessing.size)
 
     def _pick_engine(self, wish: str) -> str:
         """Rows of either engine that are all there are used; else ONNX Runtime where its export is there or pays."""
@@ -333,27 +345,52 @@ class Prefix:
         return engines.choose(wish, self.device, pictures, exported=exported)
 
     def _count_kept(self, cut: int, engine: str) -> int:
-        store = Store(self.root / "activations", self._recipe(cut, 0, engine), self._shape(cut), self.dtype)
+        store = self._open_store(cut, 0, engine)
         return sum(digest in store for digest in self.pictures.digests)
 
     # ---- keep or compute again --------------------------------------------------------------------------------------
 
-    def _decide(self, cut: int, wish: str, trained: int, views: int, epochs: int) -> planner.Decision:
-        dtype = np.dtype(self.dtype if cut else "uint8")
-        pictures = len(self.pictures.paths)
-        pooled = cut == len(self.backbone.stages)
-        decision = planner.decide(
-            wish=wish,
-            row_bytes=int(np.prod(self._shape(cut))) * dtype.itemsize,
-            pictures=pictures,
-            trained=trained,
-            views=views if cut else 1,  # views of plain pixels cost next to nothing and are drawn when needed
-            epochs=epochs,
-            seconds_per_picture=None if pooled or wish != "auto" else self._seconds_per_picture(cut),
-            room=min(self.limit, int(free_bytes(self.root) * 0.9)),
+    def _decide(self, wish: str, trained: int, epochs: Mapping[int, int]) -> dict[int, planner.Decision]:
+        """Decide for each cut; what is kept at one takes room from the next. Small rows come first: more cuts fit."""
+        decisions = {}
+        limit, free = self.limit, int(free_bytes(self.root) * 0.9)
+        for cut in sorted(self.cuts, key=self._row_bytes):
+            views = self._views_at(cut)
+            rows, row_bytes = len(self.pictures.paths) + trained * (views - 1), self._row_bytes(cut)
+            missing = rows if wish == "never" else self._count_missing(cut, trained)
+            there = 0 if wish == "never" else row_bytes * sum(len(self._store(cut, view)) for view in range(views))
+            # pooled rows cost next to nothing to read; a few missing ones are computed in the time of measuring
+            measured = wish == "auto" and cut < len(self.backbone.stages) and missing > 2 * BATCH
+            decisions[cut] = decision = planner.decide(
+                wish=wish,
+                row_bytes=row_bytes,
+                kept=rows - missing,
+                pictures=len(self.pictures.paths),
+                trained=trained,
+                views=views,
+                epochs=epochs[cut],
+                seconds_per_picture=self._seconds_per_picture(cut) if measured else None,
+                room=min(limit - there, free),
+            )
+            if decision.keep:
+                limit, free = limit - there - missing * row_bytes, free - missing * row_bytes
+            self.progress.note(f"After {self.backbone.stages[cut - 1].name if cut else 'decoding'}: {decision.reason}.")
+        return decisions
+
+    def _views_at(self, cut: int) -> int:
+        """Return the views that are stored; those of plain pixels cost next to nothing and are drawn when needed."""
+        return self.views if cut else 1
+
+    def _row_bytes(self, cut: int) -> int:
+        return int(np.prod(self._shape(cut))) * np.dtype(self.dtype if cut else "uint8").itemsize
+
+    def _count_missing(self, cut: int, trained: int) -> int:
+        """Return how many rows are to be computed; of augmented views about: the training pictures are drawn later."""
+        plain, *others = (
+            sum(digest in self._store(cut, view) for digest in self.pictures.digests)
+            for view in range(self._views_at(cut))
         )
-        self.progress.note(f"After {self.backbone.stages[cut - 1].name if cut else 'decoding'}: {decision.reason}.")
-        return decision
+        return len(self.pictures.digests) - plain + sum(max(trained - count, 0) for count in others)
 
     def seconds_per_picture(self) -> float:
         """Return the time that decoding one picture and running the network to the deepest cut take here."""

@@ -88,16 +88,20 @@ class Store:
                 self._open(index)
 
     def _open(self, index: Path) -> None:
-        # another run may be clearing up: then the rows are simply not there
-        with contextlib.suppress(OSError, ValueError):
+        try:
             digests = json.loads(index.read_text())
             file = open(index.with_suffix(".rows"), "rb", buffering=0)  # noqa: SIM115, PTH123  stays open, is read by position
-            if os.fstat(file.fileno()).st_size != len(digests) * self.row_bytes:
-                file.close()
-                return
-            self._seen.add(index.stem)
-            self._where |= {digest: (len(self._files), row) for row, digest in enumerate(digests)}
-            self._files.append(file)
+        except (FileNotFoundError, ValueError):
+            return  # another run is clearing up: these rows are simply not there
+        except OSError as error:
+            more = " Raise the limit on open files (ulimit -n)." if error.errno == errno.EMFILE else ""
+            raise StoreError(f"Cannot open kept rows in {self.folder}: {error.strerror}.{more}") from error
+        if os.fstat(file.fileno()).st_size != len(digests) * self.row_bytes:
+            file.close()
+            return
+        self._seen.add(index.stem)
+        self._where |= {digest: (len(self._files), row) for row, digest in enumerate(digests)}
+        self._files.append(file)
 
     def rows(self, digests: Sequence[str]) -> np.ndarray:
         """Read rows ``[len(digests), *shape]``, in the order asked for.

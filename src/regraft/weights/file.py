@@ -5,20 +5,16 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from regraft import places
 from regraft.backbones import Backbone
 from regraft.errors import WeightsMissing
-from regraft.weights.reading import READERS, read
+from regraft.weights.reading import read
 from regraft.weights.source import Tensors
-
-FOLDER = "REGRAFT_WEIGHTS"
 
 
 def here(name: str) -> bool:
     """Whether the user's folder holds NAME.safetensors, NAME.pth or NAME.pt."""
-    folder = os.environ.get(FOLDER)
-    if folder and not Path(folder).expanduser().is_dir():
-        raise WeightsMissing(f"{FOLDER} names {folder}, which is no folder. Correct it, or unset it.")
-    return bool(folder) and any(path.is_file() for path in _candidates(Path(folder or "").expanduser(), name))
+    return places.own_file(name) is not None
 
 
 def fetch(backbone: Backbone, tag: str) -> Tensors:
@@ -27,14 +23,10 @@ def fetch(backbone: Backbone, tag: str) -> Tensors:
     Raises:
         WeightsMissing: names the files that were looked for.
     """
-    path = Path(tag or os.environ.get(FOLDER, ".")).expanduser()
-    looked_for = _candidates(path, backbone.name) if path.is_dir() else [path]
+    path = Path(tag or os.environ.get(places.FOLDER, ".")).expanduser()
+    looked_for = places.candidates(path, backbone.name) if path.is_dir() else [path]
     found = next((candidate for candidate in looked_for if candidate.is_file()), None)
     if found is None:
         wanted = " or ".join(str(candidate) for candidate in looked_for)
         raise WeightsMissing(f"No weights of {backbone.name} there: looked for {wanted}.")
     return Tensors(read(found), f"file:{found.resolve()}", "unknown", backbone.preprocessing)
-
-
-def _candidates(folder: Path, name: str) -> list[Path]:
-    return [folder / f"{name}{suffix}" for suffix in READERS]

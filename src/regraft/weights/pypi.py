@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
+from regraft import places
 from regraft.backbones import Backbone
 from regraft.errors import UnknownName, WeightsMissing
 from regraft.weights.reading import read, verify_named
@@ -27,8 +27,8 @@ class Package:
     @property
     def path(self) -> Path | None:
         """The file, if the package is installed; the package is not imported."""
-        spec = find_spec(self.name.replace("-", "_"))
-        return Path(spec.origin).parent / "models" / self.file if spec and spec.origin else None
+        folder = places.package_folder(self.name)
+        return folder / "models" / self.file if folder else None
 
 
 PACKAGES = {

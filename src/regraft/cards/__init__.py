@@ -1,0 +1,124 @@
+"""Kept table -> rows: what each network is, costs and scored, and whether its weights are here; loads no torch.
+
+``cards.csv`` beside this file is written by ``docs/generate.py --cards`` from ``compiling`` and checked by the tests.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Sequence
+from fnmatch import fnmatch
+from importlib.resources import files
+from typing import Any
+
+from regraft import places
+from regraft.errors import UnknownName
+
+Row = dict[str, Any]
+
+KINDS: dict[str, Callable[[str], Any]] = {
+    "aliases": str.split,
+    "sources": str.split,
+    "input_size": int,
+    "parameters": int,
+    "depth": int,
+    "gflops": float,
+    "size_mb": float,
+    "top1": float,
+    "top5": float,
+}
+BEST_FIRST = ("top1", "top5")  # sorted downwards; all else from small to large
+SORTABLE = (*BEST_FIRST, "size_mb", "parameters", "depth", "gflops", "input_size", "name", "family", "licence")
+TITLES = {"mb": "size_mb", "size": "size_mb", "params": "parameters", "px": "input_size", "network": "name"}
+
+
+def models(
+    pattern: str | None = None, *, family: str | None = None, available: bool = False, sort: str = "top1"
+) -> list[Row]:
+    """Return what is known of every network of the table, the best first.
+
+    Args:
+        pattern: Part of a name or of a usual other name, or a pattern such as ``resnet*``.
+        family: Only networks of this family.
+        available: Only networks whose weights are on this machine now.
+        sort: The column to sort by; accuracies from high to low, all else from low to high.
+
+    A row holds: name, family, aliases, library; size_mb of the tensors in float32 (MB of 2^20 bytes, as torchvision
+    and Keras have it), parameters, depth (convolutional and fully connected layers on the longest path from picture to
+    scores), gflops (10^9 multiply-adds, as torchvision and the papers count) for one picture of input_size x input_size
+    pixels; top1 and top5 in per cent, as published for ``weights``, and where (figures); sources and licence of the
+    weights; here, the sources that have them on this machine. What nobody published is None.
+
+    Raises:
+        UnknownName: no such name, family or column.
+    """
+    rows = _read()
+    if family is not None:
+        rows = [row for row in rows if row["family"] == family] or _unknown("family", family, rows, ["family"])
+    if pattern is not None:
+        rows = [row for row in rows if _matches(pattern, row)] or _unknown(
+            "network", pattern, rows, ["name", "aliases"]
+        )
+    rows = [_with_here(row) for row in sorted(rows, key=_key(sort))]
+    return [row for row in rows if row["here"]] if available else rows
+
+
+def _read() -> list[Row]:
+    with files(__package__).joinpath("cards.csv").open(encoding="utf-8") as file:
+        return [{name: _value(name, text) for name, text in row.items()} for row in csv.DictReader(file)]
+
+
+def _value(name: str, text: str) -> Any:
+    kind = KINDS.get(name, str)
+    return kind(text) if text or kind in (str, str.split) else None
+
+
+def _matches(pattern: str, row: Row) -> bool:
+    wanted = pattern.lower() if any(mark in pattern for mark in "*?[") else f"*{pattern.lower()}*"
+    return any(fnmatch(name.lower(), wanted) for name in (row["name"], *row["aliases"]))
+
+
+def _unknown(kind: str, name: str, rows: Sequence[Row], columns: Sequence[str]) -> list[Row]:
+    values = [row[column] for row in rows for column in columns]
+    known = {name for value in values for name in ([value] if isinstance(value, str) else value)}
+    hint = "Any other classifier of timm or torchvision goes by its name there." if kind == "network" else ""
+    raise UnknownName(kind, name, known, hint)
+
+
+def _key(column: str) -> Callable[[Row], Any]:
+    columns = {_plain(name): name for name in SORTABLE} | TITLES
+    if _plain(column) not in columns:
+        raise UnknownName("column", column, SORTABLE)
+    name = columns[_plain(column)]
+    sign = -1 if name in BEST_FIRST else 1
+    # what is not known comes last, equal ones by name
+    return lambda row: (row[name] is None, _signed(row[name], sign), row["name"])
+
+
+def _plain(column: str) -> str:
+    """``top-1``, ``top_1`` and ``Top1`` are one column."""
+    return column.lower().replace("-", "").replace("_", "")
+
+
+def _signed(value: Any, sign: int) -> Any:
+    return sign * value if isinstance(value, int | float) else value or ""
+
+
+def _with_here(row: Row) -> Row:
+    public = {name: value for name, value in row.items() if name not in ("package", "file", "hub")}
+    return public | {"here": [source for source, is_here in HERE.items() if is_here(row)]}
+
+
+# As ``weights.available`` says it, asked without the libraries that publish; the tests hold the two together.
+HERE: dict[str, Callable[[Row], bool]] = {
+    "file": lambda row: places.own_file(row["name"]) is not None,
+    "pypi": lambda row: bool(row["package"]) and places.package_folder(row["package"]) is not None,
+    "torchvision": lambda row: row["library"] == "torchvision" and places.torch_file(row["file"]).is_file(),
+    "timm": lambda row: row["library"] == "timm" and _timm_is_here(row),
+}
+
+
+def _timm_is_here(row: Row) -> bool:
+    if row["hub"]:
+        return places.hub_file(row["hub"]) is not None
+    return bool(row["file"]) and places.torch_file(row["file"]).is_file()
