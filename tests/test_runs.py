@@ -24,7 +24,7 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def begun(folder: Path, interrupted: bool | None = None, **settings: Any) -> Path:
     """Make the folder of a run that was begun and, where `interrupted` is said, evaluated."""
     folder.mkdir(parents=True)
-    write_json(folder / SETTINGS, {"settings": Config(**settings).as_dict()})
+    write_json(folder / SETTINGS, {"data": str(Path("data").absolute()), "settings": Config(**settings).as_dict()})
     if interrupted is not None:
         write_json(folder / METRICS, {"interrupted": interrupted})
     return folder
@@ -76,6 +76,13 @@ def test_the_newest_run_of_the_data_goes_on(interrupted: bool | None) -> None:
     newest = begun(Path("runs/data-2"), interrupted)
     assert folder_to_resume(None, Path("data")) == newest
     assert folder_to_resume(newest, Path("elsewhere")) == newest
+
+
+def test_a_run_of_other_data_with_the_same_name_does_not_go_on_by_itself() -> None:
+    folder = begun(Path("runs/data"), None)
+    with pytest.raises(RunError, match=r"is a run on .*data, not on .*elsewhere.data"):
+        folder_to_resume(None, Path("elsewhere/data"))
+    assert folder_to_resume(folder, Path("elsewhere/data")) == folder
 
 
 def test_a_finished_run_does_not_go_on() -> None:

@@ -28,6 +28,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from regraft import bundle, pipeline
+from regraft.activations import Kept
 from regraft.errors import RunError
 from regraft.head import HeadSpec, build_head
 from regraft.progress import Progress, Tick
@@ -37,6 +38,7 @@ from regraft.training import (
     Recipe,
     SideExit,
     TailAndHead,
+    _threads_for,
     fit,
     predict,
     read_history,
@@ -475,6 +477,28 @@ def test_the_last_checkpoint_is_the_last_epoch_s_and_the_best_the_best_one_s(tmp
     assert best_epoch(tmp_path) < 12
 
 
+def test_one_thread_computes_where_only_a_head_trains_on_kept_rows() -> None:
+    """To compute rows, the frozen network needs all of them."""
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        kept = replace(clusters(), activations=Kept([], []))
+        cases = ((nn.Sequential(), kept, 1), (conv_tail(), kept, 2), (nn.Sequential(), clusters(), 2))
+        for tail, examples, expected in cases:
+            with _threads_for(tail, examples):
+                assert torch.get_num_threads() == expected
+            assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_a_job_of_slurm_trains_as_any_other_process_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"SLURM_NTASKS": "2", "SLURM_JOB_NAME": "train", "SLURM_JOB_ID": "1"}.items():
+        monkeypatch.setenv(name, value)
+    fitted, *_ = train(tmp_path, replace(RECIPE, epochs=1))
+    assert fitted.epochs_run == 1
+
+
 # ---- stopped and gone on with ---------------------------------------------------------------------------------------
 
 
@@ -571,6 +595,12 @@ def test_ctrl_c_keeps_the_best_epoch_so_far_and_the_phase_can_go_on(tmp_path: Pa
 def test_ctrl_c_before_the_first_epoch_is_over_leaves_nothing_to_keep(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path, progress=StopAfter(1, interrupt))
+
+
+def test_a_run_stopped_before_its_first_epoch_is_over_says_how_it_goes_on(shapes: Path, tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt, match=r"Go on with: regraft train .*shapes --out .*run --resume"):
+        pipeline.train(shapes, out=tmp_path / "run", img_size=64, progress=StopAfter(1, interrupt))
+    assert not pipeline.train(shapes, out=tmp_path / "run", resume=True).interrupted
 
 
 # ---- whole runs, killed for real ------------------------------------------------------------------------------------

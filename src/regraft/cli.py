@@ -28,9 +28,12 @@ class Commands(TyperGroup):
         """Run a command."""
         try:
             return super().invoke(ctx)
-        except KeyboardInterrupt:
-            _end("Stopped. What the frozen part computed is kept; the same command goes on from there.", STOPPED)
+        except KeyboardInterrupt as stop:
+            next_step = stop.args or (_GOES_ON,) * (ctx.invoked_subcommand in ("train", "compare", "features"))
+            _end(" ".join(["Stopped.", *next_step]), STOPPED)
 
+
+_GOES_ON = "What the frozen part computed is kept; the same command goes on from there."
 
 STOPPED = 130  # what shells give a program that Ctrl-C has ended
 

@@ -10,6 +10,7 @@ import torch
 from regraft import runs
 from regraft.activations.store import cache_folder, free_bytes
 from regraft.backbones import guard, names
+from regraft.machine import cores
 from regraft.weights import available
 
 
@@ -33,7 +34,7 @@ def examine() -> dict[str, Any]:
 
 def _devices() -> list[str]:
     cuda = [f"cuda ({torch.cuda.get_device_name(index)})" for index in range(torch.cuda.device_count())]
-    return [*cuda, *(["mps"] if torch.backends.mps.is_available() else []), f"cpu ({os.cpu_count()} cores)"]
+    return [*cuda, *(["mps"] if torch.backends.mps.is_available() else []), f"cpu ({cores()} cores)"]
 
 
 def as_text(found: dict[str, Any]) -> str:

@@ -101,7 +101,10 @@ def train(
 
     folder = folder if resume else runs.claim(wanted, data)
     runs.write_skipped(folder / "skipped.csv", sorted(skipped.items()))
-    return carry_out(data, start, plan, manifest, prefix, config, folder, progress, started=started, resume=resume)
+    try:
+        return carry_out(data, start, plan, manifest, prefix, config, folder, progress, started=started, resume=resume)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"Go on with: regraft train {data} --out {folder} --resume") from None
 
 
 def carry_out(

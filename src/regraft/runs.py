@@ -69,6 +69,9 @@ def folder_to_resume(out: Path | None, data: Path) -> Path:
             f"There is no run at {folder} to go on with. "
             "Leave out --resume: what was computed before is kept and used again."
         )
+    learned_from = read_json(folder / SETTINGS).get("data")
+    if out is None and learned_from != str(data.absolute()):
+        raise RunError(f"{folder} is a run on {learned_from}, not on {data.absolute()}. Name the run: --out RUN")
     metrics = read_json(folder / METRICS) if (folder / METRICS).exists() else {"interrupted": True}
     if not metrics.get("interrupted"):
         raise RunError(f"{folder} is finished; there is nothing to resume. Leave out --resume to start another run.")

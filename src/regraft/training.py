@@ -26,13 +26,14 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset
 
 from regraft import files
-from regraft.activations import Activations, engines
+from regraft.activations import Activations, Kept, engines
 from regraft.backbones import guard
 from regraft.errors import RunError
 from regraft.progress import Progress
 
 guard.torchvision()  # Lightning imports torchvision by itself, and must find it mended
 import lightning  # noqa: E402
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment  # noqa: E402
 from lightning.pytorch.callbacks import Callback, Checkpoint, EarlyStopping  # noqa: E402
 from lightning.pytorch.plugins.io import TorchCheckpointIO  # noqa: E402
 
@@ -360,7 +361,7 @@ def fit(
     with (
         progress.track(f"Training ({phase})", recipe.epochs, "epochs") as tick,
         _quiet(),
-        _threads_for(tail),
+        _threads_for(tail, train),
     ):
         stopper = Patience("val_loss", patience=recipe.patience, check_on_train_epoch_end=True)
         seen = History(history, phase, tick, before, progress)
@@ -368,7 +369,7 @@ def fit(
         trainer = lightning.Trainer(
             max_epochs=recipe.epochs,
             callbacks=[seen, stopper, saver],  # a Checkpoint comes last and holds what the others know
-            plugins=[WholeFiles()],
+            plugins=[WholeFiles(), LightningEnvironment()],  # one machine, also where SLURM has started this process
             default_root_dir=folder,
             **_machine(device),
             logger=False,
@@ -454,8 +455,10 @@ def _loader(batches: Batches) -> DataLoader[Any]:
 
 
 def _machine(device: torch.device) -> dict[str, Any]:
-    half = "bf16-mixed" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "16-mixed"
-    return {"accelerator": device.type, "devices": 1, "precision": half if device.type == "cuda" else "32-true"}
+    if device.type != "cuda":
+        return {"accelerator": device.type, "devices": 1, "precision": "32-true"}
+    bf16 = torch.cuda.is_bf16_supported(including_emulation=False)  # emulated, it is slower than float32
+    return {"accelerator": "cuda", "devices": 1, "precision": "bf16-mixed" if bf16 else "16-mixed"}
 
 
 @contextmanager
@@ -473,14 +476,14 @@ def _quiet() -> Iterator[None]:
 
 
 @contextmanager
-def _threads_for(tail: nn.Module) -> Iterator[None]:
-    """Let one thread compute where only a head trains.
+def _threads_for(tail: nn.Module, examples: Examples) -> Iterator[None]:
+    """Let one thread compute where only a head trains, on kept rows: to compute these, the network needs all threads.
 
     Its layers are too small to share: two threads are no faster on an idle machine, and on a busy one, where each waits
     for the other, they were 5 to 30 times slower.
     """
     threads = torch.get_num_threads()
-    if not any(True for _ in tail.parameters()):
+    if isinstance(examples.activations, Kept) and not any(True for _ in tail.parameters()):
         torch.set_num_threads(1)
     try:
         yield
@@ -495,7 +498,7 @@ def predict(
     device = device or torch.device("cpu")
     network = nn.Sequential(tail, head).eval().to(device).to(memory_format=engines.layout(device))  # type: ignore[call-overload]
     batches = Batches(examples, batch_size, epoch=lambda: 0, seed=0, shuffle=False)
-    with torch.inference_mode(), _threads_for(tail):
+    with torch.inference_mode(), _threads_for(tail, examples):
         # cpu first: Apple's GPUs know no float64
         answers = [network(rows.to(device).float()).cpu().double().softmax(1).numpy() for rows, _ in batches]
     return np.concatenate(answers)

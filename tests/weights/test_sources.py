@@ -180,13 +180,16 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[st
         running.shutdown()
 
 
-def test_a_download_is_checked_before_it_gets_its_name(server: tuple[str, Path]) -> None:
+def test_a_download_is_checked_before_it_gets_its_name(
+    server: tuple[str, Path], capfd: pytest.CaptureFixture[str]
+) -> None:
     address, folder = server
     good = f"net-{hashlib.sha256(b'tensors').hexdigest()[:8]}.pth"
     (folder / good).write_bytes(b"tensors")
     (folder / "net-00000000.pth").write_bytes(b"tensors")
     path = fetch(f"{address}/{good}", "net")
     assert path.read_bytes() == b"tensors"
+    assert "net-" not in capfd.readouterr().err.replace(f"/{good}", "")  # beside the server's log: no bar in a file
     (folder / good).unlink()
     assert fetch(f"{address}/{good}", "net") == path  # a second time it is here
     with pytest.raises(ChecksumMismatch, match=r"net-00000000\.pth was changed"):

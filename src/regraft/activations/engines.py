@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
@@ -18,6 +17,7 @@ from regraft import files
 from regraft.activations.store import recipe_key
 from regraft.backbones.backbone import Backbone
 from regraft.errors import UnknownName
+from regraft.machine import cores
 
 Engine = Callable[[np.ndarray], list[np.ndarray]]
 """uint8 pixels ``[b, s, s, 3]`` -> one float32 array ``[b, ...]`` per output of the network."""
@@ -83,7 +83,7 @@ def on_onnxruntime(network: nn.Module, *, size: int, recipe: Mapping[str, Any], 
     if not path.exists():
         export(network, size=size, path=path)
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = os.cpu_count() or 1
+    options.intra_op_num_threads = cores()
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     return lambda pixels: session.run(None, {"pixels": pixels})

@@ -110,7 +110,6 @@ _PILLOW_ERRORS = (
     TypeError,
     AttributeError,
     RuntimeError,
-    MemoryError,
     Warning,  # under `python -W error`
     struct.error,
     zlib.error,

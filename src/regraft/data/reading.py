@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,10 +14,11 @@ from numpy.typing import NDArray
 
 from regraft.data.decode import Preprocessing, decode, digest
 from regraft.errors import BadImage
+from regraft.machine import cores
 
 T = TypeVar("T")
 
-THREADS = os.cpu_count() or 1
+THREADS = cores()
 """Pillow decodes, and hashlib digests, without holding the interpreter's lock: one thread a core."""
 
 

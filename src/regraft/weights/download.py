@@ -62,6 +62,9 @@ def _download(url: str, path: Path) -> None:
     with files.whole(path) as temporary:
         with urlopen(url, timeout=TIMEOUT_S) as response, temporary.open("wb") as file:
             total = int(response.headers.get("Content-Length", 0))
-            with wrap_file(response, total, description=path.name, console=Console(stderr=True)) as source:
+            console = Console(stderr=True)
+            with wrap_file(
+                response, total, description=path.name, console=console, disable=not console.is_terminal
+            ) as source:
                 shutil.copyfileobj(source, file)
         verify_named(temporary, called=path)
