@@ -217,7 +217,7 @@ class Prefix:
             for index in missing
             if self.pictures.digests[index] not in store
         )
-        make_room(self.root / "activations", needed, self.limit, spare=self._own_folders())
+        make_room([self.root / "activations"], needed, self.limit, spare=self._own_folders())
         bad: dict[int, BadImage] = {}
         with contextlib.ExitStack() as open_writers:
             writers = {cut: open_writers.enter_context(store.writer()) for cut, store in stores.items()}

@@ -67,11 +67,9 @@ class Store:
 
     def refresh(self) -> None:
         """Open the segments that have appeared since the last look."""
-        if not self.folder.is_dir():
-            return
-        for index in sorted(self.folder.glob("*.json")):
-            if index.name != "recipe.json" and index.stem not in self._seen:
-                self._open(index)
+        for path in sorted(_inside(self.folder)):
+            if path.suffix == ".json" and path.name != "recipe.json" and path.stem not in self._seen:
+                self._open(path)
 
     def _open(self, index: Path) -> None:
         try:
@@ -233,39 +231,89 @@ def free_bytes(folder: Path) -> int:
     return shutil.disk_usage(folder).free
 
 
-def make_room(root: Path, needed: int, limit: int, *, spare: Iterable[Path] = ()) -> None:
-    """Delete the stores unused for longest until `needed` more bytes fit under `limit`; those in `spare` stay.
+def make_room(roots: Sequence[Path], needed: int, limit: int, *, spare: Iterable[Path] = ()) -> None:
+    """Delete what was unused for longest in `roots` until `needed` more bytes fit under `limit`; `spare` stays.
 
-    A run that still reads a deleted store keeps its open files and is not disturbed (on Windows the deletion fails and
-    the store stays).
+    A run that still reads a deleted store keeps its open files and is not disturbed; on Windows a store with open files
+    cannot be deleted, and stays. Nothing is deleted where it would not help.
 
     Raises:
-        CacheFull: even an empty cache would not do.
+        CacheFull: even without all that may be deleted there is no room.
     """
+    _sweep(roots)
+    sizes = {path: _bytes_of(path) for root in roots for path in _entries(root)}
     spared = set(spare)
-    stores = [folder for folder in root.iterdir() if folder.is_dir()] if root.is_dir() else []
-    _sweep(stores)
-    sizes = {folder: sum(file.stat().st_size for file in folder.iterdir() if file.is_file()) for folder in stores}
-    used = sum(sizes.values())
-    for folder in sorted(stores, key=lambda folder: folder.stat().st_mtime):
-        if used + needed <= limit:
-            break
-        if folder not in spared:
-            shutil.rmtree(folder, ignore_errors=True)
-            used -= sizes[folder]
-    free = free_bytes(root)
+    oldest_first = sorted(sizes.keys() - spared, key=_last_used)
+    used, free = sum(sizes.values()), free_bytes(roots[0])
+    kept = sum(size for path, size in sizes.items() if path in spared)
+    if kept + needed <= limit and needed <= free + used - kept:
+        while oldest_first and (used + needed > limit or needed > free):
+            if _delete(path := oldest_first.pop(0)):
+                used, free = used - sizes[path], free_bytes(roots[0])
+    else:
+        used, free = kept, free + used - kept
     if used + needed > limit or needed > free:
         room = min(limit - used, free)
         raise CacheFull(
-            f"The kept activations need {human(needed)}, and {human(max(room, 0))} are free for them in {root} "
+            f"The kept activations need {human(needed)}, and {human(max(room, 0))} are free for them in {roots[0]} "
             f"(--cache-limit {limit / 1e9:g}). Raise --cache-limit, use fewer --views, or use --keep never."
         )
 
 
-def _sweep(folders: Iterable[Path]) -> None:
-    for folder in folders:
-        for path in (*folder.glob("*.tmp"), *folder.glob("*.rows")):
-            with contextlib.suppress(OSError):
-                unfinished = not path.with_suffix(".json").exists()
-                if unfinished and time.time() - path.stat().st_mtime > STALE_S:
-                    path.unlink()
+# Other runs write and delete in the same folders at the same time: what is gone when it is looked at counts nothing.
+
+
+def _inside(folder: Path) -> list[Path]:
+    try:
+        return list(folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _entries(root: Path) -> list[Path]:
+    """Return the stores and exports in a folder; what is being written, or deleted, ends in .tmp."""
+    return [path for path in _inside(root) if path.suffix != ".tmp"]
+
+
+def _bytes_of(path: Path) -> int:
+    try:
+        return sum(map(_bytes_of, _inside(path))) if path.is_dir() else path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def _last_used(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
+
+
+def _delete(path: Path) -> bool:
+    """Delete a store or an export as a whole, or not at all."""
+    gone = path.with_name(f"{uuid.uuid4().hex}.tmp")
+    try:
+        path.rename(gone)  # as one: on Windows this fails while a file in it is open
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    _remove(gone)
+    return True
+
+
+def _remove(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink()
+
+
+def _sweep(roots: Iterable[Path]) -> None:
+    """Remove what runs that died have left: temporary files and folders, and rows without their index."""
+    for folder in (*roots, *(entry for root in roots for entry in _entries(root))):
+        for path in _inside(folder):
+            unfinished = path.suffix == ".tmp" or (path.suffix == ".rows" and not path.with_suffix(".json").exists())
+            if unfinished and time.time() - _last_used(path) > STALE_S:
+                _remove(path)
