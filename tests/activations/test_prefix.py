@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import sys
 from collections.abc import Iterable
 from dataclasses import replace
@@ -235,6 +236,25 @@ def test_half_precision_overflow_says_what_to_do_and_keeps_nothing(folder: Path,
     assert rows_of(frozen(backbone, pictures_of(folder), tmp_path / "cache", [1]), 1).max() > 65504
 
 
+def test_what_is_no_number_is_refused_also_where_nothing_is_kept(folder: Path, tmp_path: Path) -> None:
+    backbone = fresh()
+    with torch.no_grad():
+        backbone.model.bn1.weight.fill_(1e38)  # type: ignore[union-attr,operator]
+    prefix = frozen(backbone, pictures_of(folder), tmp_path, [LAST], keep="never")
+    with pytest.raises(ActivationOverflow, match="not a number"):
+        prefix.at(LAST).rows([0], [0])
+
+
+def test_half_and_single_precision_of_a_gpu_are_not_taken_for_each_other(folder: Path, tmp_path: Path) -> None:
+    said = {
+        frozen(network(), pictures_of(folder), tmp_path, device=torch.device("cuda"), dtype=dtype)
+        ._store(LAST, 0)
+        .recipe["engine"]
+        for dtype in ("float16", "float32")
+    }
+    assert said == {"torch/cuda/float16", "torch/cuda/float32"}
+
+
 def test_the_torch_engine_gives_the_same_rows_as_onnx_runtime(folder: Path, tmp_path: Path) -> None:
     found = [
         rows_of(frozen(network(), pictures_of(folder), tmp_path / "cache", [4, LAST], engine=engine), 4)
@@ -309,6 +329,25 @@ def test_two_runs_stay_below_the_limit_together(folder: Path, tmp_path: Path) ->
     for seed in (0, 1):
         rows_of(frozen(network(seed), pictures_of(folder), tmp_path, limit_gb=limit), LAST)
         assert kept_bytes(tmp_path) == COUNT * ROW
+
+
+def test_exports_count_as_what_is_kept_and_the_longest_unused_goes_first(folder: Path, tmp_path: Path) -> None:
+    for name in ("alexnet", "old"):  # what runs on other networks have left
+        path = tmp_path / "prefixes" / f"{name}.onnx"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(bytes(30_000))
+        os.utime(path, (10, 10) if name == "old" else (20, 20))
+    rows_of(frozen(network(), pictures_of(folder), tmp_path, limit_gb=(COUNT * ROW + 40_000) / 1e9), LAST)
+    assert [path.stem for path in (tmp_path / "prefixes").iterdir()] == ["alexnet"]
+
+
+def test_an_export_is_the_newest_of_all_when_it_is_used(folder: Path, tmp_path: Path) -> None:
+    rows_of(frozen(network(), pictures_of(folder), tmp_path, engine="onnxruntime"), LAST)
+    (path,) = (tmp_path / "prefixes").iterdir()
+    os.utime(path, (10, 10))
+    draw(folder / "new.png", seed=100)
+    frozen(network(), pictures_of(folder), tmp_path, engine="onnxruntime").plain()
+    assert path.stat().st_mtime > 10
 
 
 def test_several_cuts_stay_below_the_limit_together(folder: Path, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ import torch
 
 from regraft.activations import engines, planner
 from regraft.activations.engines import Engine, Taps
-from regraft.activations.store import Store, Writer, cache_folder, free_bytes, make_room
+from regraft.activations.store import Store, Writer, cache_folder, finite, free_bytes, make_room
 from regraft.backbones import Backbone, Stage
 from regraft.data import Preprocessing, draw_view, read_pixels
 from regraft.errors import BadImage
@@ -128,7 +128,7 @@ class Computed:
     shape: tuple[int, ...]
 
     def rows(self, which: Sequence[int], views: Sequence[int]) -> np.ndarray:
-        return self.run(self.pixels.rows(which, views))
+        return finite(self.run(self.pixels.rows(which, views)))
 
 
 class Prefix:
@@ -217,7 +217,7 @@ class Prefix:
             for index in missing
             if self.pictures.digests[index] not in store
         )
-        make_room([self.root / "activations"], needed, self.limit, spare=self._own_folders())
+        self._make_room(needed)
         bad: dict[int, BadImage] = {}
         with contextlib.ExitStack() as open_writers:
             writers = {cut: open_writers.enter_context(store.writer()) for cut, store in stores.items()}
@@ -267,11 +267,25 @@ class Prefix:
     def _open_engine(self, cuts: tuple[int, ...]) -> Engine:
         network = Taps(self.backbone, cuts)
         if self.engine == "torch":
-            return engines.on_torch(network, self.device)
+            return engines.on_torch(network, self.device, half=self._compute_type == "float16")
         recipe, folder = self._export_recipe(cuts), self.root / "prefixes"
-        if not engines.export_path(recipe, folder).exists():
+        new = not engines.export_path(recipe, folder).exists()
+        if new:
             self.progress.note(f"Exporting {self.backbone.name} for ONNX Runtime, once.")
-        return engines.on_onnxruntime(network, size=self.pictures.preprocessing.size, recipe=recipe, folder=folder)
+        size = self.pictures.preprocessing.size
+        engine = engines.on_onnxruntime(network, size=size, recipe=recipe, folder=folder)
+        if new:
+            self._make_room(0)
+        return engine
+
+    def _make_room(self, needed: int) -> None:
+        """Keep rows and exports of all runs below the limit; an export, once it is loaded, may go like any other."""
+        make_room([self.root / "activations", self.root / "prefixes"], needed, self.limit, spare=self._own_folders())
+
+    @property
+    def _compute_type(self) -> str:
+        """Half precision only where a GPU computes it faster and what is wanted is rounded to it anyway."""
+        return self.dtype if self.device.type == "cuda" else "float32"
 
     # ---- what is kept, and under which name -------------------------------------------------------------------------
 
@@ -311,7 +325,7 @@ class Prefix:
             "pooled": "mean, maximum" if cut == len(self.backbone.stages) else "",
             "weights": hashlib.sha256("".join(self._stage_digests[:cut]).encode()).hexdigest(),
             "pixels": look,
-            "engine": engine if self.device.type == "cpu" else f"{engine}/{self.device.type}",
+            "engine": engine if self.device.type == "cpu" else f"{engine}/{self.device.type}/{self._compute_type}",
             **drawn,
         }
 

@@ -45,6 +45,24 @@ def recipe_key(recipe: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
+def finite(rows: np.ndarray, computed: np.ndarray | None = None) -> np.ndarray:
+    """Return the rows, unless one holds what is no number, be it only after rounding what was `computed`.
+
+    Raises:
+        ActivationOverflow: says how large the values are.
+    """
+    if rows.dtype.kind != "f" or np.isfinite(rows).all():
+        return rows
+    computed = rows if computed is None else computed
+    if np.isfinite(computed).all():
+        problem = f"reaches {np.abs(computed).max():.3g}, which {rows.dtype} cannot hold"
+    else:
+        problem = "is infinite or not a number in places"
+    raise ActivationOverflow(
+        f"The network's output {problem}. Use --keep-dtype float32 (twice the disk space), or other weights."
+    )
+
+
 class Store:
     """The kept rows of one recipe: ``[*shape]`` numbers of one dtype per picture, found by the picture's digest."""
 
@@ -150,7 +168,7 @@ class Writer:
         """
         kept = self._rounded(rows)
         try:
-            with _full_disk_named(self.store.folder):
+            with writing(self.store.folder):
                 if self._file is None:
                     self._begin()
                 self._file.write(np.ascontiguousarray(kept).tobytes())
@@ -164,15 +182,7 @@ class Writer:
 
     def _rounded(self, rows: np.ndarray) -> np.ndarray:
         with np.errstate(over="ignore"):
-            kept = rows.astype(self.store.dtype, copy=False)
-        if kept.dtype.kind == "f" and not np.isfinite(kept).all():
-            largest = float(np.nanmax(np.abs(rows)))
-            other_way = "" if np.isfinite(rows).all() else ", or other weights: some values are not numbers"
-            raise ActivationOverflow(
-                f"The network's output reaches {largest:.3g}, which {kept.dtype} cannot hold. "
-                f"Use --keep-dtype float32 (twice the disk space){other_way}."
-            )
-        return kept
+            return finite(rows.astype(self.store.dtype, copy=False), rows)
 
     def _begin(self) -> None:
         self.store.folder.mkdir(parents=True, exist_ok=True)
@@ -188,7 +198,7 @@ class Writer:
         if self._file is None:
             return
         try:
-            with _full_disk_named(self.store.folder):
+            with writing(self.store.folder):
                 self._file.close()
                 self._path.replace(self._path.with_suffix(".rows"))
                 files.write_bytes(self._path.with_suffix(".json"), json.dumps(self._digests).encode())
@@ -208,7 +218,8 @@ class Writer:
 
 
 @contextlib.contextmanager
-def _full_disk_named(folder: Path) -> Iterator[None]:
+def writing(folder: Path) -> Iterator[None]:
+    """Say what is wrong with a cache folder that cannot be written to."""
     try:
         yield
     except OSError as error:
@@ -219,8 +230,7 @@ def _full_disk_named(folder: Path) -> Iterator[None]:
                 "Free some space, set REGRAFT_CACHE to a folder on a larger disk, or use --keep never."
             ) from error
         raise StoreError(
-            f"Cannot write kept activations into {folder}: {error.strerror}. "
-            "Set REGRAFT_CACHE to a folder you may write to."
+            f"Cannot write into the cache {folder}: {error.strerror}. Set REGRAFT_CACHE to a folder you may write to."
         ) from error
 
 
