@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
-from regraft.activations import BATCH, batched, cache_folder, digest_of, engines
+from regraft.activations import BATCH, batched, cache_folder, engines
 from regraft.activations.store import make_room
-from regraft.backbones import Backbone, Stage, build
+from regraft.backbones import Backbone, build
 from regraft.data import read_pixels
 from regraft.errors import ActivationOverflow, BadImage, StoreError, WeightsMissing
 from regraft.head import HeadSpec
 from regraft.progress import Progress
-from regraft.weights import load
+from regraft.weights import digest_state, load
 from regraft.weights.imagenet import imagenet_classes
 
 MOST_EXPORTS = 5 * 10**9  # bytes of exports that predicting leaves behind; training keeps to --cache-limit in all
@@ -84,7 +84,7 @@ class Classifier:
     def _exported(self) -> engines.Engine:
         look, folder = self.backbone.preprocessing, cache_folder() / "prefixes"
         recipe = {
-            "classifier": digest_of(Stage("network", self.network())),
+            "classifier": digest_state(self.network().state_dict()),
             "backbone": self.backbone.name,
             "pixels": look.as_dict(),
         }

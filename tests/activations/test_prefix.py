@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import sys
+import threading
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -120,6 +121,42 @@ def test_pictures_and_views_may_be_asked_for_in_any_mixture(folder: Path, tmp_pa
     whole = rows_of(prefix, LAST, 2)
     which, views = [5, 0, 5, 3, 3], [1, 0, 0, 1, 1]
     np.testing.assert_array_equal(prefix.at(LAST, 2).rows(which, views), whole[views, which])
+
+
+class Counted(list[Path]):
+    """Counts how often a picture's path is asked for: once for each time that it is decoded."""
+
+    asked = 0
+
+    def __getitem__(self, index: Any) -> Any:
+        self.asked += 1
+        return super().__getitem__(index)
+
+
+def test_a_picture_is_decoded_once_for_all_augmented_views(folder: Path, tmp_path: Path) -> None:
+    pictures = pictures_of(folder, augment=("flip", "turn"))
+    prefix = frozen(network(), pictures, tmp_path, [4, LAST], views=4)
+    assert prefix.plain() == {}
+    prefix.pictures = replace(pictures, paths=Counted(pictures.paths))
+    prefix.augmented(range(COUNT), 4)
+    assert prefix.pictures.paths.asked == COUNT  # type: ignore[attr-defined]
+    found = prefix.at(LAST, 4).rows(range(COUNT), [3] * COUNT)
+    np.testing.assert_allclose(found, truth(network(), pictures, LAST, 3), rtol=1e-4, atol=1e-5)
+
+
+def test_the_same_threads_decode_every_batch(folder: Path, tmp_path: Path) -> None:
+    def at_work() -> set[int | None]:
+        return {thread.ident for thread in threading.enumerate() if thread.name.startswith("pixels")} - others
+
+    others: set[int | None] = set()
+    others = at_work()
+    pixels = frozen(network(), pictures_of(folder), tmp_path, [0], keep="never").at(0)
+    for _ in range(3 * COUNT):  # a pool starts its threads as they are needed
+        pixels.rows(range(COUNT), [0] * COUNT)
+    before = at_work()
+    pixels.rows(range(COUNT), [0] * COUNT)
+    assert before
+    assert before <= at_work()
 
 
 def test_a_second_run_computes_nothing(folder: Path, tmp_path: Path) -> None:

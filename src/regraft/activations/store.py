@@ -15,6 +15,7 @@ import hashlib
 import json
 import os
 import shutil
+import threading
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -68,6 +69,7 @@ class Store:
 
     def __init__(self, root: Path, recipe: Mapping[str, Any], shape: Sequence[int], dtype: str) -> None:
         self._files: list[Any] = []
+        self._reading = threading.Lock()
         self.folder = root / recipe_key({**recipe, "shape": list(shape), "dtype": dtype})
         self.recipe, self.shape, self.dtype = dict(recipe), tuple(shape), np.dtype(dtype)
         self.row_bytes = int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
@@ -123,8 +125,10 @@ class Store:
                 )
             which, row = self._where[digest]
             file = self._files[which]
-            file.seek(row * self.row_bytes)
-            if file.readinto(memoryview(flat[position])) != self.row_bytes:
+            with self._reading:  # threads share the file's position
+                file.seek(row * self.row_bytes)
+                size = file.readinto(memoryview(flat[position]))
+            if size != self.row_bytes:
                 raise StoreError(
                     f"A kept file in {self.folder} was changed while it was read. Delete that folder and start again."
                 )
