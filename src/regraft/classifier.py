@@ -10,14 +10,17 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
-from regraft.activations import BATCH, batched, cache_folder, digest_of, engines
-from regraft.backbones import Backbone, Stage, build
+from regraft.activations import BATCH, batched, cache_folder, engines
+from regraft.activations.store import make_room
+from regraft.backbones import Backbone, build
 from regraft.data import read_pixels
-from regraft.errors import BadImage, WeightsMissing
+from regraft.errors import ActivationOverflow, BadImage, StoreError, WeightsMissing
 from regraft.head import HeadSpec
 from regraft.progress import Progress
-from regraft.weights import load
+from regraft.weights import digest_state, load
 from regraft.weights.imagenet import imagenet_classes
+
+MOST_EXPORTS = 5 * 10**9  # bytes of exports that predicting leaves behind; training keeps to --cache-limit in all
 
 
 @dataclass(frozen=True)
@@ -56,27 +59,45 @@ class Classifier:
 
         `engine` is as in the settings: ``auto`` exports to ONNX Runtime where there are many pictures and no GPU.
         """
-        run = self._engine(device, engine, len(paths))
+        run = self._engine(device, engine, len(paths), progress or Progress())
         with (progress or Progress()).track("Predicting", len(paths), "pictures") as tick:
             for batch in batched(read_pixels(paths, self.backbone.preprocessing), BATCH):
                 good = [pixels for _, pixels in batch if not isinstance(pixels, BadImage)]
-                answers = iter(run(np.stack(good))[0]) if good else iter(())
+                answers = iter(_finite(run(np.stack(good))[0]) if good else ())
                 for position, pixels in batch:
                     bad = isinstance(pixels, BadImage)
                     yield Prediction(paths[position], None if bad else next(answers), str(pixels) if bad else "")
                 tick(len(batch))
 
-    def _engine(self, device: str, engine: str, pictures: int) -> engines.Engine:
+    def _engine(self, device: str, engine: str, pictures: int, progress: Progress) -> engines.Engine:
         chosen = engines.pick_device(device)
-        if engines.choose(engine, chosen, pictures) == "torch":
-            return engines.on_torch(self.network(), chosen)
-        look = self.backbone.preprocessing
+        if engines.choose(engine, chosen, pictures) == "onnxruntime":
+            try:
+                return self._exported()
+            except StoreError as error:
+                if engine == "onnxruntime":
+                    raise
+                progress.note(f"{error} Going on with torch, which is slower.")
+        return engines.on_torch(self.network(), chosen, half=chosen.type == "cuda")
+
+    def _exported(self) -> engines.Engine:
+        look, folder = self.backbone.preprocessing, cache_folder() / "prefixes"
         recipe = {
-            "classifier": digest_of(Stage("network", self.network())),
+            "classifier": digest_state(self.network().state_dict()),
             "backbone": self.backbone.name,
             "pixels": look.as_dict(),
         }
-        return engines.on_onnxruntime(self.network(), size=look.size, recipe=recipe, folder=cache_folder() / "prefixes")
+        engine = engines.on_onnxruntime(self.network(), size=look.size, recipe=recipe, folder=folder)
+        make_room([folder], 0, MOST_EXPORTS)
+        return engine
+
+
+def _finite(answers: np.ndarray) -> np.ndarray:
+    if not np.isfinite(answers).all():
+        raise ActivationOverflow(
+            "The network's answers are not numbers. Half precision on a GPU may overflow: use --device cpu."
+        )
+    return answers
 
 
 class _Answers(nn.Module):

@@ -13,15 +13,15 @@ import torch
 from torch import Tensor, nn
 
 from regraft import arrays, bundle
-from regraft.activations import BATCH, batched, cache_folder, digest_of, engines
+from regraft.activations import BATCH, batched, cache_folder, engines
 from regraft.activations.store import Store, make_room
-from regraft.backbones import Backbone, Stage, build
+from regraft.backbones import Backbone, build
 from regraft.classifier import Classifier
 from regraft.config import Config
 from regraft.data import find_pictures, read_digests, read_pixels
 from regraft.errors import BadImage, ConfigError, NoImages
 from regraft.progress import Progress
-from regraft.weights import load
+from regraft.weights import digest_state, load
 
 CHUNK_BYTES = 16 << 20  # read back and written at once: what memory a file of any size takes
 
@@ -165,7 +165,7 @@ def _compute(
     missing = {digest: path for digest, path in one_each.items() if isinstance(digest, str) and digest not in store}
     needed, limit = len(missing) * store.row_bytes, int(config.cache_limit * 1e9)
     if missing:
-        make_room(store.folder.parent, needed, limit, spare=[store.folder], instead=SMALLER)
+        make_room([store.folder.parent], needed, limit, spare=[store.folder], instead=SMALLER)
     bad = extractor.fill(store, missing) if missing else {}
 
     answers = [digest if isinstance(digest, BadImage) else bad.get(digest, digest) for digest in digests]
@@ -233,7 +233,7 @@ class Extractor:
             "backbone": self.network.backbone.name,
             "after": self.network.layer,
             "pooled": "mean" if self.network.pool else "",
-            "weights": digest_of(Stage("body", self.network.body)),
+            "weights": digest_state(self.network.body.state_dict()),
             "pixels": self.network.backbone.preprocessing.as_dict(),
             "engine": self.engine if self.device.type == "cpu" else f"{self.engine}/{self.device.type}",
         }

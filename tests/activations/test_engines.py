@@ -88,9 +88,9 @@ def test_an_export_is_written_once_and_used_again(pixels: np.ndarray, tmp_path: 
     first = on_onnxruntime(Taps(real("squeezenet1_1"), [3]), size=SIZE, recipe=recipe, folder=tmp_path)
     (path,) = tmp_path.iterdir()  # no temporary file beside it
     assert path == export_path(recipe, tmp_path)
-    written = path.stat().st_mtime_ns, path.read_bytes()
+    written = path.stat().st_ino, path.read_bytes()
     second = on_onnxruntime(Taps(real("squeezenet1_1"), [3]), size=SIZE, recipe=recipe, folder=tmp_path)
-    assert (path.stat().st_mtime_ns, path.read_bytes()) == written
+    assert (path.stat().st_ino, path.read_bytes()) == written
     np.testing.assert_array_equal(first(pixels)[0], second(pixels)[0])
 
 
@@ -143,3 +143,27 @@ def test_onnx_runtime_is_taken_on_a_cpu_where_it_pays_or_where_it_is_asked_for(
 def test_an_unknown_engine_names_those_that_there_are() -> None:
     with pytest.raises(UnknownName, match="Did you mean onnxruntime"):
         choose("onnx-runtime", CPU, 1)
+
+
+def test_half_precision_is_computed_only_where_it_is_asked_for(pixels: np.ndarray) -> None:
+    large = torch.nn.Conv2d(3, 1, 1)
+    torch.nn.init.constant_(large.weight, 1e6)
+
+    class Large(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = large
+
+        def forward(self, pixels: torch.Tensor) -> list[torch.Tensor]:
+            return [self.inner(pixels.permute(0, 3, 1, 2).float())]
+
+    assert np.isinf(on_torch(Large(), CPU, half=True)(pixels)[0]).any()
+    assert on_torch(Large(), CPU)(pixels)[0].max() > 65504
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+def test_a_network_that_a_gpu_has_run_is_exported_on_the_cpu(pixels: np.ndarray, tmp_path: Path) -> None:
+    network = Taps(build("squeezenet1_1"), [3])
+    on_gpu = on_torch(network, torch.device("cuda"))(pixels)[0]
+    on_cpu = on_onnxruntime(network, size=SIZE, recipe={}, folder=tmp_path)(pixels)[0]
+    np.testing.assert_allclose(on_gpu, on_cpu, rtol=0, atol=1e-2 * np.abs(on_cpu).max())

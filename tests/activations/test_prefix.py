@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import os
 import sys
+import threading
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -121,6 +123,42 @@ def test_pictures_and_views_may_be_asked_for_in_any_mixture(folder: Path, tmp_pa
     np.testing.assert_array_equal(prefix.at(LAST, 2).rows(which, views), whole[views, which])
 
 
+class Counted(list[Path]):
+    """Counts how often a picture's path is asked for: once for each time that it is decoded."""
+
+    asked = 0
+
+    def __getitem__(self, index: Any) -> Any:
+        self.asked += 1
+        return super().__getitem__(index)
+
+
+def test_a_picture_is_decoded_once_for_all_augmented_views(folder: Path, tmp_path: Path) -> None:
+    pictures = pictures_of(folder, augment=("flip", "turn"))
+    prefix = frozen(network(), pictures, tmp_path, [4, LAST], views=4)
+    assert prefix.plain() == {}
+    prefix.pictures = replace(pictures, paths=Counted(pictures.paths))
+    prefix.augmented(range(COUNT), 4)
+    assert prefix.pictures.paths.asked == COUNT  # type: ignore[attr-defined]
+    found = prefix.at(LAST, 4).rows(range(COUNT), [3] * COUNT)
+    np.testing.assert_allclose(found, truth(network(), pictures, LAST, 3), rtol=1e-4, atol=1e-5)
+
+
+def test_the_same_threads_decode_every_batch(folder: Path, tmp_path: Path) -> None:
+    def at_work() -> set[int | None]:
+        return {thread.ident for thread in threading.enumerate() if thread.name.startswith("pixels")} - others
+
+    others: set[int | None] = set()
+    others = at_work()
+    pixels = frozen(network(), pictures_of(folder), tmp_path, [0], keep="never").at(0)
+    for _ in range(3 * COUNT):  # a pool starts its threads as they are needed
+        pixels.rows(range(COUNT), [0] * COUNT)
+    before = at_work()
+    pixels.rows(range(COUNT), [0] * COUNT)
+    assert before
+    assert before <= at_work()
+
+
 def test_a_second_run_computes_nothing(folder: Path, tmp_path: Path) -> None:
     """Its files are as they were, and the rows the same to the bit."""
     first = rows_of(frozen(network(), pictures_of(folder), tmp_path / "cache", [4, LAST]), LAST)
@@ -235,6 +273,25 @@ def test_half_precision_overflow_says_what_to_do_and_keeps_nothing(folder: Path,
     assert rows_of(frozen(backbone, pictures_of(folder), tmp_path / "cache", [1]), 1).max() > 65504
 
 
+def test_what_is_no_number_is_refused_also_where_nothing_is_kept(folder: Path, tmp_path: Path) -> None:
+    backbone = fresh()
+    with torch.no_grad():
+        backbone.model.bn1.weight.fill_(1e38)  # type: ignore[union-attr,operator]
+    prefix = frozen(backbone, pictures_of(folder), tmp_path, [LAST], keep="never")
+    with pytest.raises(ActivationOverflow, match="not a number"):
+        prefix.at(LAST).rows([0], [0])
+
+
+def test_half_and_single_precision_of_a_gpu_are_not_taken_for_each_other(folder: Path, tmp_path: Path) -> None:
+    said = {
+        frozen(network(), pictures_of(folder), tmp_path, device=torch.device("cuda"), dtype=dtype)
+        ._store(LAST, 0)
+        .recipe["engine"]
+        for dtype in ("float16", "float32")
+    }
+    assert said == {"torch/cuda/float16", "torch/cuda/float32"}
+
+
 def test_the_torch_engine_gives_the_same_rows_as_onnx_runtime(folder: Path, tmp_path: Path) -> None:
     found = [
         rows_of(frozen(network(), pictures_of(folder), tmp_path / "cache", [4, LAST], engine=engine), 4)
@@ -309,6 +366,25 @@ def test_two_runs_stay_below_the_limit_together(folder: Path, tmp_path: Path) ->
     for seed in (0, 1):
         rows_of(frozen(network(seed), pictures_of(folder), tmp_path, limit_gb=limit), LAST)
         assert kept_bytes(tmp_path) == COUNT * ROW
+
+
+def test_exports_count_as_what_is_kept_and_the_longest_unused_goes_first(folder: Path, tmp_path: Path) -> None:
+    for name in ("alexnet", "old"):  # what runs on other networks have left
+        path = tmp_path / "prefixes" / f"{name}.onnx"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(bytes(30_000))
+        os.utime(path, (10, 10) if name == "old" else (20, 20))
+    rows_of(frozen(network(), pictures_of(folder), tmp_path, limit_gb=(COUNT * ROW + 40_000) / 1e9), LAST)
+    assert [path.stem for path in (tmp_path / "prefixes").iterdir()] == ["alexnet"]
+
+
+def test_an_export_is_the_newest_of_all_when_it_is_used(folder: Path, tmp_path: Path) -> None:
+    rows_of(frozen(network(), pictures_of(folder), tmp_path, engine="onnxruntime"), LAST)
+    (path,) = (tmp_path / "prefixes").iterdir()
+    os.utime(path, (10, 10))
+    draw(folder / "new.png", seed=100)
+    frozen(network(), pictures_of(folder), tmp_path, engine="onnxruntime").plain()
+    assert path.stat().st_mtime > 10
 
 
 def test_several_cuts_stay_below_the_limit_together(folder: Path, tmp_path: Path) -> None:

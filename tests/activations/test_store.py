@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -362,39 +364,76 @@ def left(folders: Sequence[Path]) -> list[bool]:
 
 
 def test_room_is_made_by_deleting_what_was_unused_for_longest(three: list[Path], tmp_path: Path) -> None:
-    make_room(tmp_path, 40_000, 125_000)
+    make_room([tmp_path], 40_000, 125_000)
     assert left(three) == [False, True, True]
 
 
 def test_nothing_is_deleted_while_there_is_room(three: list[Path], tmp_path: Path) -> None:
-    make_room(tmp_path, 40_000, 200_000)
+    make_room([tmp_path], 40_000, 200_000)
     assert left(three) == [True, True, True]
 
 
 def test_what_is_in_use_stays(three: list[Path], tmp_path: Path) -> None:
-    make_room(tmp_path, 40_000, 125_000, spare=[three[0]])
+    make_room([tmp_path], 40_000, 125_000, spare=[three[0]])
     assert left(three) == [True, False, True]
 
 
 def test_opening_a_store_makes_it_the_last_to_go(three: list[Path], tmp_path: Path) -> None:
     open_store(tmp_path, (1000,), view=3)
-    make_room(tmp_path, 40_000, 125_000)
+    make_room([tmp_path], 40_000, 125_000)
     assert left(three) == [True, False, True]
 
 
 def test_the_limit_is_kept_to_even_when_all_has_to_go(three: list[Path], tmp_path: Path) -> None:
-    make_room(tmp_path, 100_000, 100_000)
+    make_room([tmp_path], 100_000, 100_000)
     assert left(three) == [False, False, False]
 
 
 def test_more_than_the_limit_is_refused_with_both_figures(three: list[Path], tmp_path: Path) -> None:
     with pytest.raises(CacheFull, match=r"need 200 kB, and 59.* kB are free .*--cache-limit"):
-        make_room(tmp_path, 200_000, 100_000, spare=three[:1])
+        make_room([tmp_path], 200_000, 100_000, spare=three[:1])
+
+
+@pytest.mark.parametrize("needed", [200_000, 10**18])  # more than the limit; more than any disk
+def test_nothing_is_deleted_where_it_would_not_help(three: list[Path], tmp_path: Path, needed: int) -> None:
+    with pytest.raises(CacheFull):
+        make_room([tmp_path], needed, 100_000 if needed < 10**18 else 10**19)
+    assert left(three) == [True, True, True]
+
+
+def test_making_room_while_another_run_writes_and_deletes_is_no_error(tmp_path: Path) -> None:
+    done = threading.Event()
+
+    def churn() -> None:
+        while not done.is_set():
+            for view in range(5):
+                with contextlib.suppress(StoreError):
+                    fill(open_store(tmp_path, view=view), ["a"]).close()
+            for folder in tmp_path.iterdir():
+                shutil.rmtree(folder, ignore_errors=True)
+
+    other = threading.Thread(target=churn)
+    other.start()
+    try:
+        for limit in [10**9, 30] * 500:
+            make_room([tmp_path], 0, limit)
+    finally:
+        done.set()
+        other.join()
+
+
+def test_a_deletion_that_was_stopped_is_finished_by_a_later_run(three: list[Path], tmp_path: Path) -> None:
+    """A store is renamed before it is deleted: half of one is never found under its name."""
+    rest = three[0].rename(tmp_path / "half.tmp")
+    os.utime(rest, (0, 0))
+    make_room([tmp_path], 0, 10**9)
+    assert not rest.exists()
+    assert left(three) == [False, True, True]
 
 
 def test_a_run_goes_on_reading_a_store_that_another_deletes(tmp_path: Path) -> None:
     kept = fill(open_store(tmp_path), ["a"])
-    make_room(tmp_path, 0, 0)
+    make_room([tmp_path], 0, 0)
     assert not kept.folder.exists()
     assert kept.rows(["a"]).tolist() == [[1.0, 1.0, 1.0]]
 
@@ -406,7 +445,7 @@ def test_what_a_dead_run_left_behind_is_swept_up_and_a_living_one_s_is_not(tmp_p
         path.write_bytes(b"x")
     for path in (old, folder / "0ld.rows", *folder.glob("*.rows")):
         os.utime(path, (0, 0))
-    make_room(tmp_path, 0, 10**9)
+    make_room([tmp_path], 0, 10**9)
     assert not old.exists()
     assert not (folder / "0ld.rows").exists()
     assert new.exists()
@@ -419,7 +458,7 @@ def test_the_rest_of_a_file_that_a_dead_run_was_writing_is_swept_up(tmp_path: Pa
         temporary.write_bytes(b"x")
     temporary.write_bytes(b"x")  # as if nobody had been left to rename it
     os.utime(temporary, (0, 0))
-    make_room(tmp_path, 0, 10**9)
+    make_room([tmp_path], 0, 10**9)
     assert not temporary.exists()
     assert "a" in open_store(tmp_path)
 

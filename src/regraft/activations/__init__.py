@@ -8,6 +8,7 @@ import hashlib
 import itertools
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,15 +18,18 @@ import torch
 
 from regraft.activations import engines, planner
 from regraft.activations.engines import Engine, Taps
-from regraft.activations.store import Store, Writer, cache_folder, free_bytes, make_room
-from regraft.backbones import Backbone, Stage
-from regraft.data import Preprocessing, draw_view, read_pixels
+from regraft.activations.store import Store, Writer, cache_folder, finite, free_bytes, make_room
+from regraft.backbones import Backbone
+from regraft.data import THREADS, Preprocessing, ahead_of, draw_view, read_picture
 from regraft.errors import BadImage
-from regraft.progress import Progress
+from regraft.progress import Progress, Tick
+from regraft.weights import digest_state
 
 __all__ = ["Activations", "Pictures", "Prefix", "cache_folder"]
 
 BATCH = 32  # pictures per call of the frozen part: larger ones were not faster on CPU, and cost memory
+
+VIEWS_AT_ONCE = 8  # of each picture that is decoded; every view has files of its own open
 
 
 @dataclass(frozen=True)
@@ -37,12 +41,6 @@ class Pictures:
     preprocessing: Preprocessing
     augment: tuple[str, ...] = ()
     seed: int = 0
-
-    def pixels(self, which: Sequence[int], view: int) -> Iterator[tuple[int, np.ndarray | BadImage]]:
-        """Decode pictures, a few ahead of the consumer; yields (index, uint8 ``[s, s, 3]`` or what is wrong)."""
-        for position, pixels in read_pixels([self.paths[index] for index in which], self.preprocessing):
-            index = which[position]
-            yield index, pixels if isinstance(pixels, BadImage) else self.view_of(pixels, index, view)
 
     def only(self, which: Sequence[int]) -> Pictures:
         """Return these pictures only."""
@@ -100,23 +98,35 @@ class Pixels:
         return (self.pictures.preprocessing.size, self.pictures.preprocessing.size, 3)
 
     def rows(self, which: Sequence[int], views: Sequence[int]) -> np.ndarray:
-        plain = self._kept(which) if self.store else self._decoded(which)
-        return np.stack([self.pictures.view_of(*job) for job in zip(plain, which, views, strict=True)])
+        return np.stack(list(self._pool.map(self._row, which, views)))
 
-    def _kept(self, which: Sequence[int]) -> np.ndarray:
-        assert self.store is not None
-        return self.store.rows([self.pictures.digests[index] for index in which])
+    def drawn(self, views: Mapping[int, Sequence[int]]) -> Iterator[tuple[int, list[np.ndarray] | BadImage]]:
+        """Yield (index, those views of the picture, or what is wrong), drawn a few ahead of the consumer."""
+        indices = list(views)
+        most = max(map(len, views.values()), default=1)
+        for position, found in ahead_of(lambda index: self._views(index, views[index]), indices, ahead=1 + 64 // most):
+            yield indices[position], found
 
-    def _decoded(self, which: Sequence[int]) -> list[np.ndarray]:
-        plain = {}
-        for index, pixels in self.pictures.pixels(list(dict.fromkeys(which)), 0):
-            if isinstance(pixels, BadImage):
-                raise BadImage(
-                    f"{self.pictures.paths[index]} could be read before and cannot now: {pixels}. "
-                    "Was it changed during the run?"
-                )
-            plain[index] = pixels
-        return [plain[index] for index in which]
+    @functools.cached_property
+    def _pool(self) -> ThreadPoolExecutor:  # its threads end with this object
+        return ThreadPoolExecutor(THREADS, thread_name_prefix="pixels")
+
+    def _row(self, index: int, view: int) -> np.ndarray:
+        try:
+            return self._views(index, [view])[0]
+        except BadImage as reason:
+            raise BadImage(
+                f"{self.pictures.paths[index]} could be read before and cannot now: {reason}. "
+                "Was it changed during the run?"
+            ) from reason
+
+    def _views(self, index: int, views: Sequence[int]) -> list[np.ndarray]:
+        digest = self.pictures.digests[index]
+        if self.store is not None and digest in self.store:
+            plain = self.store.rows([digest])[0]
+        else:
+            plain = read_picture(self.pictures.paths[index], self.pictures.preprocessing)
+        return [self.pictures.view_of(plain, index, view) for view in views]
 
 
 @dataclass
@@ -128,7 +138,7 @@ class Computed:
     shape: tuple[int, ...]
 
     def rows(self, which: Sequence[int], views: Sequence[int]) -> np.ndarray:
-        return self.run(self.pixels.rows(which, views))
+        return finite(self.run(self.pixels.rows(which, views)))
 
 
 class Prefix:
@@ -168,7 +178,9 @@ class Prefix:
         self.device, self.dtype, self.views = device, dtype, views
         self.root, self.limit = root or cache_folder(), int(limit_gb * 1e9)
         self.progress = progress or Progress()
-        self._stage_digests = [digest_of(stage) for stage in backbone.stages[: self.cuts[-1]]]
+        self._stage_digests = [
+            f"{stage.name} {digest_state(stage.module.state_dict())}" for stage in backbone.stages[: self.cuts[-1]]
+        ]
         self._engines: dict[tuple[int, ...], Engine] = {}
         self._stores: dict[tuple[int, int], Store] = {}  # by cut and view; what is open stays readable to the end
         self.engine = self._pick_engine(engine)
@@ -179,17 +191,17 @@ class Prefix:
 
     def plain(self) -> dict[int, BadImage]:
         """Run view 0 of every picture; returns those that cannot be read, by index."""
-        return self._fill(range(len(self.pictures.paths)), 0)
+        return self._fill(range(len(self.pictures.paths)), [0])
 
     def augmented(self, which: Sequence[int], views: int) -> None:
         """Run views 1 to ``views - 1`` of the training pictures, at the cuts that keep their rows."""
-        for view in range(1, views):
-            if any(cut > 0 and decision.keep for cut, decision in self.decisions.items()):
-                self._fill(which, view)
+        if any(cut > 0 and decision.keep for cut, decision in self.decisions.items()):
+            for first in range(1, views, VIEWS_AT_ONCE):
+                self._fill(which, range(first, min(first + VIEWS_AT_ONCE, views)))
 
     def at(self, cut: int, views: int = 1) -> Activations:
         """Return the activations at one cut, wherever they come from."""
-        pixels = Pixels(self.pictures, self._store(0, 0) if 0 in self.decisions and self.decisions[0].keep else None)
+        pixels = self._pixels()
         if cut == 0:
             return pixels
         if self.decisions[cut].keep:
@@ -198,64 +210,63 @@ class Prefix:
 
     # ---- the pass ---------------------------------------------------------------------------------------------------
 
-    def _fill(self, which: Sequence[int], view: int) -> dict[int, BadImage]:
+    def _fill(self, which: Sequence[int], views: Sequence[int]) -> dict[int, BadImage]:
+        """Compute what is missing of these views; each picture is decoded once for all of them."""
         stores = {
-            cut: self._store(cut, view)
+            (cut, view): self._store(cut, view)
             for cut, decision in self.decisions.items()
-            if decision.keep and (cut > 0 or view == 0)
+            for view in views
+            if decision.keep and view < self._views_at(cut)
         }
-        missing = [
-            index
-            for index in which
-            if not stores or any(self.pictures.digests[index] not in store for store in stores.values())
-        ]
-        if not missing:
+        missing = {
+            key: [index for index in which if self.pictures.digests[index] not in store]
+            for key, store in stores.items()
+        }
+        todo: dict[int, list[int]] = {} if stores else {index: list(views) for index in which}
+        for (_, view), indices in missing.items():
+            for index in indices:
+                if view not in todo.setdefault(index, []):
+                    todo[index].append(view)
+        if not todo:
             return {}
-        needed = sum(
-            store.row_bytes
-            for store in stores.values()
-            for index in missing
-            if self.pictures.digests[index] not in store
-        )
-        make_room(self.root / "activations", needed, self.limit, spare=self._own_folders())
+        if stores:
+            self._make_room(sum(stores[key].row_bytes * len(indices) for key, indices in missing.items()))
         bad: dict[int, BadImage] = {}
         with contextlib.ExitStack() as open_writers:
-            writers = {cut: open_writers.enter_context(store.writer()) for cut, store in stores.items()}
-            what = self.backbone.name if any(stores) else "Decoding"
+            writers = {key: open_writers.enter_context(store.writer()) for key, store in stores.items()}
+            what = self.backbone.name if any(cut for cut, _ in stores) else "Decoding"
             tick = open_writers.enter_context(
-                self.progress.track(f"{what}, view {view + 1}" if view else what, len(missing), "pictures")
+                self.progress.track(f"{what}, augmented views" if any(views) else what, len(todo), "pictures")
             )
-            for batch in batched(self._pixels(missing, view), BATCH):
-                good = [(index, pixels) for index, pixels in batch if not isinstance(pixels, BadImage)]
-                bad |= {index: pixels for index, pixels in batch if isinstance(pixels, BadImage)}
-                if good:
-                    self._keep(
-                        writers,
-                        [self.pictures.digests[index] for index, _ in good],
-                        np.stack([pixels for _, pixels in good]),
-                    )
-                tick(len(batch))
+            for batch in batched(self._drawn(todo, bad, tick), BATCH):
+                self._keep(writers, *zip(*batch, strict=True))
         return bad
 
-    def _pixels(self, which: Sequence[int], view: int) -> Iterator[tuple[int, np.ndarray | BadImage]]:
-        """Yield pixels as `Pictures.pixels` does, those that are kept without decoding them again."""
-        rest = list(which)
-        if 0 in self.decisions and self.decisions[0].keep:
-            store = self._store(0, 0)
-            kept = [index for index in which if self.pictures.digests[index] in store]
-            for index in kept:
-                plain = store.rows([self.pictures.digests[index]])[0]
-                yield index, self.pictures.view_of(plain, index, view)
-            rest = sorted(set(which) - set(kept))
-        yield from self.pictures.pixels(rest, view)
+    def _drawn(
+        self, todo: Mapping[int, Sequence[int]], bad: dict[int, BadImage], tick: Tick
+    ) -> Iterator[tuple[int, int, np.ndarray]]:
+        """Yield (index, view, pixels), and note the pictures that cannot be read."""
+        for index, found in self._pixels().drawn(todo):
+            if isinstance(found, BadImage):
+                bad[index] = found
+            else:
+                yield from ((index, view, pixels) for view, pixels in zip(todo[index], found, strict=True))
+            tick(1)
 
-    def _keep(self, writers: dict[int, Writer], digests: list[str], pixels: np.ndarray) -> None:
-        deep = sorted(cut for cut in writers if cut > 0)
-        outputs = dict(zip(deep, self._run(deep, pixels), strict=True)) if deep else {}
-        for cut, writer in writers.items():
-            new = [position for position, digest in enumerate(digests) if digest not in writer.store]
+    def _pixels(self) -> Pixels:
+        return Pixels(self.pictures, self._store(0, 0) if 0 in self.decisions and self.decisions[0].keep else None)
+
+    def _keep(
+        self, writers: Mapping[tuple[int, int], Writer], which: Sequence[int], views: Sequence[int], pixels: Any
+    ) -> None:
+        rows = {0: np.stack(pixels)}
+        deep = sorted({cut for cut, _ in writers if cut})
+        rows |= dict(zip(deep, self._run(deep, rows[0]), strict=True)) if deep else {}
+        digests = [self.pictures.digests[index] for index in which]
+        for (cut, view), writer in writers.items():
+            new = [at for at, digest in enumerate(digests) if views[at] == view and digest not in writer.store]
             if new:
-                writer.add([digests[position] for position in new], outputs.get(cut, pixels)[new])
+                writer.add([digests[at] for at in new], rows[cut][new])
 
     def _run(self, cuts: Sequence[int], pixels: np.ndarray) -> list[np.ndarray]:
         """Pixels [b, s, s, 3] -> one array per cut (above 0, in ascending order)."""
@@ -267,11 +278,25 @@ class Prefix:
     def _open_engine(self, cuts: tuple[int, ...]) -> Engine:
         network = Taps(self.backbone, cuts)
         if self.engine == "torch":
-            return engines.on_torch(network, self.device)
+            return engines.on_torch(network, self.device, half=self._compute_type == "float16")
         recipe, folder = self._export_recipe(cuts), self.root / "prefixes"
-        if not engines.export_path(recipe, folder).exists():
+        new = not engines.export_path(recipe, folder).exists()
+        if new:
             self.progress.note(f"Exporting {self.backbone.name} for ONNX Runtime, once.")
-        return engines.on_onnxruntime(network, size=self.pictures.preprocessing.size, recipe=recipe, folder=folder)
+        size = self.pictures.preprocessing.size
+        engine = engines.on_onnxruntime(network, size=size, recipe=recipe, folder=folder)
+        if new:
+            self._make_room(0)
+        return engine
+
+    def _make_room(self, needed: int) -> None:
+        """Keep rows and exports of all runs below the limit; an export, once it is loaded, may go like any other."""
+        make_room([self.root / "activations", self.root / "prefixes"], needed, self.limit, spare=self._own_folders())
+
+    @property
+    def _compute_type(self) -> str:
+        """Half precision only where a GPU computes it faster and what is wanted is rounded to it anyway."""
+        return self.dtype if self.device.type == "cuda" else "float32"
 
     # ---- what is kept, and under which name -------------------------------------------------------------------------
 
@@ -311,7 +336,7 @@ class Prefix:
             "pooled": "mean, maximum" if cut == len(self.backbone.stages) else "",
             "weights": hashlib.sha256("".join(self._stage_digests[:cut]).encode()).hexdigest(),
             "pixels": look,
-            "engine": engine if self.device.type == "cpu" else f"{engine}/{self.device.type}",
+            "engine": engine if self.device.type == "cpu" else f"{engine}/{self.device.type}/{self._compute_type}",
             **drawn,
         }
 
@@ -405,20 +430,12 @@ class Prefix:
         seconds = 0.0
         for _ in range(2):
             start = time.perf_counter()
-            pixels = [pixels for _, pixels in self.pictures.pixels(sample, 0) if not isinstance(pixels, BadImage)]
+            drawn = Pixels(self.pictures).drawn({index: [0] for index in sample})
+            pixels = [views[0] for _, views in drawn if not isinstance(views, BadImage)]
             if cut and pixels:
                 self._run([deep for deep in self.cuts if deep], np.stack(pixels))
             seconds = time.perf_counter() - start
         return seconds / max(len(sample), 1)
-
-
-def digest_of(stage: Stage) -> str:
-    """Return a digest of a stage's tensors: equal weights give equal digests, wherever they came from."""
-    hashed = hashlib.blake2b(stage.name.encode(), digest_size=16)
-    for name, tensor in sorted(stage.module.state_dict().items()):
-        hashed.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
-        hashed.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    return hashed.hexdigest()
 
 
 def batched(items: Iterator[Any], size: int) -> Iterator[list[Any]]:

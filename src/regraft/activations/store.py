@@ -15,6 +15,7 @@ import hashlib
 import json
 import os
 import shutil
+import threading
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -47,6 +48,23 @@ def recipe_key(recipe: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
+def finite(rows: np.ndarray, computed: np.ndarray | None = None) -> np.ndarray:
+    """Return the rows, unless one holds what is no number, be it only after rounding what was `computed`.
+
+    Raises:
+        ActivationOverflow: says how large the values are.
+    """
+    if rows.dtype.kind != "f" or np.isfinite(rows).all():
+        return rows
+    computed = rows if computed is None else computed
+    if np.isfinite(computed).all():
+        problem = f"reaches {np.abs(computed).max():.3g}, which {rows.dtype} cannot hold"
+    else:
+        problem = "is infinite or not a number in places"
+    wider = "--keep-dtype float32 (twice the disk space), or " if rows.dtype.itemsize < 4 else ""
+    raise ActivationOverflow(f"The network's output {problem}. Use {wider}other weights.")
+
+
 class Store:
     """The kept rows of one recipe: ``[*shape]`` numbers of one dtype per picture, found by the picture's digest.
 
@@ -63,6 +81,7 @@ class Store:
         instead: str = "use --keep never",
     ) -> None:
         self._files: list[Any] = []
+        self._reading = threading.Lock()
         self.folder = root / recipe_key({**recipe, "shape": list(shape), "dtype": dtype})
         self.recipe, self.shape, self.dtype = dict(recipe), tuple(shape), np.dtype(dtype)
         self.instead = instead
@@ -81,11 +100,9 @@ class Store:
 
     def refresh(self) -> None:
         """Open the segments that have appeared since the last look."""
-        if not self.folder.is_dir():
-            return
-        for index in sorted(self.folder.glob("*.json")):
-            if index.name != "recipe.json" and index.stem not in self._seen:
-                self._open(index)
+        for path in sorted(_inside(self.folder)):
+            if path.suffix == ".json" and path.name != "recipe.json" and path.stem not in self._seen:
+                self._open(path)
 
     def _open(self, index: Path) -> None:
         try:
@@ -121,8 +138,10 @@ class Store:
                 )
             which, row = self._where[digest]
             file = self._files[which]
-            file.seek(row * self.row_bytes)
-            if file.readinto(memoryview(flat[position])) != self.row_bytes:
+            with self._reading:  # threads share the file's position
+                file.seek(row * self.row_bytes)
+                size = file.readinto(memoryview(flat[position]))
+            if size != self.row_bytes:
                 raise StoreError(
                     f"A kept file in {self.folder} was changed while it was read. Delete that folder and start again."
                 )
@@ -166,7 +185,7 @@ class Writer:
         """
         kept = self._rounded(rows)
         try:
-            with _full_disk_named(self.store):
+            with writing(self.store.folder, self.store.instead):
                 if self._file is None:
                     self._begin()
                 self._file.write(np.ascontiguousarray(kept).tobytes())
@@ -180,16 +199,7 @@ class Writer:
 
     def _rounded(self, rows: np.ndarray) -> np.ndarray:
         with np.errstate(over="ignore"):
-            kept = rows.astype(self.store.dtype, copy=False)
-        if kept.dtype.kind == "f" and not np.isfinite(kept).all():
-            largest = float(np.nanmax(np.abs(rows)))
-            wider = ["--keep-dtype float32 (twice the disk space)"] if kept.dtype.itemsize < 4 else []
-            other = [] if np.isfinite(rows).all() else ["other weights: some values are not numbers"]
-            raise ActivationOverflow(
-                f"The network's output reaches {largest:.3g}, which {kept.dtype} cannot hold. "
-                f"Use {', or '.join(wider + other)}."
-            )
-        return kept
+            return finite(rows.astype(self.store.dtype, copy=False), rows)
 
     def _begin(self) -> None:
         self.store.folder.mkdir(parents=True, exist_ok=True)
@@ -205,7 +215,7 @@ class Writer:
         if self._file is None:
             return
         try:
-            with _full_disk_named(self.store):
+            with writing(self.store.folder, self.store.instead):
                 self._file.close()
                 self._path.replace(self._path.with_suffix(".rows"))
                 files.write_bytes(self._path.with_suffix(".json"), json.dumps(self._digests).encode())
@@ -225,8 +235,8 @@ class Writer:
 
 
 @contextlib.contextmanager
-def _full_disk_named(store: Store) -> Iterator[None]:
-    folder = store.folder
+def writing(folder: Path, instead: str = "use --keep never") -> Iterator[None]:
+    """Say what is wrong with a cache folder that cannot be written to; `instead` ends what a full disk is told with."""
     try:
         yield
     except OSError as error:
@@ -234,11 +244,10 @@ def _full_disk_named(store: Store) -> Iterator[None]:
             free = free_bytes(folder)
             raise CacheFull(
                 f"The disk under {folder} is full ({free / 1e9:.1f} GB free). "
-                f"Free some space, set REGRAFT_CACHE to a folder on a larger disk, or {store.instead}."
+                f"Free some space, set REGRAFT_CACHE to a folder on a larger disk, or {instead}."
             ) from error
         raise StoreError(
-            f"Cannot write kept activations into {folder}: {error.strerror}. "
-            "Set REGRAFT_CACHE to a folder you may write to."
+            f"Cannot write into the cache {folder}: {error.strerror}. Set REGRAFT_CACHE to a folder you may write to."
         ) from error
 
 
@@ -249,39 +258,91 @@ def free_bytes(folder: Path) -> int:
     return shutil.disk_usage(folder).free
 
 
-def make_room(root: Path, needed: int, limit: int, *, spare: Iterable[Path] = (), instead: str = FEWER) -> None:
-    """Delete the stores unused for longest until `needed` more bytes fit under `limit`; those in `spare` stay.
+def make_room(
+    roots: Sequence[Path], needed: int, limit: int, *, spare: Iterable[Path] = (), instead: str = FEWER
+) -> None:
+    """Delete what was unused for longest in `roots` until `needed` more bytes fit under `limit`; `spare` stays.
 
-    A run that still reads a deleted store keeps its open files and is not disturbed (on Windows the deletion fails and
-    the store stays).
+    A run that still reads a deleted store keeps its open files and is not disturbed; on Windows a store with open files
+    cannot be deleted, and stays. Nothing is deleted where it would not help.
 
     Raises:
-        CacheFull: even an empty cache would not do; `instead` says what would, beside a higher limit.
+        CacheFull: even without all that may be deleted there is no room; `instead` says what else would help.
     """
+    _sweep(roots)
+    sizes = {path: _bytes_of(path) for root in roots for path in _entries(root)}
     spared = set(spare)
-    stores = [folder for folder in root.iterdir() if folder.is_dir()] if root.is_dir() else []
-    _sweep(stores)
-    sizes = {folder: sum(file.stat().st_size for file in folder.iterdir() if file.is_file()) for folder in stores}
-    used = sum(sizes.values())
-    for folder in sorted(stores, key=lambda folder: folder.stat().st_mtime):
-        if used + needed <= limit:
-            break
-        if folder not in spared:
-            shutil.rmtree(folder, ignore_errors=True)
-            used -= sizes[folder]
-    free = free_bytes(root)
+    oldest_first = sorted(sizes.keys() - spared, key=_last_used)
+    used, free = sum(sizes.values()), free_bytes(roots[0])
+    kept = sum(size for path, size in sizes.items() if path in spared)
+    if kept + needed <= limit and needed <= free + used - kept:
+        while oldest_first and (used + needed > limit or needed > free):
+            if _delete(path := oldest_first.pop(0)):
+                used, free = used - sizes[path], free_bytes(roots[0])
+    else:
+        used, free = kept, free + used - kept
     if used + needed > limit or needed > free:
         room = min(limit - used, free)
         raise CacheFull(
-            f"The kept activations need {human(needed)}, and {human(max(room, 0))} are free for them in {root} "
+            f"The kept activations need {human(needed)}, and {human(max(room, 0))} are free for them in {roots[0]} "
             f"(--cache-limit {limit / 1e9:g}). Raise --cache-limit, {instead}."
         )
 
 
-def _sweep(folders: Iterable[Path]) -> None:
-    for folder in folders:
-        for path in (*folder.glob("*.tmp"), *folder.glob("*.rows")):
-            with contextlib.suppress(OSError):
-                unfinished = not path.with_suffix(".json").exists()
-                if unfinished and time.time() - path.stat().st_mtime > STALE_S:
-                    path.unlink()
+# Other runs write and delete in the same folders at the same time: what is gone when it is looked at counts nothing.
+
+
+def _inside(folder: Path) -> list[Path]:
+    try:
+        return list(folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _entries(root: Path) -> list[Path]:
+    """Return the stores and exports in a folder; what is being written, or deleted, ends in .tmp."""
+    return [path for path in _inside(root) if path.suffix != ".tmp"]
+
+
+def _bytes_of(path: Path) -> int:
+    try:
+        return sum(map(_bytes_of, _inside(path))) if path.is_dir() else path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def _last_used(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
+
+
+def _delete(path: Path) -> bool:
+    """Delete a store or an export as a whole, or not at all."""
+    gone = path.with_name(f"{uuid.uuid4().hex}.tmp")
+    try:
+        path.rename(gone)  # as one: on Windows this fails while a file in it is open
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    _remove(gone)
+    return True
+
+
+def _remove(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink()
+
+
+def _sweep(roots: Iterable[Path]) -> None:
+    """Remove what runs that died have left: temporary files and folders, and rows without their index."""
+    for folder in (*roots, *(entry for root in roots for entry in _entries(root))):
+        for path in _inside(folder):
+            unfinished = path.suffix == ".tmp" or (path.suffix == ".rows" and not path.with_suffix(".json").exists())
+            if unfinished and time.time() - _last_used(path) > STALE_S:
+                _remove(path)

@@ -4,7 +4,7 @@ from regraft.data.audit import Finding, duplicates_across_parts, label_conflicts
 from regraft.data.decode import MAX_MEGAPIXELS, Preprocessing, decode, digest
 from regraft.data.folders import IMAGE_SUFFIXES, find_pictures
 from regraft.data.manifest import Item, Manifest, scan
-from regraft.data.reading import read_digests, read_pixels
+from regraft.data.reading import THREADS, ahead_of, read_digests, read_picture, read_pixels
 from regraft.data.rows import PARTS, natural_key
 from regraft.data.splits import folds as into_folds
 from regraft.data.splits import learned_digests, split, split_from, write_split
@@ -16,10 +16,12 @@ __all__ = [
     "IMAGE_SUFFIXES",
     "MAX_MEGAPIXELS",
     "PARTS",
+    "THREADS",
     "Finding",
     "Item",
     "Manifest",
     "Preprocessing",
+    "ahead_of",
     "decode",
     "digest",
     "draw_cells",
@@ -31,6 +33,7 @@ __all__ = [
     "learned_digests",
     "natural_key",
     "read_digests",
+    "read_picture",
     "read_pixels",
     "scan",
     "split",

@@ -16,6 +16,7 @@ from regraft.data.decode import Preprocessing, decode, digest
 from regraft.errors import BadImage
 from regraft.machine import cores
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 THREADS = cores()
@@ -24,7 +25,7 @@ THREADS = cores()
 
 def read_digests(paths: Sequence[Path], *, threads: int = THREADS) -> list[str | BadImage]:
     """Return the content digest of every file, or why it cannot be read, in the order of `paths`."""
-    return [outcome for _, outcome in _ahead(lambda path: digest(_read(path)), paths, threads, ahead=64)]
+    return [outcome for _, outcome in ahead_of(lambda path: digest(_read(path)), paths, threads=threads)]
 
 
 def read_pixels(
@@ -34,7 +35,16 @@ def read_pixels(
 
     At most `ahead` pictures wait for the consumer: with 64 of 224 pixels that is 10 MB.
     """
-    return _ahead(lambda path: decode(_read(path), preprocessing), paths, threads, ahead)
+    return ahead_of(lambda path: read_picture(path, preprocessing), paths, threads=threads, ahead=ahead)
+
+
+def read_picture(path: Path, preprocessing: Preprocessing) -> NDArray[np.uint8]:
+    """Return the pixels [s, s, 3] of one file.
+
+    Raises:
+        BadImage: why it cannot be read.
+    """
+    return decode(_read(path), preprocessing)
 
 
 def _read(path: Path) -> bytes:
@@ -44,22 +54,24 @@ def _read(path: Path) -> bytes:
         raise BadImage(error.strerror or str(error)) from error
 
 
-def _ahead(
-    work: Callable[[Path], T], paths: Sequence[Path], threads: int, ahead: int
+def ahead_of(
+    work: Callable[[S], T], jobs: Sequence[S], *, threads: int = THREADS, ahead: int = 64
 ) -> Iterator[tuple[int, T | BadImage]]:
-    def outcome(path: Path) -> T | BadImage:
+    """Yield (index, what `work` made of that job | the BadImage it raised), in order, computed ahead in threads."""
+
+    def outcome(job: S) -> T | BadImage:
         try:
-            return work(path)
+            return work(job)
         except BadImage as reason:
             return reason
 
     pool = ThreadPoolExecutor(threads, thread_name_prefix="read")
     try:
-        coming = iter(paths)
-        waiting: deque[Future[T | BadImage]] = deque(pool.submit(outcome, path) for path in islice(coming, ahead))
-        for index in range(len(paths)):
+        coming = iter(jobs)
+        waiting: deque[Future[T | BadImage]] = deque(pool.submit(outcome, job) for job in islice(coming, ahead))
+        for index in range(len(jobs)):
             done = waiting.popleft().result()
-            waiting.extend(pool.submit(outcome, path) for path in islice(coming, 1))
+            waiting.extend(pool.submit(outcome, job) for job in islice(coming, 1))
             yield index, done
     finally:  # also when the consumer stops early
         pool.shutdown(cancel_futures=True)
