@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from regraft.data import PARTS, Item, Manifest, scan, split, split_from, write_split
+from regraft.data import PARTS, Item, Manifest, into_folds, scan, split, split_from, write_split
 from regraft.errors import ConfigError, DataError, SplitError
 
 
@@ -127,6 +127,41 @@ def test_a_class_of_few_groups_does_not_swell_the_parts():
     done = split(make(labels, [at // 10 for at in range(len(labels))]))
     for part in ("val", "test"):
         assert done.counts(part) == {"0": pytest.approx(45, abs=10), "1": pytest.approx(45, abs=10), "2": 10}
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    count=st.integers(2, 5),
+    sizes=st.lists(st.integers(8, 40), min_size=2, max_size=4),
+    grouped=st.booleans(),
+    seed=st.integers(0, 99),
+)
+def test_over_all_folds_every_picture_is_tested_once_and_groups_stay_whole(count, sizes, grouped, seed):
+    labels = [label for label, size in enumerate(sizes) for _ in range(size)]
+    groups = [at // 2 for at in range(len(labels))] if grouped else None  # a pair may hold two classes
+    try:
+        done = into_folds(make(labels, groups), count, seed=seed)
+    except SplitError:
+        assert grouped
+        return
+    tested = [at for fold in done for at in fold.part("test").tolist()]
+    assert sorted(tested) == list(range(len(labels)))
+    for fold in done:
+        assert min(fold.counts("train").values()) >= 1
+        assert len(fold.part("val")) >= 1
+        if grouped:
+            assert not groups_of(fold, "test") & (groups_of(fold, "train") | groups_of(fold, "val"))
+            assert not groups_of(fold, "train") & groups_of(fold, "val")
+
+
+def test_more_folds_than_a_class_can_fill_are_refused():
+    with pytest.raises(SplitError, match=r"'1' has 4 pictures; 5 folds need at least 5"):
+        into_folds(make([0] * 10 + [1] * 4), 5)
+
+
+def test_given_parts_do_not_bind_folds():
+    done = into_folds(make([0, 1] * 10, parts=["train"] * 12 + ["test"] * 8), 2)
+    assert sorted(at for fold in done for at in fold.part("test")) == list(range(20))
 
 
 def test_given_parts_stay_and_the_missing_one_is_held_out_of_train():
