@@ -61,7 +61,7 @@ def test_help_loads_no_torch():
 def test_help_names_every_command(regraft):
     answer = regraft("--help")
     assert (answer.status, answer.err) == (0, "")
-    for command in ("train", "eval", "predict", "features", "models", "doctor", "demo"):
+    for command in ("train", "compare", "recommend", "eval", "predict", "features", "models", "doctor", "demo"):
         assert command in answer.out
 
 
@@ -408,3 +408,35 @@ def test_doctor_names_versions_devices_and_weights(regraft):
     out = regraft("doctor").out
     assert "cpu" in out
     assert found["cache"] in out
+
+
+# comparing
+
+TINY = ("--img-size", 64, "--device", "cpu", "--engine", "torch")
+
+
+def test_compare_prints_one_json_object_and_writes_its_page(regraft, shapes, tmp_path):
+    cells = ("--backbones", "tf_efficientnet_lite0", "--methods", "features,frozen", "--control-epochs", 0)
+    answer = regraft("compare", shapes, *cells, *TINY, "--out", tmp_path / "c", "--json")
+    found = json.loads(answer.out)
+    assert answer.status == 0
+    assert [row["status"] for row in found["rows"]] == ["ok", "ok"]
+    assert {"run", "backbone", "method", "n_test", "seconds", "test"} <= found["rows"][0].keys()
+    assert (tmp_path / "c" / "comparison.html").is_file()
+
+
+@pytest.mark.parametrize("budget", ["3 weeks", "-1m", "m", "1h30"])
+def test_a_budget_that_is_no_time_is_refused_in_one_line(regraft, shapes, tmp_path, budget):
+    answer = regraft("compare", shapes, f"--budget={budget}", "--out", tmp_path / "c")
+    assert answer.status == 1
+    assert answer.err == f"Error: --budget is {budget!r}; expected a number with s, m or h behind it, such as 30m.\n"
+    assert not (tmp_path / "c").exists()
+
+
+def test_recommend_ranks_networks_and_trains_nothing(regraft, shapes, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    answer = regraft("recommend", shapes, "--backbones", "tf_efficientnet_lite0", *TINY, "--json")
+    found = json.loads(answer.out)
+    assert (answer.status, len(found["rows"]), found["sample"]) == (0, 1, 80)
+    assert "tf_efficientnet_lite0" in found["advice"]
+    assert not list(tmp_path.iterdir())
