@@ -185,7 +185,7 @@ def bare(given: argparse.Namespace) -> dict[str, Any]:
     from regraft.data import Preprocessing, decode
 
     (exported,) = (Path(given.cache) / "prefixes").glob("*.onnx")
-    paths, look = sorted(Path(given.data).rglob("*.jpg")), Preprocessing(size=224, resize=224)
+    paths, look = sorted(Path(given.data).rglob("*.jpg")), Preprocessing(size=224, resize=224, fit="stretch")
     start = time.perf_counter()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = os.cpu_count() or 1

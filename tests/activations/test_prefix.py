@@ -330,6 +330,16 @@ def test_what_does_not_fit_is_computed_again_and_the_rows_are_the_same(folder: P
     assert not list(tmp_path.rglob("*.rows"))
 
 
+def test_deciding_by_measured_time_may_be_what_exports_the_network(tmp_path: Path) -> None:
+    (tmp_path / "pictures").mkdir()
+    for number in range(70):  # more than are computed before anything is timed
+        draw(tmp_path / "pictures" / f"{number}.png", number, size=40)
+    pictures = pictures_of(tmp_path / "pictures")
+    prefix = frozen(network(), pictures, tmp_path / "cache", cuts=(4, LAST), engine="onnxruntime", keep="auto")
+    assert rows_of(prefix, LAST).shape == (1, 70, 1024)
+    assert len(list((tmp_path / "cache" / "prefixes").glob("*.onnx"))) >= 1
+
+
 def test_rows_that_are_kept_already_are_neither_timed_nor_computed_again(folder: Path, tmp_path: Path) -> None:
     """A pass through the network, just to learn how long one takes, would be for nothing."""
     pictures = pictures_of(folder, augment=("flip",))

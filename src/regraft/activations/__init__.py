@@ -184,6 +184,7 @@ class Prefix:
         self._engines: dict[tuple[int, ...], Engine] = {}
         self._stores: dict[tuple[int, int], Store] = {}  # by cut and view; what is open stays readable to the end
         self.engine = self._pick_engine(engine)
+        self.decisions: dict[int, planner.Decision] = {}  # deciding may export, and an export asks for them
         self.decisions = self._decide(keep, trained, epochs)
         self._stores = {key: store for key, store in self._stores.items() if self.decisions[key[0]].keep}
 
@@ -315,7 +316,7 @@ class Prefix:
 
     def _own_folders(self) -> list[Path]:
         """Return the stores that this run reads: room for one is not made by deleting another."""
-        kept = [cut for cut, decision in self.decisions.items() if decision.keep]
+        kept = [cut for cut in self.cuts if cut not in self.decisions or self.decisions[cut].keep]
         return [self._store(cut, view).folder for cut in kept for view in range(self._views_at(cut))]
 
     def _recipe(self, cut: int, view: int, engine: str) -> dict[str, Any]:
