@@ -1,5 +1,6 @@
 """Networks x methods on one split: each cell is what training alone gives, and what was done is done."""
 
+import csv
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -166,8 +167,8 @@ def test_a_budget_that_suffices_drops_nothing(shapes: Path, tmp_path: Path) -> N
 
 def test_a_budget_never_looks_at_test_pictures_to_choose(shapes: Path, tmp_path: Path) -> None:
     found = quick(shapes, tmp_path / "c", ["squeezenet1_1"], methods="frozen,features", budget_s=0.01)
-    lines = [line.split(",") for line in (found.folder / "split.csv").read_text().splitlines()[1:]]
-    tested = {name for name, *_, part in lines if part == "test"}
+    with (found.folder / "split.csv").open(newline="") as file:
+        tested = {row["filename"] for row in csv.DictReader(file) if row["split"] == "test"}
     assert tested == {line.split(",")[0] for line in predictions(Path(found.findings.best.run)).splitlines()[1:]}
 
 
