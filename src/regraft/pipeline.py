@@ -86,15 +86,16 @@ def train(
     manifest = scan(data, groups=config.groups)
     source = folder if resume else config.split_from
     # a split that cannot be made is said before anything is computed
-    trained = None if resume else len(into_parts(manifest, config, source).part("train"))
+    whole = None if resume else into_parts(manifest, config, source)
     start = begin(config, named="backbone" in settings)
     plan = methods.plan(start.backbone, config)
     progress.note(stage_table(start.backbone, plan))
     if idle := [option(name) for name in settings if name in methods.idle_settings(plan)]:
         progress.warn(f"--method {config.method} makes no use of {', '.join(idle)} here.")
 
+    trained = len(whole.part("train")) if whole else None
     manifest, prefix, skipped = activate(manifest, start.backbone, [plan], config, progress, trained=trained)
-    manifest = into_parts(manifest, config, source)
+    manifest = whole if whole and not skipped else into_parts(manifest, config, source)
     for notice in (*manifest.notices, *twins(manifest, prefix), *learned_before(manifest, prefix, config)):
         progress.warn(notice)
     prefix.augmented(manifest.part("train").tolist(), plan.kept_views)
