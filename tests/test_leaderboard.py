@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from regraft.leaderboard import Answers, Control, Findings, Row, duration, name_of, ranked
+from regraft.leaderboard import Control, Findings, Row, duration, name_of, ranked
 
 
 def row(backbone: str, accuracy: float, milliseconds: float = 10.0, method: str = "frozen") -> Row:
@@ -65,16 +65,6 @@ def test_a_method_without_epochs_has_no_curve_but_an_end() -> None:
     control = Control.of(row("a", 0.5, method="features"), [], [0.5, 0.6], 0.6, 2)
     assert (control.start, control.slope) == (None, None)
     assert "loses 10.0 points" in control.sentence()
-
-
-def test_answers_survive_the_disk_and_folds_are_joined(tmp_path: Path) -> None:
-    first = Answers(np.array([[0.9, 0.1], [0.4, 0.6]]), np.array([0, 0]), ["p1", "p2"])
-    both = Answers.together([first, Answers(np.array([[0.2, 0.8]]), np.array([1]), ["p3"])])
-    both.save(tmp_path)
-    kept = Answers.load(tmp_path)
-    assert kept.hits.tolist() == [True, False, True]
-    assert kept.groups == ["p1", "p2", "p3"]
-    assert np.array_equal(kept.probabilities, both.probabilities)
 
 
 def test_a_row_survives_the_disk(tmp_path: Path) -> None:

@@ -17,16 +17,17 @@ import numpy as np
 
 from regraft import leaderboard, runs
 from regraft.activations import Prefix
+from regraft.answers import Answers
 from regraft.backbones import FAMILIES, canonical, names
 from regraft.config import Config
 from regraft.data import Manifest, into_folds, scan, split, write_split
 from regraft.errors import ConfigError, RegraftError, RunError, SplitError, WeightsMissing
 from regraft.evaluation import evaluate
-from regraft.leaderboard import Answers, Control, Findings, Row, curve_of
+from regraft.leaderboard import Control, Findings, Row, curve_of
 from regraft.learning import Learner
 from regraft.methods import check as check_method
 from regraft.methods import plan as plan_of
-from regraft.pipeline import Run, Start, activate, begin, carry_out, into_parts, twins
+from regraft.pipeline import Start, activate, begin, carry_out, into_parts, twins
 from regraft.plan import Plan
 from regraft.progress import Bars, Progress
 from regraft.weights import available
@@ -282,8 +283,8 @@ class Table:
         folder, found = self.folder / cell.name, []
         for number, parts in enumerate(self.parts, start=1):
             where = folder / f"fold-{number}" if self.folds else folder
-            if not Answers.kept(where):  # by a comparison that was stopped between two folds
-                Answers.of(parts, self._carry_out(cell, network, parts, where).probabilities).save(where)
+            if not runs.finished(where):  # by a comparison that was stopped between two folds
+                self._carry_out(cell, network, parts, where)
             found.append(Answers.load(where))
         answers = Answers.together(found)
         row = self._row(cell, network, where, answers, time.perf_counter() - before)
@@ -292,7 +293,7 @@ class Table:
         self.answers[cell] = answers
         self._say(cell, row)
 
-    def _carry_out(self, cell: Cell, network: Network, parts: Manifest, folder: Path) -> Run:
+    def _carry_out(self, cell: Cell, network: Network, parts: Manifest, folder: Path) -> None:
         network.restore()
         folder.mkdir(parents=True, exist_ok=True)
         run = carry_out(
@@ -309,7 +310,6 @@ class Table:
         )
         if run.interrupted:
             raise KeyboardInterrupt
-        return run
 
     def _row(self, cell: Cell, network: Network, run: Path, answers: Answers, fit_s: float) -> Row:
         scores = evaluate(

@@ -12,62 +12,12 @@ from typing import Any
 import numpy as np
 
 from regraft import files, runs
-from regraft.data import Manifest
 from regraft.significance import pairwise
 from regraft.training import read_history
 
-SETTINGS, ROW, ANSWERS = "comparison.json", "row.json", "answers.npz"
+SETTINGS, ROW = "comparison.json", "row.json"
 LEVEL = 0.05  # differences with a larger p-value, corrected for the number of pairs, are called ties
 FIRST_EPOCHS = 5  # over which the slope of a learning curve is taken
-
-
-@dataclass(frozen=True, eq=False)
-class Answers:
-    """A cell's probabilities for all test pictures, with what they are measured against."""
-
-    probabilities: np.ndarray  # [n, classes]
-    labels: np.ndarray  # [n]
-    groups: list[str] | None  # [n]
-
-    @classmethod
-    def of(cls, parts: Manifest, probabilities: np.ndarray) -> Answers:
-        """Return the answers for a split's test part."""
-        which = parts.part("test")
-        groups = parts.groups
-        return cls(probabilities, parts.labels[which], groups and [groups[index] for index in which])
-
-    @classmethod
-    def together(cls, folds: Sequence[Answers]) -> Answers:
-        """Join the folds of a cross-validation."""
-        groups = None if folds[0].groups is None else [group for fold in folds for group in fold.groups or ()]
-        return cls(
-            np.concatenate([fold.probabilities for fold in folds]),
-            np.concatenate([fold.labels for fold in folds]),
-            groups,
-        )
-
-    @property
-    def hits(self) -> np.ndarray:
-        """Whether the most probable class is the true one, [n]."""
-        right: np.ndarray = self.probabilities.argmax(1) == self.labels
-        return right
-
-    def save(self, folder: Path) -> None:
-        """Write answers.npz, whole or not at all."""
-        groups = np.array(self.groups or [], dtype=np.str_)
-        with files.whole(folder / ANSWERS) as temporary, temporary.open("wb") as file:
-            np.savez(file, probabilities=self.probabilities, labels=self.labels, groups=groups)
-
-    @staticmethod
-    def kept(folder: Path) -> bool:
-        """Say whether `save` has written here."""
-        return (folder / ANSWERS).exists()
-
-    @classmethod
-    def load(cls, folder: Path) -> Answers:
-        """Read what `save` wrote."""
-        with np.load(folder / ANSWERS, allow_pickle=False) as kept:
-            return cls(kept["probabilities"], kept["labels"], kept["groups"].tolist() or None)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import numpy as np
 
 from regraft import bundle, files, methods, runs
 from regraft.activations import Pictures, Prefix, engines
+from regraft.answers import Answers
 from regraft.backbones import Backbone, build
 from regraft.classifier import Classifier
 from regraft.config import Config, option
@@ -39,7 +40,6 @@ class Run:
     method: str
     seconds: float
     test: Scores
-    probabilities: np.ndarray  # [n_test, classes], in the order of predictions.csv
     interrupted: bool = False
 
     def as_dict(self) -> dict[str, Any]:
@@ -138,9 +138,10 @@ def carry_out(
     scores = {part: learner.score(answers[part], part) for part in answers}
     if scores["test"].groups is not None and scores["test"].groups < FEW_GROUPS:
         progress.warn(f"Only {scores['test'].groups} groups are in the test part: other groups may give other figures.")
+    Answers.of(manifest, answers["test"]).save(folder)
     _write_answers(folder, manifest, answers["test"], scores["test"])
     seconds = time.perf_counter() - started
-    run = Run(folder, start.backbone.name, config.method, seconds, scores["test"], answers["test"], interrupted)
+    run = Run(folder, start.backbone.name, config.method, seconds, scores["test"], interrupted)
     details = {
         "val": scores["val"].as_dict(),
         "per_class": scores["test"].per_class,

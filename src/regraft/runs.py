@@ -72,10 +72,14 @@ def folder_to_resume(out: Path | None, data: Path) -> Path:
     learned_from = read_json(folder / SETTINGS).get("data")
     if out is None and learned_from != str(data.absolute()):
         raise RunError(f"{folder} is a run on {learned_from}, not on {data.absolute()}. Name the run: --out RUN")
-    metrics = read_json(folder / METRICS) if (folder / METRICS).exists() else {"interrupted": True}
-    if not metrics.get("interrupted"):
+    if finished(folder):
         raise RunError(f"{folder} is finished; there is nothing to resume. Leave out --resume to start another run.")
     return folder
+
+
+def finished(folder: Path) -> bool:
+    """Say whether a run has come to its end: it has figures, and Ctrl-C did not cut it short."""
+    return (folder / METRICS).exists() and not read_json(folder / METRICS).get("interrupted")
 
 
 def settings_of(folder: Path, given: Mapping[str, Any]) -> Config:
