@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import safetensors
 from safetensors.torch import load as load_tensors
-from safetensors.torch import save as save_tensors
+from safetensors.torch import save_file as save_tensors
 from torch import Tensor
 
 from regraft import __version__, files
@@ -38,7 +38,6 @@ def save(folder: Path, classifier: Classifier) -> None:
     Equal tensors and settings give equal bytes: no date, no path of the machine.
     """
     assert classifier.spec is not None, "a network's own ImageNet head is no new model"
-    tensors = save_tensors(_tensors(classifier))
     about = {
         "format": FORMAT,
         "regraft": __version__,
@@ -48,10 +47,10 @@ def save(folder: Path, classifier: Classifier) -> None:
         "head": asdict(classifier.spec),
         **{key: value for key, value in classifier.about.items() if key in ("method", "trained", "lineage")},
     }
-    about["sha256"] = _digest(tensors, about)
     with files.whole(folder, instead=True) as temporary:
         temporary.mkdir(parents=True)
-        (temporary / TENSORS).write_bytes(tensors)
+        save_tensors(_tensors(classifier), temporary / TENSORS)
+        about["sha256"] = _digest((temporary / TENSORS).read_bytes(), about)
         (temporary / ABOUT).write_text(json.dumps(about, indent=1, ensure_ascii=False), encoding="utf-8")
         for name in (TENSORS, ABOUT):
             files.flush(temporary / name)

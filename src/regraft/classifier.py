@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,12 @@ from torch import Tensor, nn
 
 from regraft.activations import BATCH, batched, cache_folder, engines
 from regraft.activations.store import make_room
-from regraft.backbones import Backbone, build
+from regraft.backbones import Backbone
 from regraft.data import read_pixels
 from regraft.errors import ActivationOverflow, BadImage, StoreError, WeightsMissing
 from regraft.head import HeadSpec
 from regraft.progress import Progress
-from regraft.weights import digest_state, load
+from regraft.weights import digest_state, filled
 from regraft.weights.imagenet import imagenet_classes
 
 MOST_EXPORTS = 5 * 10**9  # bytes of exports that predicting leaves behind; training keeps to --cache-limit in all
@@ -118,8 +118,7 @@ def pretrained(name: str, weights: str | None = None) -> Classifier:
         UnknownName: there is no such backbone.
         WeightsMissing: the weights are not here, or came without their head.
     """
-    backbone = build(name)
-    found = load(backbone, weights)
+    backbone, found = filled(name, weights)
     if not found.has_classifier:
         raise WeightsMissing(
             f"The weights of {backbone.name} at hand ({found.source}) have no ImageNet head, "
@@ -127,4 +126,4 @@ def pretrained(name: str, weights: str | None = None) -> Classifier:
             "Train it on your own classes, or give weights with a head: --weights FILE."
         )
     names = tuple(" ".join(pair) for pair in imagenet_classes())
-    return Classifier(replace(backbone, preprocessing=found.preprocessing), backbone.classifier.module, names)
+    return Classifier(backbone, backbone.classifier.module, names)

@@ -27,7 +27,7 @@ from regraft.leaderboard import Control, Findings, Row, curve_of
 from regraft.learning import Learner
 from regraft.methods import check as check_method
 from regraft.methods import plan as plan_of
-from regraft.pipeline import Start, activate, begin, carry_out, into_parts, twins
+from regraft.pipeline import Run, Start, activate, begin, carry_out, into_parts, twins
 from regraft.plan import Plan
 from regraft.progress import Bars, Progress
 from regraft.weights import available
@@ -293,7 +293,7 @@ class Table:
         self.answers[cell] = answers
         self._say(cell, row)
 
-    def _carry_out(self, cell: Cell, network: Network, parts: Manifest, folder: Path) -> None:
+    def _carry_out(self, cell: Cell, network: Network, parts: Manifest, folder: Path) -> Run:
         network.restore()
         folder.mkdir(parents=True, exist_ok=True)
         run = carry_out(
@@ -310,6 +310,7 @@ class Table:
         )
         if run.interrupted:
             raise KeyboardInterrupt
+        return run
 
     def _row(self, cell: Cell, network: Network, run: Path, answers: Answers, fit_s: float) -> Row:
         scores = evaluate(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,13 @@ from torch import Tensor, nn
 from regraft import arrays, bundle
 from regraft.activations import BATCH, batched, cache_folder, engines
 from regraft.activations.store import Store, make_room
-from regraft.backbones import Backbone, build
+from regraft.backbones import Backbone
 from regraft.classifier import Classifier
 from regraft.config import Config
 from regraft.data import find_pictures, read_digests, read_pixels
 from regraft.errors import BadImage, ConfigError, NoImages
 from regraft.progress import Progress
-from regraft.weights import digest_state, load
+from regraft.weights import digest_state, filled
 
 CHUNK_BYTES = 16 << 20  # read back and written at once: what memory a file of any size takes
 
@@ -191,8 +191,7 @@ def _open(model: Path | str | Classifier, weights: str | None, img_size: int | N
 
 
 def _published(name: str, weights: str | None) -> Backbone:
-    backbone = build(name)
-    return replace(backbone, preprocessing=load(backbone, weights).preprocessing)
+    return filled(name, weights)[0]
 
 
 # ---- the network, and what runs it ----------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy as np
 from regraft import bundle, files, methods, runs
 from regraft.activations import Pictures, Prefix, engines
 from regraft.answers import Answers
-from regraft.backbones import Backbone, build
+from regraft.backbones import Backbone
 from regraft.classifier import Classifier
 from regraft.config import Config, option
 from regraft.data import AUGMENTATIONS, Manifest, read_digests, scan, split, split_from, write_split
@@ -24,7 +24,7 @@ from regraft.learning import Learner
 from regraft.plan import Plan, stage_table
 from regraft.plots import confusion_matrix
 from regraft.progress import Progress
-from regraft.weights import load
+from regraft.weights import filled
 
 MOST_BAD = 0.05  # a folder with more unreadable files than this is rather the wrong folder than a good one with losses
 
@@ -177,11 +177,10 @@ def begin(config: Config, *, named: bool = False) -> Start:
     """
     if config.from_run is not None:
         return _begin_from_run(Path(config.from_run), config, named)
-    backbone = build(config.backbone, seed=config.seed)
-    weights = load(backbone, "random" if config.method == "scratch" else config.weights, seed=config.seed)
+    source = "random" if config.method == "scratch" else config.weights
+    backbone, weights = filled(config.backbone, source, seed=config.seed)
     origin = {"weights": weights.source, "digest": weights.digest, "licence": weights.licence}
-    backbone = replace(backbone, preprocessing=weights.preprocessing).sized(config.img_size, config.fit)
-    return Start(backbone, (origin,))
+    return Start(backbone.sized(config.img_size, config.fit), (origin,))
 
 
 def _begin_from_run(path: Path, config: Config, named: bool) -> Start:

@@ -12,6 +12,7 @@ import logging
 import math
 import pickle
 import signal
+import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -37,6 +38,7 @@ from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch.callbacks import Callback, Checkpoint, EarlyStopping  # noqa: E402
 from lightning.pytorch.plugins.io import TorchCheckpointIO  # noqa: E402
 
+CHECKPOINT_EVERY_S = 5.0  # writing one takes as long as a head's epoch
 WARM_UP = 0.1  # share of the steps in which the rate rises: a new head's first gradients would upset pretrained layers
 
 
@@ -310,19 +312,32 @@ class Patience(EarlyStopping):
 
 
 class Checkpoints(Checkpoint):
-    """Writes best.ckpt when the validation loss is the lowest so far, and last.ckpt after every epoch.
+    """Writes best.ckpt, where the validation loss is the lowest so far, and last.ckpt, to go on from.
 
-    Lightning's ModelCheckpoint writes its "last" only together with a new best, and forgets the best when the folder
-    was moved.
+    Both at the first epoch and then every few seconds: a head learns ten epochs in that time, and what a killed process
+    had not written is learned again just as it was. Lightning's ModelCheckpoint writes its "last" only together with a
+    new best, and forgets the best when the folder was moved.
     """
 
-    def __init__(self, folder: Path, rows: Callable[[], Sequence[dict[str, Any]]]) -> None:
-        self.folder, self.rows = folder, rows
+    def __init__(self, folder: Path, rows: Callable[[], Sequence[dict[str, Any]]], every_s: float) -> None:
+        self.folder, self.rows, self.every_s = folder, rows, every_s
+        self.best: dict[str, Any] | None = None  # not written yet
+        self.written_s = -math.inf
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:  # noqa: D102
         if _best_epoch(self.rows()) == trainer.current_epoch + 1:
-            trainer.save_checkpoint(self.folder / "best.ckpt", weights_only=True)  # never gone on with
-        trainer.save_checkpoint(self.folder / "last.ckpt")
+            tensors = {name: tensor.detach().clone() for name, tensor in pl_module.state_dict().items()}
+            self.best = {"epoch": trainer.current_epoch, "state_dict": tensors}
+        if time.monotonic() - self.written_s >= self.every_s:
+            self.write_best()
+            trainer.save_checkpoint(self.folder / "last.ckpt")
+            self.written_s = time.monotonic()
+
+    def write_best(self) -> None:
+        """Bring the best epoch to the disk."""
+        if self.best is not None:
+            WholeFiles().save_checkpoint(self.best, self.folder / "best.ckpt")
+        self.best = None
 
 
 HISTORY_COLUMNS = ("phase", "epoch", "train_loss", "val_loss", "val_accuracy", "lr")
@@ -348,6 +363,7 @@ def fit(
     device: torch.device | None = None,
     learned: bool = False,
     resume: bool = False,
+    checkpoint_every_s: float = CHECKPOINT_EVERY_S,
     progress: Progress | None = None,
 ) -> Fitted:
     """Train for one phase and leave the best epoch's tensors (by validation loss) in `tail` and `head`, in eval mode.
@@ -355,6 +371,7 @@ def fit(
     Where an earlier phase has `learned` already, what it gave is epoch 0: a phase that makes nothing better, as on few
     pictures, changes nothing.
     `folder` gets ``best.ckpt`` and ``last.ckpt``; with `resume`, training goes on from the latter if it is there.
+    They are written at the first epoch, and at later ones when `checkpoint_every_s` seconds have gone by.
     Ctrl-C ends the phase early, with what the best epoch so far has given.
 
     Raises:
@@ -378,7 +395,7 @@ def fit(
     ):
         stopper = Patience("val_loss", patience=recipe.patience, check_on_train_epoch_end=True)
         seen = History(history, phase, tick, before, progress)
-        saver = Checkpoints(folder, lambda: seen.rows)
+        saver = Checkpoints(folder, lambda: seen.rows, checkpoint_every_s)
         trainer = lightning.Trainer(
             max_epochs=recipe.epochs,
             callbacks=[seen, stopper, saver],  # a Checkpoint comes last and holds what the others know
@@ -404,6 +421,7 @@ def fit(
         except SystemExit:  # this is how Lightning answers Ctrl-C; what is there can still be used
             interrupted = True
             signal.signal(signal.SIGINT, on_interrupt)  # Lightning has switched it off
+    saver.write_best()
     if not (best.exists() and seen.rows):
         raise KeyboardInterrupt
     _tell_divergence(seen.rows, phase, progress)

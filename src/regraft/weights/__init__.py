@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
-from regraft.backbones import Backbone
+from regraft.backbones import Backbone, build
 from regraft.backbones.families import find
 from regraft.errors import WeightsMissing
 from regraft.weights import file, pypi, random, regraft, timm, torchvision
@@ -12,7 +13,7 @@ from regraft.weights.imagenet import imagenet_classes
 from regraft.weights.source import Source
 from regraft.weights.state import WeightSet, digest_state, load_state
 
-__all__ = ["SOURCES", "WeightSet", "available", "digest_state", "imagenet_classes", "load", "load_state"]
+__all__ = ["SOURCES", "WeightSet", "available", "digest_state", "filled", "imagenet_classes", "load", "load_state"]
 
 # In the order in which they are asked: the user's own folder before any other, what is installed before a download.
 SOURCES: dict[str, Source] = {
@@ -23,6 +24,26 @@ SOURCES: dict[str, Source] = {
     "regraft": regraft,
     "random": random,
 }
+
+
+def filled(name: str, source: str | None = None, *, seed: int = 0) -> tuple[Backbone, WeightSet]:
+    """Build a network and fill it, as `load` does; it sees pictures as its weights expect.
+
+    Random numbers are drawn once: as the network is built.
+
+    Raises:
+        UnknownName, WeightsError: as `load`.
+    """
+    kind, tag = _split(source, seed) if source else ("", "")
+    if kind == "random":
+        backbone = build(name, seed=random.seed_of(tag))
+        tensors = random.as_built(backbone, tag)
+        return backbone, WeightSet(
+            tensors.origin, digest_state(tensors.state), False, tensors.licence, backbone.preprocessing
+        )
+    backbone = build(name, seed=seed)
+    weights = load(backbone, source, seed=seed)
+    return replace(backbone, preprocessing=weights.preprocessing), weights
 
 
 def load(backbone: Backbone, source: str | None = None, *, seed: int = 0) -> WeightSet:
