@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import chain
 
 import torch
@@ -68,6 +68,7 @@ class Backbone:
     preprocessing: Preprocessing  # what its published weights expect
     width: int  # channels of the last stage
     auxiliaries: tuple[Auxiliary, ...] = ()  # side exits for training; no part of ``model``
+    known_shapes: dict[int, list[tuple[int, ...]]] = field(default_factory=dict)  # by the pictures' size
 
     @property
     def embedding_width(self) -> int:
@@ -131,11 +132,13 @@ class Backbone:
             ConfigError: the pictures are too small for the network.
         """
         try:
-            return list(_shapes(self.stages, size))
+            if size not in self.known_shapes:
+                self.known_shapes[size] = list(_shapes(self.stages, size))
         except RuntimeError as error:
             raise ConfigError(
                 f"{size} px is too small for {self.name}: a later layer has nothing left to see"
             ) from error
+        return self.known_shapes[size]
 
 
 def build(name: str, *, seed: int = 0) -> Backbone:
@@ -154,11 +157,14 @@ def build(name: str, *, seed: int = 0) -> Backbone:
     stages = parse(row.stages, model)
     (classifier,) = parse(f"classifier={row.classifier}", model)
     try:
-        *_, (width, _, _) = _shapes(stages, preprocessing.size)
+        shapes = list(_shapes(stages, preprocessing.size))
     except RuntimeError as error:  # some layers run on real devices only; of a row in the table none does
         raise refusal(family, "what its stages give cannot be told without computing it") from error
     auxiliaries = detach(row, model, stages)
-    return Backbone(name, family.name, family.library, stages, classifier, model, preprocessing, width, auxiliaries)
+    width, known = shapes[-1][0], {preprocessing.size: shapes}
+    return Backbone(
+        name, family.name, family.library, stages, classifier, model, preprocessing, width, auxiliaries, known
+    )
 
 
 def _shapes(stages: Sequence[Stage], size: int) -> Iterable[tuple[int, ...]]:
