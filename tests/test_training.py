@@ -479,6 +479,23 @@ def test_the_last_checkpoint_is_the_last_epoch_s_and_the_best_the_best_one_s(tmp
     assert best_epoch(tmp_path) < 12
 
 
+def test_a_head_that_learns_alone_keeps_the_mean_of_its_last_weights(tmp_path: Path) -> None:
+    """Between the weights of the first step and those of the last; a tail that learns beside it keeps its own."""
+
+    def last(folder: Path, **given: Any) -> dict[str, Any]:
+        train(tmp_path / folder, replace(RECIPE, epochs=3), checkpoint_every_s=0.0, **given)
+        found: dict[str, Any] = torch.load(tmp_path / folder / "checkpoints" / "last.ckpt", weights_only=True)
+        return found
+
+    alone = last(Path("alone"))
+    name, now = next((name, tensor) for name, tensor in alone["current_model_state"].items() if name.endswith("weight"))
+    start = dict(head_of().state_dict())[name.removeprefix("head.")]
+    mean = alone["state_dict"][name]
+    assert not torch.equal(mean, now)
+    assert (mean - start).norm() < (now - start).norm()
+    assert "current_model_state" not in last(Path("beside"), tail=nn.Sequential(nn.Linear(8, 8)))
+
+
 def test_one_thread_computes_where_only_a_head_trains_on_kept_rows() -> None:
     """To compute rows, the frozen network needs all of them."""
     before = torch.get_num_threads()
