@@ -191,6 +191,8 @@ def reduced(embeddings: NDArray[Any]) -> NDArray[np.float32]:
     rows = embeddings.astype(np.float32)
     rows -= rows.mean(0)
     rows /= np.maximum(rows.std(0), 1e-6)
+    if len(rows) < 2:
+        return np.zeros((len(rows), 1), np.float32)
     count = min(COMPONENTS, len(rows), rows.shape[1])
     solver = "randomized" if count == COMPONENTS else "full"
     points = PCA(count, svd_solver=solver, random_state=0).fit_transform(rows)
@@ -307,6 +309,7 @@ def out_of_fold(manifest: Manifest, points: NDArray[np.float32], seed: int = 0) 
 
 
 def _outliers(manifest: Manifest, distances: NDArray[np.float64]) -> list[Remark]:
+    """Find pictures far from their nearest; among photographs of everything, little is out of place."""
     times = distances / max(float(np.median(distances)), 1e-9)
     out = [index for index in np.argsort(-times).tolist() if times[index] > FAR]
     return [

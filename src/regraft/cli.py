@@ -29,7 +29,7 @@ class Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as stop:
-            next_step = stop.args or (_GOES_ON,) * (ctx.invoked_subcommand in ("train", "compare", "features"))
+            next_step = stop.args or (_GOES_ON,) * (ctx.invoked_subcommand in ("train", "compare", "check", "features"))
             _end(" ".join(["Stopped.", *next_step]), STOPPED)
 
 
