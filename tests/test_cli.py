@@ -61,7 +61,18 @@ def test_help_loads_no_torch():
 def test_help_names_every_command(regraft):
     answer = regraft("--help")
     assert (answer.status, answer.err) == (0, "")
-    for command in ("train", "compare", "recommend", "eval", "predict", "features", "models", "doctor", "demo"):
+    for command in (
+        "train",
+        "compare",
+        "recommend",
+        "check",
+        "eval",
+        "predict",
+        "features",
+        "models",
+        "doctor",
+        "demo",
+    ):
         assert command in answer.out
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from regraft.plots import LABEL_COLUMNS, confusion_matrix
+from regraft.plots import LABEL_COLUMNS, confusion_matrix, embedding_map
 
 SVG = "{http://www.w3.org/2000/svg}"
 STRANGE = [
@@ -86,3 +86,11 @@ def test_the_file_reaches_for_nothing_outside(tmp_path):
     references = re.findall(r'(?:href="|url\()([^")]*)', (tmp_path / "c.svg").read_text(encoding="utf-8"))
     assert references
     assert all(reference.startswith(("#", "data:image/png")) for reference in references)
+
+
+def test_a_map_of_many_pictures_is_one_small_image_with_the_class_names_as_text() -> None:
+    places, labels = np.random.default_rng(0).normal(size=(2000, 2)), np.arange(2000) % 3
+    drawn = embedding_map(places, labels, ["ant", "bee", "wasp"], ringed=labels == 5)
+    assert drawn.startswith("<svg")
+    assert len(drawn) < 250_000
+    assert all(f">{name}<" in drawn for name in ("ant", "bee", "wasp"))

@@ -24,6 +24,7 @@ _HOMES = {
     "Config": "config",
     "RegraftError": "errors",
     "Run": "pipeline",
+    "check": "checking",
     "compare": "comparison",
     "evaluate": "inference",
     "features": "extraction",

@@ -29,7 +29,7 @@ class Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as stop:
-            next_step = stop.args or (_GOES_ON,) * (ctx.invoked_subcommand in ("train", "compare", "features"))
+            next_step = stop.args or (_GOES_ON,) * (ctx.invoked_subcommand in ("train", "compare", "check", "features"))
             _end(" ".join(["Stopped.", *next_step]), STOPPED)
 
 
@@ -262,6 +262,60 @@ def recommend(
         ],
     )
     print(found.advice())
+
+
+@app.command(rich_help_panel="Everyday")
+@partial(
+    settings,
+    only=("backbone", "weights", "from_run", "groups", "split_from", "img_size", "fit", "seed", *MACHINE),
+)
+def check(
+    data: Data,
+    fail_on: Annotated[
+        str,
+        typer.Option(
+            "--fail-on", metavar="KINDS", help="End with status 1 on these findings, such as leak,label-conflict."
+        ),
+    ] = "",
+    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Default: checks/<name of DATA>.")] = None,
+    as_json: Json = False,
+    *,
+    given: dict[str, Any],
+) -> None:
+    """Find what may mislead a training: bad files, duplicates, leaks between parts, wrong labels, outliers."""
+    from regraft import checking
+
+    unwanted = [kind.strip() for kind in fail_on.split(",") if kind.strip()]
+    found = checking.check(data, out=out, fail_on=unwanted, progress=_progress(), **given)
+    if as_json:
+        _print_json(found.as_dict())
+    else:
+        _print_check(found)
+    if found.failed_on:
+        print(f"Failed on: {', '.join(found.failed_on)}.", file=sys.stderr)
+        raise typer.Exit(1)
+
+
+FIRST = 3  # findings of each kind that a table in the terminal shows
+
+
+def _print_check(found: Any) -> None:
+    audit = found.audit
+    counts = audit.counts()
+    rows = [
+        (remark.kind if not position else "", str(counts[remark.kind]) if not position else "", _picture(remark))
+        for kind in counts
+        for position, remark in enumerate(audit.of(kind)[:FIRST])
+    ]
+    if rows:
+        _print_table(f"{sum(counts.values())} findings, the first few of each kind", ("kind", "found", "such as"), rows)
+    print("\n".join([audit.summary(), audit.balance(), *audit.notices]))
+    print(f"\nThe check: {found.folder / 'check.html'}")
+
+
+def _picture(remark: Any) -> str:
+    names = " = ".join(name for name in (remark.filename, remark.other) if name)
+    return f"{names}: {remark.remark}"
 
 
 @app.command("eval", rich_help_panel="Everyday")

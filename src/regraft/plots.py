@@ -58,6 +58,41 @@ def learning_curves(curves: Mapping[str, Sequence[float]]) -> str:
     return _inline(lambda: _draw_curves(curves))
 
 
+def embedding_map(
+    places: npt.NDArray[Any], labels: npt.NDArray[Any], classes: Sequence[str], ringed: Sequence[bool]
+) -> str:
+    """Return an SVG of pictures at places [n, 2], coloured by class; the dots are one image, so that it stays small."""
+    return _inline(lambda: _draw_map(places, labels, classes, np.asarray(ringed, bool)))
+
+
+def _draw_map(
+    places: npt.NDArray[Any], labels: npt.NDArray[Any], classes: Sequence[str], ringed: npt.NDArray[np.bool_]
+) -> Figure:
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7.2, 5.0), layout="constrained", dpi=160)
+    axes = figure.add_subplot()
+    colours = mpl.colormaps["tab10" if len(classes) <= 10 else "tab20"].colors  # type: ignore[attr-defined]
+    for label, name in enumerate(classes):
+        here = places[labels == label]
+        colour = colours[label % len(colours)]
+        axes.scatter(here[:, 0], here[:, 1], s=9, linewidths=0, color=colour, label=_short(name), rasterized=True)
+    axes.scatter(
+        places[ringed, 0],
+        places[ringed, 1],
+        s=42,
+        facecolors="none",
+        edgecolors="black",
+        linewidths=0.8,
+        rasterized=True,
+    )
+    axes.set(xticks=[], yticks=[])
+    if len(classes) <= 20:
+        axes.legend(frameon=False, fontsize=8, markerscale=2, loc="upper left", bbox_to_anchor=(1, 1))
+    return figure
+
+
 def _inline(draw: Callable[[], Figure]) -> str:
     """Return a drawing for the inside of a page: without the head of a file."""
     text = _svg(draw).decode()

@@ -15,8 +15,8 @@ import numpy as np
 
 from regraft.comparison import listed_backbones
 from regraft.config import Config
-from regraft.data import Manifest, into_folds, scan, split
-from regraft.errors import RegraftError, SplitError, WeightsMissing
+from regraft.data import Manifest, into_folds_at_most, scan, split
+from regraft.errors import RegraftError, WeightsMissing
 from regraft.linear import fit_linear
 from regraft.logme import logme
 from regraft.methods import plan as plan_of
@@ -153,19 +153,10 @@ def _try(name: str, sample: Manifest, pictures: int, config: Config, progress: P
 def _probe(embeddings: np.ndarray, manifest: Manifest, seed: int) -> list[float]:
     """Return the accuracy of a linear model on each fold; whole groups are left out where there are groups."""
     accuracies = []
-    for fold in _folds(manifest, seed):
+    for fold in into_folds_at_most(manifest, FOLDS, seed=seed):
         train, val, test = (fold.part(part) for part in ("train", "val", "test"))
         labels = fold.labels
         weights, biases, _ = fit_linear(embeddings[train], labels[train], embeddings[val], labels[val])
         scores = embeddings[test] @ weights.T + biases
         accuracies.append(float((scores.argmax(1) == labels[test]).mean()))
     return accuracies
-
-
-def _folds(manifest: Manifest, seed: int) -> list[Manifest]:
-    for count in range(FOLDS, 2, -1):
-        try:
-            return into_folds(manifest, count, seed=seed)
-        except SplitError as error:
-            reason = error
-    raise reason

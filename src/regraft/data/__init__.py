@@ -1,12 +1,14 @@
 """Read a folder or table of labelled pictures: manifest, splits, pixels, views."""
 
-from regraft.data.audit import Finding, duplicates_across_parts, label_conflicts
+from regraft.data.audit import Finding, duplicates_across_parts, identical, label_conflicts
 from regraft.data.decode import MAX_MEGAPIXELS, Preprocessing, decode, digest
 from regraft.data.folders import IMAGE_SUFFIXES, find_pictures
+from regraft.data.looks import LOOK_SIDE, Look, read_looks
 from regraft.data.manifest import Item, Manifest, scan
 from regraft.data.reading import THREADS, ahead_of, read_digests, read_picture, read_pixels
 from regraft.data.rows import PARTS, natural_key
 from regraft.data.splits import folds as into_folds
+from regraft.data.splits import folds_at_most as into_folds_at_most
 from regraft.data.splits import learned_digests, split, split_from, write_split
 from regraft.data.synthetic import draw_cells
 from regraft.data.views import AUGMENTATIONS, draw_view
@@ -14,11 +16,13 @@ from regraft.data.views import AUGMENTATIONS, draw_view
 __all__ = [
     "AUGMENTATIONS",
     "IMAGE_SUFFIXES",
+    "LOOK_SIDE",
     "MAX_MEGAPIXELS",
     "PARTS",
     "THREADS",
     "Finding",
     "Item",
+    "Look",
     "Manifest",
     "Preprocessing",
     "ahead_of",
@@ -28,11 +32,14 @@ __all__ = [
     "draw_view",
     "duplicates_across_parts",
     "find_pictures",
+    "identical",
     "into_folds",
+    "into_folds_at_most",
     "label_conflicts",
     "learned_digests",
     "natural_key",
     "read_digests",
+    "read_looks",
     "read_picture",
     "read_pixels",
     "scan",

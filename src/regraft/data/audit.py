@@ -28,13 +28,19 @@ def duplicates_across_parts(items: Sequence[Item], digests: Sequence[str | BadIm
     return _find(items, digests, lambda item: item.part, "lie in more than one of train, val and test")
 
 
+def identical(digests: Sequence[str | BadImage]) -> list[list[int]]:
+    """Return the sets of pictures, by index, whose files are the same byte for byte."""
+    same: dict[str, list[int]] = defaultdict(list)
+    for index, digest in enumerate(digests):
+        if isinstance(digest, str):
+            same[digest].append(index)
+    return [twins for twins in same.values() if len(twins) > 1]
+
+
 def _find(
     items: Sequence[Item], digests: Sequence[str | BadImage], trait: Callable[[Item], object], what: str
 ) -> Finding:
-    same: dict[str, list[Item]] = defaultdict(list)
-    for item, digest in zip(items, digests, strict=True):
-        if isinstance(digest, str):
-            same[digest].append(item)
-    found = [tuple(item.name for item in twins) for twins in same.values() if len(set(map(trait, twins))) > 1]
+    same = [[items[index] for index in twins] for twins in identical(digests)]
+    found = [tuple(item.name for item in twins) for twins in same if len(set(map(trait, twins))) > 1]
     named = name_some(" = ".join(names) for names in found)
     return Finding(found, f"{len(found)} pictures {what}: {named}." if found else "")

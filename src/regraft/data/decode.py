@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import struct
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from hashlib import blake2b
 from io import BytesIO
@@ -92,8 +93,25 @@ def decode(content: bytes, preprocessing: Preprocessing) -> NDArray[np.uint8]:
     Raises:
         BadImage: The reason in plain words. A file that is cut off is refused, never filled up with grey.
     """
-    try:
+    with _plain_reasons():
         return _decode(content, preprocessing)
+
+
+def measure(content: bytes) -> tuple[int, int, str]:
+    """Return width and height in pixels as stored, and Pillow's name of the colour mode, from the file's head.
+
+    Raises:
+        BadImage: The reason in plain words.
+    """
+    with _plain_reasons():
+        image = _open(content)
+        return (*image.size, image.mode)
+
+
+@contextlib.contextmanager
+def _plain_reasons() -> Iterator[None]:
+    try:
+        yield
     except _PILLOW_ERRORS as error:
         cut_off = isinstance(error, EOFError) or "truncated" in str(error).lower()
         raise BadImage("cut off" if cut_off else f"cut off or damaged ({error})") from error

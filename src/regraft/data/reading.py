@@ -25,7 +25,7 @@ THREADS = cores()
 
 def read_digests(paths: Sequence[Path], *, threads: int = THREADS) -> list[str | BadImage]:
     """Return the content digest of every file, or why it cannot be read, in the order of `paths`."""
-    return [outcome for _, outcome in ahead_of(lambda path: digest(_read(path)), paths, threads=threads)]
+    return [outcome for _, outcome in ahead_of(lambda path: digest(read_file(path)), paths, threads=threads)]
 
 
 def read_pixels(
@@ -44,10 +44,15 @@ def read_picture(path: Path, preprocessing: Preprocessing) -> NDArray[np.uint8]:
     Raises:
         BadImage: why it cannot be read.
     """
-    return decode(_read(path), preprocessing)
+    return decode(read_file(path), preprocessing)
 
 
-def _read(path: Path) -> bytes:
+def read_file(path: Path) -> bytes:
+    """Return the bytes of one file.
+
+    Raises:
+        BadImage: why it cannot be read.
+    """
     try:
         return path.read_bytes()
     except OSError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -70,6 +71,18 @@ def folds(manifest: Manifest, count: int, *, val: float = 0.15, seed: int = 0) -
     tested = [set(inside.tolist()) for _, inside in parts]
     given = [_with_parts(free, ["test" if at in inside else None for at in range(len(free))]) for inside in tested]
     return [split(fold, val=val, test=0.0, seed=seed) for fold in given]
+
+
+def folds_at_most(manifest: Manifest, count: int, *, seed: int = 0) -> list[Manifest]:
+    """Return `folds`, fewer where a class has too few pictures or groups for `count`, but at least 3.
+
+    Raises:
+        SplitError: Not even 3 can be made.
+    """
+    for fewer in range(count, 3, -1):
+        with contextlib.suppress(SplitError):
+            return folds(manifest, fewer, seed=seed)
+    return folds(manifest, 3, seed=seed)
 
 
 def _check_foldable(manifest: Manifest, count: int) -> None:

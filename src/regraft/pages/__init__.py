@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import base64
+from collections.abc import Mapping, Sequence
+from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
-from regraft.plots import accuracy_against_time, learning_curves
+from regraft.data import Item, Manifest, Preprocessing, read_picture
+from regraft.errors import BadImage
+from regraft.plots import accuracy_against_time, embedding_map, learning_curves
 
 if TYPE_CHECKING:
+    from regraft.audit import Audit, Remark
     from regraft.leaderboard import Findings
+
+PICTURES_OF_A_KIND = 12  # of 2 to 4 kB each: a page with every kind of finding stays below a megabyte
+ROWS_OF_A_KIND = 200  # on the page; the table has all
+THUMBNAIL = Preprocessing(size=96, resize=96, fit="stretch")
 
 
 def comparison_page(findings: Findings) -> str:
@@ -22,6 +32,52 @@ def comparison_page(findings: Findings) -> str:
         scatter=accuracy_against_time(points, findings.front),
         curves=learning_curves(curves) if control and control.pretrained else "",
     )
+
+
+def check_page(audit: Audit, manifest: Manifest, kinds: Mapping[str, str]) -> str:
+    """Return the page of a data audit: counts, a gallery and a table for each kind of finding, the data, a map."""
+    found = {kind: audit.of(kind) for kind in kinds}
+    items = {item.name: item for item in manifest.items}
+    ringed = {remark.filename for kind in ("label-error", "outlier") for remark in found[kind]}
+    return _page(
+        "check.html",
+        audit=audit,
+        root=manifest.root.name,
+        found=found,
+        kinds=kinds,
+        shown=ROWS_OF_A_KIND,
+        galleries={kind: gallery(remarks, items) for kind, remarks in found.items()},
+        map=embedding_map(
+            audit.map,
+            manifest.labels[audit.mapped],
+            manifest.classes,
+            ringed=[manifest.items[index].name in ringed for index in audit.mapped],
+        ),
+    )
+
+
+def gallery(remarks: Sequence[Remark], items: Mapping[str, Item]) -> list[dict[str, Any]]:
+    """Return the first findings with their pictures; none for files that cannot be read."""
+    entries = []
+    for remark in remarks[:PICTURES_OF_A_KIND]:
+        shown = [thumbnail(items[name]) for name in (remark.filename, remark.other) if name in items]
+        if pictures := [picture for picture in shown if picture]:
+            entries.append({"remark": remark, "pictures": pictures})
+    return entries
+
+
+def thumbnail(item: Item) -> dict[str, Any] | None:
+    """Return a small JPEG of a picture as a data URI; None where the file has gone since."""
+    from PIL import Image
+
+    try:
+        pixels = read_picture(item.path, THUMBNAIL)
+    except BadImage:
+        return None
+    content = BytesIO()
+    Image.fromarray(pixels).save(content, "JPEG", quality=80)
+    data = "data:image/jpeg;base64," + base64.b64encode(content.getvalue()).decode()
+    return {"data": data, "name": item.name, "width": THUMBNAIL.size, "height": THUMBNAIL.size}
 
 
 def _page(template: str, **values: Any) -> str:
