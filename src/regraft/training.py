@@ -39,7 +39,7 @@ from lightning.pytorch.callbacks import Callback, Checkpoint, EarlyStopping, Wei
 from lightning.pytorch.plugins.io import TorchCheckpointIO  # noqa: E402
 
 CHECKPOINT_EVERY_S = 5.0  # writing one takes as long as a head's epoch
-AVERAGED_STEPS = 100  # the weights of the last hundred steps, about: three epochs of 1,000 pictures
+AVERAGED_SHARE, MOST_AVERAGED = 0.1, 100  # of the steps; and steps: a mean over more of them lags behind
 WARM_UP = 0.1  # share of the steps in which the rate rises: a new head's first gradients would upset pretrained layers
 
 
@@ -318,17 +318,18 @@ class Averaging(WeightAveraging):
     Polyak & Juditsky 1992; exponential, over few steps at first, as in TensorFlow's ExponentialMovingAverage.
     """
 
-    def __init__(self) -> None:
-        super().__init__(avg_fn=_running_mean)
+    def __init__(self, steps: int) -> None:
+        least = 1 / min(MOST_AVERAGED, max(1.0, AVERAGED_SHARE * steps))
+
+        def running_mean(mean: Tensor, now: Tensor, count: Tensor | int) -> Tensor:
+            return mean + (now - mean) * max(least, 9 / (10 + int(count)))
+
+        super().__init__(avg_fn=running_mean)
 
     def state(self) -> dict[str, Tensor]:
         """Return the mean weights by name."""
         assert self._average_model is not None
         return self._average_model.module.state_dict()
-
-
-def _running_mean(mean: Tensor, now: Tensor, count: Tensor | int) -> Tensor:
-    return mean + (now - mean) * max(1 / AVERAGED_STEPS, 9 / (10 + int(count)))
 
 
 class Checkpoints(Checkpoint):
@@ -422,7 +423,7 @@ def fit(
         stopper = Patience("val_loss", patience=recipe.patience, check_on_train_epoch_end=True)
         seen = History(history, phase, tick, before, progress)
         # only where a head learns alone: of a tail's mean weights it is not known that they answer better
-        means = [] if any(True for _ in tail.parameters()) else [Averaging()]
+        means = [] if any(True for _ in tail.parameters()) else [Averaging(recipe.epochs * len(batches))]
         judged = means[0].state if means else module.state_dict
         saver = Checkpoints(folder, lambda: seen.rows, judged, checkpoint_every_s)
         trainer = lightning.Trainer(
