@@ -76,6 +76,16 @@ def test_a_bundle_is_two_files_and_the_same_model_gives_the_same_bytes(folder: P
         assert (folder / name).read_bytes() == (tmp_path / "loaded" / name).read_bytes()
 
 
+def test_the_temperature_is_kept_and_bundles_without_one_have_1(folder: Path, original: Classifier) -> None:
+    bundle.save(folder, replace(original, temperature=0.4))
+    assert bundle.load(folder).temperature == 0.4
+    about = json.loads((folder / bundle.ABOUT).read_text(encoding="utf-8"))
+    del about["temperature"]
+    about["sha256"] = bundle._digest((folder / bundle.TENSORS).read_bytes(), about)
+    (folder / bundle.ABOUT).write_text(json.dumps(about), encoding="utf-8")
+    assert bundle.load(folder).temperature == 1
+
+
 def test_a_bundle_says_nothing_of_the_machine_it_was_made_on(folder: Path) -> None:
     text = (folder / bundle.ABOUT).read_text(encoding="utf-8")
     assert "/home" not in text
@@ -164,6 +174,7 @@ def test_a_damaged_description_is_one_clear_line(folder: Path, text: str) -> Non
         {"preprocessing": {**LOOK.as_dict(), "size": 71}},
         {"backbone": "squeezenet1_1"},
         {"backbone": "resnet180"},
+        {"temperature": 2.0},
         {"classes": ["1", "2"]},
         {"classes": ["1", "10", "2", "größer"]},
         {"preprocessing": {**LOOK.as_dict(), "mean": [0.5, 0.4, 0.4]}},

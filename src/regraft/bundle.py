@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -45,6 +46,7 @@ def save(folder: Path, classifier: Classifier) -> None:
         "classes": list(classifier.classes),
         "preprocessing": classifier.backbone.preprocessing.as_dict(),
         "head": asdict(classifier.spec),
+        "temperature": classifier.temperature,
         **{key: value for key, value in classifier.about.items() if key in ("method", "trained", "lineage")},
     }
     with files.whole(folder, instead=True) as temporary:
@@ -159,11 +161,18 @@ def _build(folder: Path, about: dict[str, Any], tensors: dict[str, Tensor]) -> C
             raise TypeError(f"{len(about['classes'])} class names for {spec.classes} classes")
         load_state(backbone, _under(tensors, "backbone."), origin=str(folder))
         head.load_state_dict(_under(tensors, "head."))
-        return Classifier(backbone, head, tuple(about["classes"]), spec, about)
+        return Classifier(backbone, head, tuple(about["classes"]), spec, about, _temperature(about))
     except (KeyError, TypeError, RuntimeError, safetensors.SafetensorError) as error:
         raise BundleError(
             f"{folder} does not fit together: {str(error).splitlines()[0]}. Was {ABOUT} edited?"
         ) from error
+
+
+def _temperature(about: dict[str, Any]) -> float:
+    found = about.get("temperature", 1.0)  # bundles from before there were temperatures
+    if not isinstance(found, int | float) or not 0 < found < math.inf:
+        raise TypeError(f"temperature is {found!r}, not a number above 0")
+    return float(found)
 
 
 def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from regraft.activations import BATCH, batched, cache_folder, engines
@@ -41,6 +42,7 @@ class Classifier:
     classes: tuple[str, ...]
     spec: HeadSpec | None = None
     about: dict[str, Any] = field(default_factory=dict)  # bundle.json
+    temperature: float = 1.0  # divides the head's scores, see regraft.calibration
 
     def network(self) -> nn.Module:
         """Return uint8 pixels [b, s, s, 3] -> probabilities [b, classes], in eval mode."""
@@ -50,7 +52,7 @@ class Classifier:
             if self.spec
             else nn.Sequential(self.backbone.prefix(0), self.backbone.tail(0))
         )
-        return _Answers(nn.Sequential(body, self.head, nn.Softmax(1))).eval()
+        return _Answers(nn.Sequential(body, self.head, _Tempered(self.temperature), nn.Softmax(1))).eval()
 
     def predict(
         self, paths: Sequence[Path], *, device: str = "auto", engine: str = "auto", progress: Progress | None = None
@@ -98,6 +100,18 @@ def _finite(answers: np.ndarray) -> np.ndarray:
             "The network's answers are not numbers. Half precision on a GPU may overflow: use --device cpu."
         )
     return answers
+
+
+class _Tempered(nn.Module):
+    """Divides scores by the temperature; a buffer, so that an export with another one is another export."""
+
+    def __init__(self, temperature: float) -> None:
+        super().__init__()
+        self.temperature: Tensor
+        self.register_buffer("temperature", torch.tensor(temperature))
+
+    def forward(self, scores: Tensor) -> Tensor:
+        return scores.float() / self.temperature  # a low temperature could take half precision beyond its end
 
 
 class _Answers(nn.Module):

@@ -90,10 +90,16 @@ def calibration_error(probs: Array, labels: Array, weights: Array) -> Array:
     probs [n, k], labels [n], weights [b, n] -> [b].
     """
     confidence = probs.max(1).astype(np.float64)
-    bins = np.minimum((confidence * CONFIDENCE_BINS).astype(np.int64), CONFIDENCE_BINS - 1)
+    bins = confidence_bins(confidence)
     gaps = _per_class(weights * (_hits(probs, labels) - confidence), bins, CONFIDENCE_BINS)  # [b, bins]
     error: Array = np.abs(gaps).sum(1) / weights.sum(1, dtype=np.float64)
     return error
+
+
+def confidence_bins(confidence: Array) -> Array:
+    """Return the bin of each confidence float64 [n], 0 to 14; a bin holds its lower edge, the last one 1 as well."""
+    bins: Array = np.minimum((confidence * CONFIDENCE_BINS).astype(np.int64), CONFIDENCE_BINS - 1)
+    return bins
 
 
 class Metric(NamedTuple):

@@ -14,6 +14,7 @@ from regraft import bundle, files, methods, runs
 from regraft.activations import Pictures, Prefix, engines
 from regraft.answers import Answers
 from regraft.backbones import Backbone
+from regraft.calibration import before_and_after, fit_temperature, tempered
 from regraft.classifier import Classifier
 from regraft.config import Config, option
 from regraft.data import AUGMENTATIONS, Manifest, read_digests, scan, split, split_from, write_split
@@ -129,12 +130,15 @@ def carry_out(
     write_split(manifest, folder / "split.csv", prefix.pictures.digests)
     learner = Learner(start.backbone, plan, manifest, prefix, config, folder, progress)
     head, interrupted = learner.learn(earlier=start.earlier, resume=resume)
+    untempered = {part: learner.probabilities(head, part) for part in ("val", "test")}
+    labels = {part: manifest.labels[manifest.part(part)] for part in untempered}
+    temperature = fit_temperature(untempered["val"], labels["val"])
+    about = _about_model(start, plan, config)
     bundle.save(
-        folder / "model",
-        Classifier(start.backbone, head, manifest.classes, learner.spec(), _about_model(start, plan, config)),
+        folder / "model", Classifier(start.backbone, head, manifest.classes, learner.spec(), about, temperature)
     )
 
-    answers = {part: learner.probabilities(head, part) for part in ("val", "test")}
+    answers = {part: tempered(found, temperature) for part, found in untempered.items()}
     scores = {part: learner.score(answers[part], part) for part in answers}
     if scores["test"].groups is not None and scores["test"].groups < FEW_GROUPS:
         progress.warn(f"Only {scores['test'].groups} groups are in the test part: other groups may give other figures.")
@@ -146,6 +150,10 @@ def carry_out(
         "val": scores["val"].as_dict(),
         "per_class": scores["test"].per_class,
         "confusion": scores["test"].confusion.tolist(),
+        "calibration": {
+            "temperature": temperature,
+            **before_and_after({part: (untempered[part], labels[part]) for part in untempered}, temperature),
+        },
     }
     runs.write_json(
         folder / runs.METRICS,

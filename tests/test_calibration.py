@@ -1,0 +1,111 @@
+"""A tempered model is as sure as it is right, and answers as before."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from regraft import bundle, pipeline
+from regraft.answers import Answers
+from regraft.calibration import before_and_after, fit_temperature, tempered
+from regraft.curves import coverage_accuracy, reliability
+
+TEMPERATURES = st.floats(0.2, 5)
+ROWS = st.lists(st.lists(st.floats(0.01, 1), min_size=3, max_size=3), min_size=1, max_size=8).map(
+    lambda rows: np.array(rows) / np.sum(rows, axis=1, keepdims=True)
+)
+
+
+def simulated(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Probabilities, and labels that are drawn from exactly these."""
+    rng = np.random.default_rng(seed)
+    probabilities = rng.dirichlet([0.6, 0.6, 0.6], n)
+    return probabilities, (rng.random((n, 1)) > probabilities.cumsum(1)).sum(1).clip(max=2)
+
+
+@given(ROWS, TEMPERATURES)
+def test_rows_sum_to_one_and_keep_their_order(probabilities: np.ndarray, temperature: float) -> None:
+    found = tempered(probabilities, temperature)
+    np.testing.assert_allclose(found.sum(1), 1)
+    for before, after in zip(probabilities, found, strict=True):
+        assert (np.diff(after[np.argsort(before, kind="stable")]) >= -1e-12).all()
+
+
+@given(ROWS, TEMPERATURES)
+def test_a_temperature_and_its_inverse_undo_each_other(probabilities: np.ndarray, temperature: float) -> None:
+    np.testing.assert_allclose(tempered(tempered(probabilities, temperature), 1 / temperature), probabilities)
+    np.testing.assert_array_equal(tempered(probabilities, 1), probabilities)
+
+
+@pytest.mark.parametrize("wrong", [0.4, 1.0, 2.5])
+def test_the_temperature_that_undoes_a_known_one_is_found(wrong: float) -> None:
+    probabilities, labels = simulated(200_000)
+    distorted = tempered(probabilities, wrong)
+    assert fit_temperature(distorted, labels) == pytest.approx(1 / wrong, rel=0.05)
+    part = before_and_after({"val": (distorted, labels)}, 1 / wrong)["val"]
+    assert part["after"] < 0.01
+    assert part["before"] > 0.03 or wrong == 1
+
+
+def test_a_few_right_answers_make_no_model_certain() -> None:
+    probabilities = np.tile([0.8, 0.2], (10, 1))
+    found = tempered(probabilities, fit_temperature(probabilities, np.zeros(10, int)))
+    assert found.max() == pytest.approx(11 / 12, abs=0.001)  # (n + 1) / (n + 2)
+    certain = np.tile([0.9999, 0.0001], (10, 1))
+    assert fit_temperature(certain, np.zeros(10, int)) == 1
+
+
+def test_the_bins_are_those_of_a_naive_loop() -> None:
+    probabilities, labels = simulated(300)
+    for index, found in enumerate(reliability(probabilities, labels)):
+        rows = [
+            (row.max(), row.argmax() == label)
+            for row, label in zip(probabilities, labels, strict=True)
+            if index / 15 <= row.max() < (index + 1) / 15 or (index == 14 and row.max() == 1)
+        ]
+        assert found.pictures == len(rows)
+        means = np.mean(rows, axis=0) if rows else (np.nan, np.nan)
+        np.testing.assert_allclose((found.confidence, found.accuracy), means)
+
+
+def test_coverage_is_that_of_a_naive_loop_and_ends_with_all_pictures() -> None:
+    probabilities, labels = simulated(200)
+    probabilities = np.concatenate([probabilities, probabilities])  # equal confidences
+    labels = np.concatenate([labels, (labels + 1) % 3])
+    confidence, hits = probabilities.max(1), probabilities.argmax(1) == labels
+    points = coverage_accuracy(probabilities, labels)
+    assert [point.confidence for point in points] == sorted(set(confidence.tolist()), reverse=True)
+    for point in points:
+        answered = confidence >= point.confidence
+        assert point[1:] == pytest.approx((answered.mean(), hits[answered].mean()))
+    assert points[-1].coverage == 1
+
+
+def test_a_run_s_bundle_and_answers_agree(small_run: Path, shapes: Path) -> None:
+    said = json.loads((small_run / "metrics.json").read_text(encoding="utf-8"))
+    model, kept = bundle.load(small_run), Answers.load(small_run)
+    assert model.temperature == said["calibration"]["temperature"] != 1
+    assert said["calibration"]["test"]["after"] == pytest.approx(said["test"]["calibration_error"])
+    lines = (small_run / "predictions.csv").read_text(encoding="utf-8").splitlines()[1:]
+    found = model.predict([shapes / line.split(",")[0] for line in lines], device="cpu")
+    np.testing.assert_allclose([answer.probabilities for answer in found], kept.probabilities, atol=0.02)  # type: ignore[arg-type,misc]
+
+
+@pytest.mark.real
+def test_on_blood_cells_the_error_falls_and_the_accuracy_stays(
+    shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REGRAFT_WEIGHTS", str(shared / "weights"))
+    run = pipeline.train(
+        shared / "data" / "malaria", out=tmp_path / "run", backbone="squeezenet1_1", method="frozen", img_size=96
+    )
+    found = json.loads((run.folder / "metrics.json").read_text(encoding="utf-8"))["calibration"]
+    assert found["temperature"] < 1  # label smoothing makes a model less sure than it is right
+    assert found["test"]["after"] < found["test"]["before"]
+    kept = Answers.load(run.folder)
+    assert (tempered(kept.probabilities, 1 / found["temperature"]).argmax(1) == kept.labels).mean() == kept.hits.mean()
