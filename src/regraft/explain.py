@@ -1,0 +1,123 @@
+"""Ask a classifier where it looked: Grad-CAM heat maps, and pictures that show them.
+
+Selvaraju et al. 2017, through captum. The stages up to the explained one run without gradients, so that frozen and
+trained networks are treated alike; the gradient is taken with respect to what that stage hands on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from regraft.activations import engines
+from regraft.classifier import Classifier
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+COLOURS = "inferno"  # perceptually uniform, and readable without colour: what is brighter is hotter
+OPACITY = 0.55  # of the heat; the picture is still to be seen under the hottest place
+
+
+class _Ending(nn.Module):
+    """What follows the explained stage: feature maps [b, c, h, w] and class numbers [b] -> one score a picture [b]."""
+
+    def __init__(self, rest: nn.Module) -> None:
+        super().__init__()
+        self.maps, self.rest = nn.Identity(), rest  # captum's hook goes onto ``maps``, not onto the user's network
+
+    def forward(self, maps: Tensor, classes: Tensor) -> Tensor:
+        return log_odds(self.rest(self.maps(maps)), classes)
+
+
+def log_odds(scores: Tensor, classes: Tensor) -> Tensor:
+    """Return log p / (1 - p) of one class a picture, from the scores before the softmax: [b, classes], [b] -> [b].
+
+    A score alone means nothing: the same number added to all of them leaves every answer as it is, and training
+    leaves it to chance. What speaks for a class is what speaks more for it than for the others.
+    """
+    chosen = classes[:, None]
+    return scores.gather(1, chosen)[:, 0] - scores.scatter(1, chosen, -torch.inf).logsumexp(1)
+
+
+def heat_maps(
+    classifier: Classifier,
+    pixels: np.ndarray,
+    classes: np.ndarray | None = None,
+    *,
+    layer: str | None = None,
+    device: str = "auto",
+    batch_size: int = 32,
+) -> np.ndarray:
+    """Return where each picture speaks for a class: float32 ``[n, s, s]``, from 0 to 1 at the hottest place.
+
+    A map is all 0 where no place speaks for the class. The classifier stays as it was: its mode, which of its
+    parameters are trained, and their gradients.
+
+    Args:
+        classifier: from ``regraft.load``, or a pretrained network with its own ImageNet head.
+        pixels: uint8 ``[n, s, s, 3]``, as the classifier's preprocessing makes them.
+        classes: the class numbers ``[n]`` to explain. Default: those that the classifier answers.
+        layer: the stage whose output is explained. Default: the last one, where a place knows most about the class;
+            earlier ones are finer, and know less.
+        device: auto, cpu, cuda or mps.
+        batch_size: pictures at once; 32 of them take little memory, as only the last layers keep gradients.
+
+    Raises:
+        UnknownName: there is no such stage.
+    """
+    backbone, on = classifier.backbone, engines.pick_device(device)
+    cut = backbone.cut_above(layer) if layer else len(backbone.stages)
+    body = nn.Sequential(backbone.prefix(0), *(stage.module for stage in backbone.stages[:cut])).to(on)
+    ending = _Ending(nn.Sequential(backbone.tail(cut), classifier.head)).to(on)
+    maps = np.zeros(pixels.shape[:3], np.float32)
+    with _answering(body, ending):
+        for start in range(0, len(pixels), batch_size):
+            rows = slice(start, start + batch_size)
+            chosen = None if classes is None else torch.as_tensor(classes[rows], dtype=torch.int64, device=on)
+            maps[rows] = _explain(body, ending, torch.from_numpy(pixels[rows]).to(on), chosen)
+    return maps
+
+
+@contextlib.contextmanager
+def _answering(*networks: nn.Module) -> Iterator[None]:
+    """Bring networks into eval mode, with gradients allowed; afterwards every layer is in the mode it was in."""
+    modes = [(module, module.training) for network in networks for module in network.modules()]
+    try:
+        for network in networks:
+            network.eval()
+        with torch.inference_mode(False), torch.enable_grad():
+            yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
+
+
+def _explain(body: nn.Module, ending: _Ending, pixels: Tensor, classes: Tensor | None) -> np.ndarray:
+    """Grad-CAM of one batch: uint8 [b, s, s, 3] -> [b, s, s]."""
+    from captum.attr import LayerAttribution, LayerGradCam
+
+    with torch.no_grad():
+        maps = body(pixels)  # [b, c, h, w]
+        classes = ending.rest(maps.clone()).argmax(1) if classes is None else classes  # a ReLU in place may follow
+    heat = LayerGradCam(ending, ending.maps).attribute(
+        maps.requires_grad_(), additional_forward_args=classes, relu_attributions=True
+    )
+    heat = LayerAttribution.interpolate(heat, tuple(pixels.shape[1:3]), "bilinear")[:, 0].detach()  # [b, s, s]
+    highest = heat.amax((1, 2), keepdim=True)
+    return np.asarray((heat / highest.where(highest > 0, 1)).float().cpu())
+
+
+def overlay(picture: np.ndarray, heat: np.ndarray) -> Image.Image:
+    """Return a picture, uint8 ``[h, w, 3]``, in grey under its heat ``[h, w]``, 0 to 1, dark to bright."""
+    from matplotlib import colormaps
+    from PIL import Image
+
+    grey = Image.fromarray(picture).convert("L").convert("RGB")
+    colours: Any = colormaps[COLOURS](heat, bytes=True)
+    return Image.blend(grey, Image.fromarray(colours[..., :3].copy()), OPACITY)
