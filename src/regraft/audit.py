@@ -211,6 +211,12 @@ def _neighbours(points: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray
     return indices[:, :NEAREST], distances.mean(1)
 
 
+def _remark(manifest: Manifest, index: int, kind: str, score: float | None, said: str) -> Remark:
+    """Return a finding about one picture alone."""
+    item = manifest.items[index]
+    return Remark(kind, item.name, manifest.classes[item.label], "", score, said)
+
+
 # ---- the same picture twice -----------------------------------------------------------------------------------------
 
 
@@ -285,9 +291,9 @@ def _label_errors(
     wrong = find_label_issues(labels, believed, filter_by="both", return_indices_ranked_by="self_confidence", n_jobs=1)
     remarks = []
     for index in wrong:
-        item, guess = manifest.items[index], int(believed[index].argmax())
+        guess = int(believed[index].argmax())
         said = f"rather {manifest.classes[guess]} ({believed[index, guess]:.3f})"
-        remarks.append(Remark("label-error", item.name, manifest.classes[item.label], "", float(quality[index]), said))
+        remarks.append(_remark(manifest, index, "label-error", float(quality[index]), said))
     return quality, remarks, []
 
 
@@ -313,11 +319,10 @@ def _outliers(manifest: Manifest, distances: NDArray[np.float64]) -> list[Remark
     times = distances / max(float(np.median(distances)), 1e-9)
     out = [index for index in np.argsort(-times).tolist() if times[index] > FAR]
     return [
-        Remark(
+        _remark(
+            manifest,
+            index,
             "outlier",
-            manifest.items[index].name,
-            manifest.classes[manifest.items[index].label],
-            "",
             float(times[index]),
             f"{times[index]:.1f} times as far from its nearest as usual",
         )
@@ -343,14 +348,7 @@ def _odd_sizes(manifest: Manifest, looks: Sequence[Look]) -> list[Remark]:
     small = shorter * SMALL < np.median(shorter)
     long = stretched > LONG * np.median(stretched)
     return [
-        Remark(
-            "odd-size",
-            manifest.items[index].name,
-            manifest.classes[manifest.items[index].label],
-            "",
-            None,
-            f"{looks[index].width} x {looks[index].height} pixels",
-        )
+        _remark(manifest, index, "odd-size", None, f"{looks[index].width} x {looks[index].height} pixels")
         for index in np.flatnonzero(small | long).tolist()
     ]
 
