@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickletools
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from regraft import bundle
+from regraft import bundle, files
 from regraft.backbones import build
 from regraft.classifier import Classifier
 from regraft.data import Preprocessing
@@ -81,7 +82,7 @@ def test_the_temperature_is_kept_and_bundles_without_one_have_1(folder: Path, or
     assert bundle.load(folder).temperature == 0.4
     about = json.loads((folder / bundle.ABOUT).read_text(encoding="utf-8"))
     del about["temperature"]
-    about["sha256"] = bundle._digest((folder / bundle.TENSORS).read_bytes(), about)
+    about["sha256"] = bundle._digest(files.sha256(folder / bundle.TENSORS), about)
     (folder / bundle.ABOUT).write_text(json.dumps(about), encoding="utf-8")
     assert bundle.load(folder).temperature == 1
 
@@ -92,6 +93,13 @@ def test_a_bundle_says_nothing_of_the_machine_it_was_made_on(folder: Path) -> No
     assert str(folder) not in text
     assert list(json.loads(text)["classes"]) == list(CLASSES)
     assert "größer" in text  # for people to read
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has other permissions")
+def test_whoever_may_read_one_file_of_a_bundle_may_read_the_other(folder: Path) -> None:
+    (folder.parent / "any file").touch()
+    modes = {path.stat().st_mode for path in (*folder.iterdir(), folder.parent / "any file")}
+    assert len(modes) == 1
 
 
 def test_a_bundle_holds_no_code(folder: Path) -> None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from regraft.files import remove_folder, whole, write_bytes
+from regraft.files import remove_folder, sha256, whole, write_bytes
 
 ENDINGS = [ValueError, OSError, KeyboardInterrupt, SystemExit, GeneratorExit]
 
@@ -111,6 +113,13 @@ def test_any_name_that_the_system_takes_can_be_written(tmp_path: Path, name: str
         write_bytes(tmp_path / name, content)
     assert (tmp_path / name).read_bytes() == b"new"
     assert names(tmp_path) == [name]
+
+
+@pytest.mark.parametrize("size", [0, 1, 1 << 20, (1 << 20) + 1])
+def test_a_file_s_sha256_is_that_of_its_whole_content(tmp_path: Path, size: int) -> None:
+    content = np.random.default_rng(size).bytes(size)
+    (tmp_path / "tensors").write_bytes(content)
+    assert sha256(tmp_path / "tensors") == hashlib.sha256(content).digest()
 
 
 def test_a_relative_name_is_written_where_it_points(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -99,6 +99,7 @@ def train(folder: Path, recipe: Recipe = RECIPE, **given: Any) -> tuple[Any, nn.
     tail, head = given.pop("tail", None) or nn.Sequential(), given.pop("head", None) or head_of()
     examples = given.pop("examples", None) or clusters(views=2)
     val = given.pop("val", None) or clusters(30, seed=5)
+    given.setdefault("checkpoint_every_s", 0.0)  # at every epoch, however fast it was
     folder.mkdir(parents=True, exist_ok=True)
     fitted = fit(
         tail,
@@ -459,6 +460,13 @@ def test_the_best_checkpoint_holds_no_optimizer(tmp_path: Path) -> None:
     assert "optimizer_states" not in best
 
 
+def test_a_phase_that_is_over_before_a_checkpoint_is_due_writes_only_its_best(tmp_path: Path) -> None:
+    _, *often = train(tmp_path / "often")
+    _, *once = train(tmp_path / "once", checkpoint_every_s=1e6)
+    assert [path.name for path in (tmp_path / "once" / "checkpoints").iterdir()] == ["best.ckpt"]
+    assert same(tensors(*once), tensors(*often))
+
+
 def test_checkpoints_are_whole_and_hold_tensors_only(tmp_path: Path) -> None:
     *_, head = train(tmp_path)
     assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["best.ckpt", "last.ckpt"]
@@ -470,7 +478,7 @@ def test_checkpoints_are_whole_and_hold_tensors_only(tmp_path: Path) -> None:
 def test_the_last_checkpoint_is_the_last_epoch_s_and_the_best_the_best_one_s(tmp_path: Path) -> None:
     """However long ago the best epoch was: what is gone on with is the last."""
     noisy = replace(RECIPE, epochs=12, lr=0.05)
-    train(tmp_path, noisy, examples=noise(), val=clusters(32, seed=5), checkpoint_every_s=0.0)
+    train(tmp_path, noisy, examples=noise(), val=clusters(32, seed=5))
     epochs = [
         torch.load(tmp_path / "checkpoints" / f"{name}.ckpt", weights_only=True)["epoch"] + 1
         for name in ("best", "last")
@@ -483,7 +491,7 @@ def test_a_head_that_learns_alone_keeps_the_mean_of_its_last_weights(tmp_path: P
     """Between the weights of the first step and those of the last; a tail that learns beside it keeps its own."""
 
     def last(folder: Path, **given: Any) -> dict[str, Any]:
-        train(tmp_path / folder, replace(RECIPE, epochs=3), checkpoint_every_s=0.0, **given)
+        train(tmp_path / folder, replace(RECIPE, epochs=3), **given)
         found: dict[str, Any] = torch.load(tmp_path / folder / "checkpoints" / "last.ckpt", weights_only=True)
         return found
 
@@ -658,6 +666,8 @@ import json, os, sys, traceback
 from pathlib import Path
 sys.path.insert(0, str(Path(sys.argv[1]).parent))
 import test_training
+from regraft import training
+training.CHECKPOINT_EVERY_S = 0.0
 for name, *arguments in json.loads(sys.argv[2]):
     if (child := os.fork()) == 0:
         try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import shutil
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -52,16 +53,17 @@ def save(folder: Path, classifier: Classifier) -> None:
     with files.whole(folder, instead=True) as temporary:
         temporary.mkdir(parents=True)
         save_tensors(_tensors(classifier), temporary / TENSORS)
-        about["sha256"] = _digest((temporary / TENSORS).read_bytes(), about)
+        about["sha256"] = _digest(files.sha256(temporary / TENSORS), about)
         (temporary / ABOUT).write_text(json.dumps(about, indent=1, ensure_ascii=False), encoding="utf-8")
+        shutil.copymode(temporary / ABOUT, temporary / TENSORS)  # safetensors lets nobody but the owner read its files
         for name in (TENSORS, ABOUT):
             files.flush(temporary / name)
 
 
 def _digest(tensors: bytes, about: dict[str, Any]) -> str:
-    """Return the SHA-256 of both files: the order of the classes matters as much as the tensors."""
+    """Return the SHA-256 of both files, `tensors` being that of one: the classes' order matters as much as tensors."""
     rest = {key: value for key, value in about.items() if key != "sha256"}
-    return hashlib.sha256(hashlib.sha256(tensors).digest() + json.dumps(rest, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(tensors + json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
 def _tensors(classifier: Classifier) -> dict[str, Tensor]:
@@ -111,7 +113,7 @@ def load(path: Path) -> Classifier:
         raise BundleError(
             f"{folder / TENSORS} cannot be read ({error.strerror}). Copy the whole folder again."
         ) from error
-    if _digest(content, about) != about["sha256"]:
+    if _digest(hashlib.sha256(content).digest(), about) != about["sha256"]:
         raise ChecksumMismatch(
             f"{folder}: {TENSORS} or {ABOUT} is not as it was written, a byte was changed or lost. "
             "Copy the whole folder again."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import hashlib
 import os
 import shutil
 import uuid
@@ -59,6 +60,15 @@ def flush(path: Path) -> None:
     """Bring a file's content to the disk itself: what is renamed after this survives a loss of power."""
     with path.open("r+b") as file:
         os.fsync(file.fileno())
+
+
+def sha256(path: Path) -> bytes:
+    """Return the SHA-256 of a file, read piece by piece: a network's tensors need not be in memory once more."""
+    total = hashlib.sha256()
+    with path.open("rb") as file:
+        while piece := file.read(1 << 20):
+            total.update(piece)
+    return total.digest()
 
 
 def write_bytes(path: Path, content: bytes) -> None:

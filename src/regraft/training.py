@@ -321,10 +321,10 @@ class Averaging(WeightAveraging):
     def __init__(self, steps: int) -> None:
         least = 1 / min(MOST_AVERAGED, max(1.0, AVERAGED_SHARE * steps))
 
-        def running_mean(mean: Tensor, now: Tensor, count: Tensor | int) -> Tensor:
-            return mean + (now - mean) * max(least, 9 / (10 + int(count)))
+        def running_mean(means: Any, now: Any, count: Tensor | int) -> None:
+            torch._foreach_lerp_(means, now, max(least, 9 / (10 + int(count))))  # in place: half the time of the sum
 
-        super().__init__(avg_fn=running_mean)
+        super().__init__(use_buffers=False, multi_avg_fn=running_mean)
 
     def state(self) -> dict[str, Tensor]:
         """Return the mean weights by name."""
@@ -335,9 +335,9 @@ class Averaging(WeightAveraging):
 class Checkpoints(Checkpoint):
     """Writes best.ckpt, where the validation loss is the lowest so far, and last.ckpt, to go on from.
 
-    Both at the first epoch and then every few seconds: a head learns ten epochs in that time, and what a killed process
-    had not written is learned again just as it was. Lightning's ModelCheckpoint writes its "last" only together with a
-    new best, and forgets the best when the folder was moved.
+    Both every few seconds: a head learns ten epochs in that time, and what a killed process had not written is learned
+    again just as it was. Lightning's ModelCheckpoint writes its "last" only together with a new best, and forgets the
+    best when the folder was moved.
     """
 
     def __init__(
@@ -349,7 +349,7 @@ class Checkpoints(Checkpoint):
     ) -> None:
         self.folder, self.rows, self.judged, self.every_s = folder, rows, judged, every_s
         self.best: dict[str, Any] | None = None  # not written yet
-        self.written_s = -math.inf
+        self.written_s = time.monotonic()
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:  # noqa: D102
         if _best_epoch(self.rows()) == trainer.current_epoch + 1:
@@ -390,7 +390,7 @@ def fit(
     device: torch.device | None = None,
     learned: bool = False,
     resume: bool = False,
-    checkpoint_every_s: float = CHECKPOINT_EVERY_S,
+    checkpoint_every_s: float | None = None,
     progress: Progress | None = None,
 ) -> Fitted:
     """Train for one phase and leave the best epoch's tensors (by validation loss) in `tail` and `head`, in eval mode.
@@ -398,7 +398,8 @@ def fit(
     Where an earlier phase has `learned` already, what it gave is epoch 0: a phase that makes nothing better, as on few
     pictures, changes nothing.
     `folder` gets ``best.ckpt`` and ``last.ckpt``; with `resume`, training goes on from the latter if it is there.
-    They are written at the first epoch, and at later ones when `checkpoint_every_s` seconds have gone by.
+    They are written at the first epoch that ends `checkpoint_every_s` seconds (5 by default) after the last writing, or
+    after the start: a phase that takes less writes only its best, at its end.
     Ctrl-C ends the phase early, with what the best epoch so far has given.
 
     Raises:
@@ -425,7 +426,9 @@ def fit(
         # only where a head learns alone: of a tail's mean weights it is not known that they answer better
         means = [] if any(True for _ in tail.parameters()) else [Averaging(recipe.epochs * len(batches))]
         judged = means[0].state if means else module.state_dict
-        saver = Checkpoints(folder, lambda: seen.rows, judged, checkpoint_every_s)
+        saver = Checkpoints(
+            folder, lambda: seen.rows, judged, CHECKPOINT_EVERY_S if checkpoint_every_s is None else checkpoint_every_s
+        )
         trainer = lightning.Trainer(
             max_epochs=recipe.epochs,
             callbacks=[*means, seen, stopper, saver],  # a Checkpoint comes last and holds what the others know

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pickle
 import re
 from collections.abc import Callable, Mapping
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from regraft import files
 from regraft.errors import ChecksumMismatch, WeightsError
 
 WRAPPERS = ("state_dict", "model")  # what training scripts put around the tensors
@@ -66,12 +66,8 @@ def verify(path: Path, digest: str, *, called: Path | None = None) -> None:
     Raises:
         ChecksumMismatch: with both values and what to do.
     """
-    total = sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            total.update(chunk)
-    if not total.hexdigest().startswith(digest):
-        found = total.hexdigest()[: len(digest)]
+    found = files.sha256(path).hex()[: len(digest)]
+    if found != digest:
         raise ChecksumMismatch(
             f"{called or path} was changed or cut off: its SHA-256 begins {found}, not {digest}. Delete it."
         )
