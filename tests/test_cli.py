@@ -30,7 +30,7 @@ METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "auroc", "log_loss", "ca
 
 
 def start(*arguments: object, folder: Path) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", "from regraft.cli import main; main()", *map(str, arguments)]
+    command = [sys.executable, "-m", "regraft", *map(str, arguments)]
     return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 

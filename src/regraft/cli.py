@@ -662,7 +662,3 @@ def _one_line(error: Exception) -> str:
 def _end(line: str, status: int) -> None:
     print(line, file=sys.stderr)
     raise SystemExit(status)
-
-
-if __name__ == "__main__":
-    main()
