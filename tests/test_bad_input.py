@@ -445,24 +445,62 @@ def test_too_small_a_limit_for_activations(refused_data, drawn):
     refused_data(drawn, "need 164 kB, and 1 kB are free", "Raise --cache-limit", options=options, alone=False)
 
 
-def test_a_run_folder_that_cannot_be_made(refused, drawn, tmp_path):
+UNWRITABLE = [pytest.param("file/x", id="below a file")]
+if os.name != "nt" and os.geteuid() != 0:  # root may write there
+    UNWRITABLE.append(pytest.param("locked/x", id="a locked folder"))
+if Path("/proc/self").exists():
+    UNWRITABLE.append(pytest.param("/proc/x", id="where nobody may write"))
+
+
+@pytest.fixture
+def unwritable(tmp_path):
+    """Make places below which nothing can be written."""
     (tmp_path / "file").write_text("in the way")
-    refused("train", drawn, *SMALL, "--out", tmp_path / "file" / "run", says=("file", "not writable", "--out"))
-
-
-@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may write anywhere")
-def test_a_folder_that_may_not_be_written_to(refused, drawn, tmp_path):
     (tmp_path / "locked").mkdir(mode=0o500)
-    refused("train", drawn, *SMALL, "--out", tmp_path / "locked" / "run", says=("locked", "not writable", "--out"))
+    return tmp_path
 
 
-@pytest.mark.parametrize(
-    "way", [pytest.param("file", id="a file in the way"), pytest.param("nowhere", id="no such folder")]
-)
-def test_an_output_that_cannot_be_written(refused, small_run, drawn, tmp_path, way):
+@pytest.mark.parametrize("command", ["train", "compare", "check"])
+@pytest.mark.parametrize("way", UNWRITABLE)
+def test_a_folder_that_cannot_be_made(refused, drawn, unwritable, command, way):
+    says = (str((unwritable / way).parent), "not writable", f"so {unwritable / way} cannot be made", "--out")
+    refused(command, drawn, "--img-size", 64, "--out", unwritable / way, says=says)
+
+
+@pytest.mark.parametrize("command", ["train", "compare", "check"])
+def test_a_file_as_out_is_refused(refused, drawn, tmp_path, command):
     (tmp_path / "file").write_text("in the way")
-    line = refused("predict", small_run, drawn / "red", "-o", tmp_path / way / "rows.csv", says=(way, "-o"))
+    refused(command, drawn, "--out", tmp_path / "file", says=("file is a file; expected a folder", "--out"))
+
+
+def test_a_demo_that_cannot_be_written(refused, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    refused("demo", "--out", tmp_path / "file", says=("file is not writable", "--out"))
+
+
+def test_a_comparison_of_nothing_leaves_nothing(refused, tmp_path):
+    refused("compare", tmp_path / "nowhere", "--out", tmp_path / "c", says=("nowhere does not exist",))
+
+
+@pytest.mark.parametrize("command", ["predict", "features"])
+@pytest.mark.parametrize("way", UNWRITABLE)
+def test_an_output_that_cannot_be_written(refused, small_run, drawn, unwritable, command, way):
+    output = unwritable / f"{way}.parquet"
+    line = refused(command, small_run, drawn / "red", "-o", output, says=(f"-o {output}", str(output.parent)))
     assert ".tmp" not in line
+
+
+@pytest.mark.parametrize("command", ["predict", "features"])
+def test_an_output_in_a_folder_that_is_not_there(refused, small_run, drawn, tmp_path, command):
+    output = tmp_path / "nowhere" / "rows.parquet"
+    refused(command, small_run, drawn / "red", "-o", output, says=("there is no folder", "nowhere", "-o"))
+
+
+def test_a_folder_or_a_device_as_output_is_refused(refused, small_run, drawn, tmp_path):
+    refused("predict", small_run, drawn / "red", "-o", tmp_path, says=("is a folder. Expected a file",))
+    if Path(os.devnull).is_char_device():
+        refused("predict", small_run, drawn / "red", "-o", os.devnull, says=("is no ordinary file",))
+        assert Path(os.devnull).is_char_device()
 
 
 # how an end is told

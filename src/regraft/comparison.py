@@ -107,9 +107,10 @@ def compare(
         "budget_s": budget_s,
         "settings": config.as_dict(),
     }
+    started, manifest = time.perf_counter(), scan(Path(data), groups=config.groups)
     folder = _folder(Path(out) if out else Path("comparisons") / (Path(data).stem or "data"), wish)
-    table = Table(Path(data), folder, config, folds, cells, progress, time.perf_counter())
-    return table.fill(budget_s, control_epochs, wish)
+    table = Table(Path(data), folder, config, folds, cells, progress, started)
+    return table.fill(manifest, budget_s, control_epochs, wish)
 
 
 def listed_backbones(wish: str | Sequence[str]) -> list[str]:
@@ -184,9 +185,11 @@ class Table:
     parts: list[Manifest] = field(default_factory=list)  # one, or one for each fold
     control: Control | None = None
 
-    def fill(self, budget_s: float | None, control_epochs: int, wish: Mapping[str, Any]) -> Comparison:
+    def fill(
+        self, manifest: Manifest, budget_s: float | None, control_epochs: int, wish: Mapping[str, Any]
+    ) -> Comparison:
         """Go through the cells, network by network, and write the table after each of them."""
-        manifest, interrupted = scan(self.data, groups=self.config.groups), False
+        interrupted = False
         try:
             cells = self.cells if budget_s is None else self._halve(manifest, budget_s)
             for backbone in dict.fromkeys(cell.backbone for cell in cells):

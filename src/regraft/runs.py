@@ -23,15 +23,15 @@ def new_folder(out: Path | None, data: Path) -> Path:
     """Return a folder that does not exist yet: `out`, or ``runs/<data's name>``, or with -2, -3 …
 
     Raises:
-        RunError: nothing can be written there. Said now, not after an hour of training.
+        RunError: a file has that name, or nothing can be written there. Said now, not after an hour of training.
     """
     wanted = out or Path("runs") / (data.stem or "run")
-    folder = next(folder for number in count(1) if not (folder := _numbered(wanted, number)).exists())
-    nearest = next(parent for parent in folder.absolute().parents if parent.exists())
-    if not os.access(nearest, os.W_OK | os.X_OK):
-        raise RunError(
-            f"{nearest} is not writable, so the run cannot be kept there. Give another place with --out FOLDER."
-        )
+    if os.path.lexists(wanted) and not wanted.is_dir():
+        raise RunError(f"{wanted} is a file; expected a folder. Name another one: --out FOLDER")
+    # lexists: a link to nowhere is in the way as well
+    folder = next(folder for number in count(1) if not os.path.lexists(folder := _numbered(wanted, number)))
+    if reason := files.obstacle(folder):
+        raise RunError(f"{reason}, so {folder} cannot be made. Give another place with --out FOLDER.")
     return folder
 
 

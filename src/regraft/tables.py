@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -37,12 +36,16 @@ def check_writable(output: Path | None) -> None:
     """Say before the work is done that its result could not be written.
 
     Raises:
-        ConfigError: there is no such folder, it may not be written to, or a folder is in the way.
+        ConfigError: there is no such folder, it cannot be written to, or something that is no file is in the way.
     """
-    if output is not None and output.is_dir():
-        raise ConfigError(f"-o {output} is a folder. Expected a file.")
-    if output is not None and not (output.parent.is_dir() and os.access(output.parent, os.W_OK | os.X_OK)):
-        raise ConfigError(f"-o {output}: {output.parent} is no folder that can be written to.")
+    if output is None:
+        return
+    if output.exists() and not output.is_file():  # a device, such as /dev/stdout, would be replaced by a file
+        raise ConfigError(f"-o {output} is {'a folder' if output.is_dir() else 'no ordinary file'}. Expected a file.")
+    if not output.parent.is_dir():
+        raise ConfigError(f"-o {output}: there is no folder {output.parent}. Make it first, or name another file.")
+    if reason := files.obstacle(output.parent):
+        raise ConfigError(f"-o {output}: {reason}. Name a file in another folder.")
 
 
 def write(rows: Rows, form: str, output: Path | None) -> None:
