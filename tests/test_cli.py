@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -451,3 +452,18 @@ def test_recommend_ranks_networks_and_trains_nothing(regraft, shapes, tmp_path, 
     assert (answer.status, len(found["rows"]), found["sample"]) == (0, 1, 80)
     assert "tf_efficientnet_lite0" in found["advice"]
     assert not list(tmp_path.iterdir())
+
+
+def test_what_recommend_suggests_can_be_typed_and_means_the_same(regraft, drawn, monkeypatch):
+    monkeypatch.chdir(drawn.parent)
+    drawn.rename("my 'cells'")
+    asked = ("--groups", r"[a-z](\d+)\.", "--fit", "crop", "--seed", 3)
+    answer = regraft("recommend", "my 'cells'", "--backbones", "tf_efficientnet_lite0", *TINY, *asked, "--json")
+    words = shlex.split(json.loads(answer.out)["advice"].partition(" Next: ")[2])
+    answer = regraft(*words[1:], "--epochs", 1)
+    assert answer.status == 0
+    settings = json.loads(Path("runs/my 'cells'/config.json").read_text())["settings"]
+    expected = {"groups": asked[1], "fit": "crop", "seed": 3, "img_size": 64, "device": "cpu", "engine": "torch"}
+    assert settings.items() >= expected.items()
+    words = shlex.split(answer.out.partition("Try it: ")[2])
+    assert words == ["regraft", "predict", "runs/my 'cells'", "PICTURE_OR_FOLDER"]

@@ -17,7 +17,7 @@ import typer
 from typer.core import TyperGroup
 
 from regraft import __version__
-from regraft.config import Config
+from regraft.config import OF_ONE_NETWORK, Config, command
 from regraft.errors import ConfigError, RegraftError
 
 
@@ -143,14 +143,14 @@ def train(
         _print_scores(f"{run.backbone}, {run.method}", run.test)
         print(
             f"\nTrained in {run.seconds:.0f} s. The run: {run.folder}\n"
-            f"Try it:  regraft predict {run.folder} PICTURE_OR_FOLDER"
+            f"Try it:  {command('predict', run.folder, 'PICTURE_OR_FOLDER')}"
         )
     if run.interrupted:
-        raise typer.Exit(STOPPED)
+        _end(f"Stopped. Go on with: {command('train', data, '--out', run.folder, '--resume')}", STOPPED)
 
 
 @app.command(rich_help_panel="Everyday")
-@partial(settings, without=("backbone", "method", "weights", "from_run", "unfreeze", "train_layers"))
+@partial(settings, without=OF_ONE_NETWORK)
 def compare(
     data: Data,
     backbones: Backbones = "available",

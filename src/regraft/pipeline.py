@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -16,7 +17,7 @@ from regraft.answers import Answers
 from regraft.backbones import Backbone
 from regraft.calibration import before_and_after, fit_temperature, tempered
 from regraft.classifier import Classifier
-from regraft.config import Config, option
+from regraft.config import Config, command, option
 from regraft.data import AUGMENTATIONS, Manifest, read_digests, scan, split, split_from, write_split
 from regraft.data.audit import duplicates_across_parts, label_conflicts
 from regraft.errors import BadImage, ConfigError, DataError, TooManyBadImages, UnknownName
@@ -106,7 +107,7 @@ def train(
     try:
         return carry_out(data, start, plan, manifest, prefix, config, folder, progress, started=started, resume=resume)
     except KeyboardInterrupt:
-        raise KeyboardInterrupt(f"Go on with: regraft train {data} --out {folder} --resume") from None
+        raise KeyboardInterrupt(f"Go on with: {command('train', data, '--out', folder, '--resume')}") from None
 
 
 def carry_out(
@@ -311,7 +312,7 @@ def learned_before(manifest: Manifest, prefix: Prefix, config: Config) -> list[s
     count = sum(prefix.pictures.digests[index] in learned for index in test)
     return [
         f"{count} of {len(test)} test pictures were used to train {config.from_run}: the figures on them are too good. "
-        f"Its own parts keep them apart: --split-from {config.from_run}"
+        f"Its own parts keep them apart: --split-from {shlex.quote(config.from_run)}"
     ] * bool(count)
 
 
