@@ -344,7 +344,10 @@ BUNDLES = {
         lambda m: (m / "model.safetensors").unlink(),
         ("model.safetensors cannot be read", "Copy the whole"),
     ),
-    "no description": (lambda m: (m / "bundle.json").unlink(), ("bundle.json is missing or damaged", "Copy the whole")),
+    "no description": (
+        lambda m: (m / "bundle.json").unlink(),
+        ("bundle.json is missing or damaged (No such file or directory). Copy the whole",),
+    ),
     "a damaged description": (lambda m: (m / "bundle.json").write_text("{"), ("bundle.json is missing or damaged",)),
     "another network": (
         lambda m: changed(m / "bundle.json", backbone="resnet18"),
@@ -359,7 +362,7 @@ BUNDLES = {
         ("is not as it was written", "Copy the whole folder again"),
     ),
     "neither": (lambda m: [path.unlink() for path in m.iterdir()], ("holds no model", "--resume")),
-    "no checksum": (without_the_checksum, ("bundle.json",)),
+    "no checksum": (without_the_checksum, ("bundle.json is missing or damaged ('sha256' is missing)",)),
     "too few classes": (
         lambda m: changed(m / "bundle.json", classes=["blue"]),
         ("is not as it was written", "Copy the whole folder again"),
@@ -420,7 +423,8 @@ def test_weights_that_no_network_can_bring(refused_data, drawn, tmp_path_factory
     for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     options = ("--backbone", "resnet18")
-    refused_data(drawn, "resnet18-f37072fd.pth", str(home), "REGRAFT_WEIGHTS", options=options)
+    line = refused_data(drawn, "resnet18-f37072fd.pth", str(home), "REGRAFT_WEIGHTS", options=options)
+    assert "Errno" not in line
     assert not [path for path in home.rglob("*") if path.is_file()]
 
 
@@ -438,6 +442,12 @@ def test_a_full_disk_while_activations_are_kept(refused_data, drawn, tmp_path_fa
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert not list(cache.rglob("*.rows"))
+
+
+def test_an_error_of_the_system_has_no_number(refused, drawn, tmp_path):
+    (tmp_path / "run" / "config.json").mkdir(parents=True)
+    says = ("config.json cannot be read (Is a directory). Is",)
+    assert "Errno" not in refused("train", drawn, "--out", tmp_path / "run", "--resume", says=says)
 
 
 def test_too_small_a_limit_for_activations(refused_data, drawn):

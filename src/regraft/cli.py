@@ -18,7 +18,7 @@ from typer.core import TyperGroup
 
 from regraft import __version__
 from regraft.config import OF_ONE_NETWORK, Config, command
-from regraft.errors import ConfigError, RegraftError
+from regraft.errors import ConfigError, RegraftError, reason_of
 
 
 class Commands(TyperGroup):
@@ -582,7 +582,7 @@ def _one_line(error: Exception) -> str:
     if isinstance(error, RegraftError):
         return " ".join(str(error).split("\n"))
     where = getattr(error, "filename", None) or "The system"
-    return f"{where}: {getattr(error, 'strerror', None) or error}. --traceback shows where."
+    return f"{where}: {reason_of(error)}. --traceback shows where."
 
 
 def _end(line: str, status: int) -> None:

@@ -21,7 +21,7 @@ from regraft.answers import Answers
 from regraft.backbones import FAMILIES, canonical, names
 from regraft.config import Config
 from regraft.data import Manifest, into_folds, scan, split, write_split
-from regraft.errors import ConfigError, RegraftError, RunError, SplitError, WeightsMissing
+from regraft.errors import ConfigError, RegraftError, RunError, SplitError, WeightsMissing, reason_of
 from regraft.evaluation import evaluate
 from regraft.leaderboard import Control, Findings, Row, curve_of
 from regraft.learning import Learner
@@ -230,7 +230,8 @@ class Table:
         try:
             yield
         except Exception as error:  # noqa: BLE001  whatever one network does, the night's other results are kept
-            reason = str(error) if isinstance(error, RegraftError) else f"{type(error).__name__}: {error}"
+            where = getattr(error, "filename", None) or type(error).__name__
+            reason = str(error) if isinstance(error, RegraftError) else f"{where}: {reason_of(error)}"
             for cell in cells:
                 self.rows[cell] = Row(cell.backbone, cell.method, "failed", reason=" ".join(reason.split()))
             for cell in cells[:1]:

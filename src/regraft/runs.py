@@ -13,7 +13,7 @@ from typing import Any
 
 from regraft import files
 from regraft.config import Config, option
-from regraft.errors import RunError
+from regraft.errors import RunError, reason_of
 
 SETTINGS, METRICS = "config.json", "metrics.json"
 MACHINE_SETTINGS = frozenset({"device", "engine", "keep", "cache_limit", "allow_bad"})  # may differ when a run goes on
@@ -113,7 +113,7 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise RunError(f"{path} cannot be read ({error}). Is {path.parent} a run folder?") from error
+        raise RunError(f"{path} cannot be read ({reason_of(error)}). Is {path.parent} a run folder?") from error
     return values
 
 
