@@ -191,7 +191,7 @@ def compare(
     else:
         _print_comparison(found)
     if found.interrupted:
-        raise typer.Exit(STOPPED)
+        _end(f"Stopped. {_GOES_ON}", STOPPED)
 
 
 def _seconds(text: str) -> float:
@@ -204,12 +204,14 @@ def _seconds(text: str) -> float:
 def _print_comparison(found: Any) -> None:
     header = ("network, method", "accuracy", "95 % interval", "AUROC", "ms a picture", "MB")
     findings = found.findings
+    ties = findings.ties if len(findings.ties) > 1 else ()
+    total = len(findings.rows) + findings.missing
     _print_table(
-        f"{len(findings.done)} of {len(findings.rows)} rows, the best first (*: cannot be told from the best)",
+        f"{len(findings.done)} of {total} rows, the best first{' (*: cannot be told from the best)' * bool(ties)}",
         header,
         [
             (
-                f"{row.backbone}, {row.method}" + " *" * (f"{row.backbone}-{row.method}" in findings.ties),
+                f"{row.backbone}, {row.method}" + " *" * (f"{row.backbone}-{row.method}" in ties),
                 _number(row.accuracy),
                 _interval(row.test["accuracy_ci"]),
                 _number(row.test["auroc"]),

@@ -355,7 +355,8 @@ class Table:
     def _findings(self) -> Findings:
         hits = {cell.name: answers.hits for cell, answers in self.answers.items()}
         groups = next(iter(self.answers.values())).groups
-        return Findings.of(self.rows.values(), hits, groups, self.control, seed=self.config.seed)
+        missing = len(self.cells) - len(self.rows)
+        return Findings.of(self.rows.values(), hits, groups, self.control, missing=missing, seed=self.config.seed)
 
     # ---- was transfer worth it? -------------------------------------------------------------------------------------
 
