@@ -436,7 +436,7 @@ def models(
         typer.Argument(metavar="[PATTERN]", help="Part of a name, or a pattern such as 'resnet*'.", show_default=False),
     ] = None,
     sort: Annotated[
-        str, typer.Option("--sort", metavar="COLUMN", help="top1, top5, size_mb, parameters, depth, gflops, name, …")
+        str, typer.Option("--sort", metavar="COLUMN", help="A column by its title, or by its name in --json.")
     ] = "top1",
     family: Annotated[
         str | None, typer.Option("--family", metavar="NAME", help="Only networks of this family.")
