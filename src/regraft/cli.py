@@ -16,7 +16,7 @@ from typing import Annotated, Any, get_type_hints
 import typer
 from typer.core import TyperGroup
 
-from regraft import __version__
+from regraft import __version__, tables
 from regraft.config import OF_ONE_NETWORK, Config, command
 from regraft.errors import ConfigError, RegraftError, reason_of
 
@@ -206,7 +206,7 @@ def _print_comparison(found: Any) -> None:
     findings = found.findings
     ties = findings.ties if len(findings.ties) > 1 else ()
     total = len(findings.rows) + findings.missing
-    _print_table(
+    tables.print_table(
         f"{len(findings.done)} of {total} rows, the best first{' (*: cannot be told from the best)' * bool(ties)}",
         header,
         [
@@ -247,7 +247,7 @@ def recommend(
     if as_json:
         _print_json(found.as_dict())
         return
-    _print_table(
+    tables.print_table(
         f"{len(found.candidates)} networks on {found.sample} of {found.pictures} pictures, the most promising first",
         ("network", "linear probe", "LogME", "pass over all", "ms a picture", "memory MB", "MB"),
         [
@@ -310,7 +310,9 @@ def _print_check(found: Any) -> None:
         for position, remark in enumerate(audit.of(kind)[:FIRST])
     ]
     if rows:
-        _print_table(f"{sum(counts.values())} findings, the first few of each kind", ("kind", "found", "such as"), rows)
+        tables.print_table(
+            f"{sum(counts.values())} findings, the first few of each kind", ("kind", "found", "such as"), rows, text=2
+        )
     print("\n".join([audit.summary(), audit.balance(), *audit.notices]))
     print(f"\nThe check: {found.folder / 'check.html'}")
 
@@ -368,7 +370,7 @@ def predict(
     as_json: Json = False,
 ) -> None:
     """Say what is on pictures. A picture that cannot be read gets a row with the reason."""
-    from regraft import inference, tables
+    from regraft import inference
 
     form = "json" if as_json else tables.format_of(form, output)
     tables.check_writable(output)
@@ -404,7 +406,7 @@ def features(
     as_json: Json = False,
 ) -> None:
     """Write what a network makes of pictures, a row for each. Pictures that cannot be read are left out and named."""
-    from regraft import arrays, tables
+    from regraft import arrays
 
     arrays.writer_of(output)  # what would be refused at the end is refused before torch is loaded
     tables.check_writable(output)
@@ -462,7 +464,7 @@ def _print_models(rows: Sequence[dict[str, Any]]) -> None:
     from regraft.cards import table
 
     titles, cells, left_out = table.fitting(rows, Console().width)
-    _print_table(f"{len(rows)} network{'s' * (len(rows) != 1)}", titles, cells)
+    tables.print_table(f"{len(rows)} network{'s' * (len(rows) != 1)}", titles, cells)
     if left_out:
         print(f"A wider window, or --json, has {', '.join(left_out)} too.")
 
@@ -490,7 +492,7 @@ def demo(
     from regraft import demo as show
 
     run, rows = show.demo(out, difficulty=difficulty, per_class=per_class, seed=seed, progress=_progress())
-    _print_table(
+    tables.print_table(
         "Held-out pictures (synthetic)",
         ("picture", "answer", "probability"),
         [(row["filename"], row["label"], f"{row['prob']:.3f}") for row in rows],
@@ -515,14 +517,14 @@ def _print_scores(title: str, scores: Any, what: str = "test pictures") -> None:
         for name, value in scores.values.items()
     ]
     over = f"{scores.groups} groups" if scores.groups else "pictures"
-    _print_table(f"{title}: {scores.n} {what}", ("measure", "value", f"95 % interval (over {over})"), rows)
+    tables.print_table(f"{title}: {scores.n} {what}", ("measure", "value", f"95 % interval (over {over})"), rows)
     classes = [
         (row["label"], _number(row["precision"]), _number(row["recall"]), _number(row["f1"]), str(row["support"]))
         for row in scores.per_class
         if row["support"]
     ]
     if len(classes) <= 40:
-        _print_table("", ("class", "precision", "recall", "F1", "pictures"), classes)
+        tables.print_table("", ("class", "precision", "recall", "F1", "pictures"), classes)
 
 
 def _number(value: float | None) -> str:
@@ -531,23 +533,6 @@ def _number(value: float | None) -> str:
 
 def _interval(bounds: tuple[float, float]) -> str:
     return f"{_number(bounds[0])} to {_number(bounds[1])}"
-
-
-def _print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    console = Console(highlight=False)
-    if title:
-        console.print(title, style="bold", markup=False, soft_wrap=True)
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for position, name in enumerate(header):
-        table.add_column(escape(name), justify="left" if position == 0 else "right", overflow="fold")
-    for row in rows:
-        table.add_row(*map(escape, row))
-    console.print(table)
 
 
 def _version(wanted: bool) -> None:
