@@ -9,6 +9,7 @@ import resource
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -204,6 +205,15 @@ def test_the_same_picture_in_two_classes_is_named(regraft, drawn, tmp_path):
     answer = regraft("train", drawn, *SMALL, "--out", tmp_path / "run")
     assert answer.status == 0
     assert "blue/twin.png = red/red0.png" in answer.err
+
+
+@pytest.mark.parametrize("command", ["train", "check"])
+def test_pictures_of_12_bits_in_files_of_16_are_named(regraft, drawn, tmp_path, command):
+    for path in drawn.rglob("*.png"):
+        Image.fromarray(np.asarray(Image.open(path).convert("L")).astype(np.uint16) * 16).save(path)
+    answer = regraft(command, drawn, "--img-size", 64, "--out", tmp_path / "out")
+    assert answer.status == 0
+    assert "32 of 32 pictures looked at have 16 bits and use the lowest 12 alone" in answer.out + answer.err
 
 
 def test_names_in_any_script_with_spaces_and_200_characters(regraft, drawn, tmp_path):

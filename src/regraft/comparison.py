@@ -27,7 +27,7 @@ from regraft.leaderboard import Control, Findings, Row, curve_of
 from regraft.learning import Learner
 from regraft.methods import check as check_method
 from regraft.methods import plan as plan_of
-from regraft.pipeline import Run, Start, activate, begin, carry_out, into_parts, twins
+from regraft.pipeline import Run, Start, activate, begin, carry_out, into_parts, notices
 from regraft.plan import Plan
 from regraft.progress import Bars, Progress
 from regraft.weights import available
@@ -276,7 +276,7 @@ class Table:
         else:
             self.parts = [into_parts(manifest, self.config, kept if kept.exists() else self.config.split_from)]
             write_split(self.parts[0], kept, prefix.pictures.digests)
-        for notice in (*manifest.notices, *twins(self.parts[0], prefix)):
+        for notice in notices(self.parts[0], prefix):
             self.progress.warn(notice)
         runs.write_skipped(self.folder / "skipped.csv", sorted(skipped.items()))
 

@@ -18,7 +18,7 @@ from regraft.backbones import Backbone
 from regraft.calibration import before_and_after, fit_temperature, tempered
 from regraft.classifier import Classifier
 from regraft.config import Config, command, option
-from regraft.data import AUGMENTATIONS, Manifest, read_digests, scan, split, split_from, write_split
+from regraft.data import AUGMENTATIONS, Manifest, dark, read_digests, scan, split, split_from, write_split
 from regraft.data.audit import duplicates_across_parts, label_conflicts
 from regraft.errors import BadImage, ConfigError, DataError, TooManyBadImages, UnknownName
 from regraft.evaluation import Scores, write_predictions
@@ -98,7 +98,7 @@ def train(
     trained = len(whole.part("train")) if whole else None
     manifest, prefix, skipped = activate(manifest, start.backbone, [plan], config, progress, trained=trained)
     manifest = whole if whole and not skipped else into_parts(manifest, config, source)
-    for notice in (*manifest.notices, *twins(manifest, prefix), *learned_before(manifest, prefix, config)):
+    for notice in (*notices(manifest, prefix), *learned_before(manifest, prefix, config)):
         progress.warn(notice)
     prefix.augmented(manifest.part("train").tolist(), plan.kept_views)
 
@@ -298,10 +298,11 @@ def into_parts(manifest: Manifest, config: Config, source: Path | None) -> Manif
     return parts
 
 
-def twins(manifest: Manifest, prefix: Prefix) -> list[str]:
-    """Return a sentence each on pictures that are under two labels, and that are in two parts."""
+def notices(manifest: Manifest, prefix: Prefix) -> list[str]:
+    """Return what the user should read: what the scan said, copies under two labels or in two parts, dark pictures."""
     found = [find(manifest.items, prefix.pictures.digests) for find in (label_conflicts, duplicates_across_parts)]
-    return [finding.notice for finding in found if finding.notice]
+    copies = [finding.notice for finding in found if finding.notice]
+    return [*manifest.notices, *copies, *dark([item.path for item in manifest.items])]
 
 
 def learned_before(manifest: Manifest, prefix: Prefix, config: Config) -> list[str]:
