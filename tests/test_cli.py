@@ -107,6 +107,18 @@ def test_wrong_usage_ends_with_2(regraft, arguments, named):
     assert "Traceback" not in answer.err
 
 
+def test_a_value_that_is_read_but_cannot_be_meant_ends_with_1(regraft, tmp_path):
+    for name, value in (("--keep", "nonsense"), ("--val", "2"), ("--method", "frozn"), ("--epochs", "0")):
+        answer = regraft("train", tmp_path, name, value)
+        assert (answer.status, len(answer.err.splitlines())) == (1, 1)
+
+
+def test_help_says_what_an_exit_status_means(regraft):
+    said = " ".join(regraft("--help").out.split())
+    for meaning in ("0 done", "1 an error that you can mend", "2 a command line", "130 stopped", "--traceback"):
+        assert meaning in said
+
+
 # train
 
 

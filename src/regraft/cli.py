@@ -40,6 +40,10 @@ STOPPED = 130  # what shells give a program that Ctrl-C has ended
 app = typer.Typer(
     cls=Commands,
     help="Transfer learning for image classification: what is frozen runs once.",
+    epilog="Exit status: 0 done; 1 an error that you can mend, such as a missing file or a value that a setting cannot "
+    "have, told in one line; 2 a command line that cannot be read: an unknown command or option, a missing argument, "
+    "no number, or none in the range that --help shows; 130 stopped with Ctrl-C. "
+    "With --traceback, anywhere on the line, an error shows where it came from.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
