@@ -9,6 +9,7 @@ import resource
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -206,6 +207,15 @@ def test_the_same_picture_in_two_classes_is_named(regraft, drawn, tmp_path):
     assert "blue/twin.png = red/red0.png" in answer.err
 
 
+@pytest.mark.parametrize("command", ["train", "check"])
+def test_pictures_of_12_bits_in_files_of_16_are_named(regraft, drawn, tmp_path, command):
+    for path in drawn.rglob("*.png"):
+        Image.fromarray(np.asarray(Image.open(path).convert("L")).astype(np.uint16) * 16).save(path)
+    answer = regraft(command, drawn, "--img-size", 64, "--out", tmp_path / "out")
+    assert answer.status == 0
+    assert "32 of 32 pictures looked at have 16 bits and use the lowest 12 alone" in answer.out + answer.err
+
+
 def test_names_in_any_script_with_spaces_and_200_characters(regraft, drawn, tmp_path):
     names = {"blue": "красный 赤 🍎", "green": "a 'b' [c], \"d\"", "red": "x" * 200, "yellow": "-v"}
     for old, new in names.items():
@@ -344,7 +354,10 @@ BUNDLES = {
         lambda m: (m / "model.safetensors").unlink(),
         ("model.safetensors cannot be read", "Copy the whole"),
     ),
-    "no description": (lambda m: (m / "bundle.json").unlink(), ("bundle.json is missing or damaged", "Copy the whole")),
+    "no description": (
+        lambda m: (m / "bundle.json").unlink(),
+        ("bundle.json is missing or damaged (No such file or directory). Copy the whole",),
+    ),
     "a damaged description": (lambda m: (m / "bundle.json").write_text("{"), ("bundle.json is missing or damaged",)),
     "another network": (
         lambda m: changed(m / "bundle.json", backbone="resnet18"),
@@ -359,7 +372,7 @@ BUNDLES = {
         ("is not as it was written", "Copy the whole folder again"),
     ),
     "neither": (lambda m: [path.unlink() for path in m.iterdir()], ("holds no model", "--resume")),
-    "no checksum": (without_the_checksum, ("bundle.json",)),
+    "no checksum": (without_the_checksum, ("bundle.json is missing or damaged ('sha256' is missing)",)),
     "too few classes": (
         lambda m: changed(m / "bundle.json", classes=["blue"]),
         ("is not as it was written", "Copy the whole folder again"),
@@ -420,7 +433,8 @@ def test_weights_that_no_network_can_bring(refused_data, drawn, tmp_path_factory
     for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     options = ("--backbone", "resnet18")
-    refused_data(drawn, "resnet18-f37072fd.pth", str(home), "REGRAFT_WEIGHTS", options=options)
+    line = refused_data(drawn, "resnet18-f37072fd.pth", str(home), "REGRAFT_WEIGHTS", options=options)
+    assert "Errno" not in line
     assert not [path for path in home.rglob("*") if path.is_file()]
 
 
@@ -440,29 +454,73 @@ def test_a_full_disk_while_activations_are_kept(refused_data, drawn, tmp_path_fa
     assert not list(cache.rglob("*.rows"))
 
 
+def test_an_error_of_the_system_has_no_number(refused, drawn, tmp_path):
+    (tmp_path / "run" / "config.json").mkdir(parents=True)
+    says = ("config.json cannot be read (Is a directory). Is",)
+    assert "Errno" not in refused("train", drawn, "--out", tmp_path / "run", "--resume", says=says)
+
+
 def test_too_small_a_limit_for_activations(refused_data, drawn):
     options = ("--cache-limit", 0.000001, "--keep", "always", "--img-size", 66)
     refused_data(drawn, "need 164 kB, and 1 kB are free", "Raise --cache-limit", options=options, alone=False)
 
 
-def test_a_run_folder_that_cannot_be_made(refused, drawn, tmp_path):
+UNWRITABLE = [pytest.param("file/x", id="below a file")]
+if os.name != "nt" and os.geteuid() != 0:  # root may write there
+    UNWRITABLE.append(pytest.param("locked/x", id="a locked folder"))
+if Path("/proc/self").exists():
+    UNWRITABLE.append(pytest.param("/proc/x", id="where nobody may write"))
+
+
+@pytest.fixture
+def unwritable(tmp_path):
+    """Make places below which nothing can be written."""
     (tmp_path / "file").write_text("in the way")
-    refused("train", drawn, *SMALL, "--out", tmp_path / "file" / "run", says=("file", "not writable", "--out"))
-
-
-@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may write anywhere")
-def test_a_folder_that_may_not_be_written_to(refused, drawn, tmp_path):
     (tmp_path / "locked").mkdir(mode=0o500)
-    refused("train", drawn, *SMALL, "--out", tmp_path / "locked" / "run", says=("locked", "not writable", "--out"))
+    return tmp_path
 
 
-@pytest.mark.parametrize(
-    "way", [pytest.param("file", id="a file in the way"), pytest.param("nowhere", id="no such folder")]
-)
-def test_an_output_that_cannot_be_written(refused, small_run, drawn, tmp_path, way):
+@pytest.mark.parametrize("command", ["train", "compare", "check"])
+@pytest.mark.parametrize("way", UNWRITABLE)
+def test_a_folder_that_cannot_be_made(refused, drawn, unwritable, command, way):
+    says = (str((unwritable / way).parent), "not writable", f"so {unwritable / way} cannot be made", "--out")
+    refused(command, drawn, "--img-size", 64, "--out", unwritable / way, says=says)
+
+
+@pytest.mark.parametrize("command", ["train", "compare", "check"])
+def test_a_file_as_out_is_refused(refused, drawn, tmp_path, command):
     (tmp_path / "file").write_text("in the way")
-    line = refused("predict", small_run, drawn / "red", "-o", tmp_path / way / "rows.csv", says=(way, "-o"))
+    refused(command, drawn, "--out", tmp_path / "file", says=("file is a file; expected a folder", "--out"))
+
+
+def test_a_demo_that_cannot_be_written(refused, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    refused("demo", "--out", tmp_path / "file", says=("file is not writable", "--out"))
+
+
+def test_a_comparison_of_nothing_leaves_nothing(refused, tmp_path):
+    refused("compare", tmp_path / "nowhere", "--out", tmp_path / "c", says=("nowhere does not exist",))
+
+
+@pytest.mark.parametrize("command", ["predict", "features"])
+@pytest.mark.parametrize("way", UNWRITABLE)
+def test_an_output_that_cannot_be_written(refused, small_run, drawn, unwritable, command, way):
+    output = unwritable / f"{way}.parquet"
+    line = refused(command, small_run, drawn / "red", "-o", output, says=(f"-o {output}", str(output.parent)))
     assert ".tmp" not in line
+
+
+@pytest.mark.parametrize("command", ["predict", "features"])
+def test_an_output_in_a_folder_that_is_not_there(refused, small_run, drawn, tmp_path, command):
+    output = tmp_path / "nowhere" / "rows.parquet"
+    refused(command, small_run, drawn / "red", "-o", output, says=("there is no folder", "nowhere", "-o"))
+
+
+def test_a_folder_or_a_device_as_output_is_refused(refused, small_run, drawn, tmp_path):
+    refused("predict", small_run, drawn / "red", "-o", tmp_path, says=("is a folder. Expected a file",))
+    if Path(os.devnull).is_char_device():
+        refused("predict", small_run, drawn / "red", "-o", os.devnull, says=("is no ordinary file",))
+        assert Path(os.devnull).is_char_device()
 
 
 # how an end is told

@@ -248,15 +248,22 @@ def test_a_pattern_finds_by_part_by_wildcard_and_by_other_names():
 @pytest.mark.parametrize("column", cards.SORTABLE)
 def test_rows_are_sorted_and_what_is_unknown_comes_last(column):
     values = [row[column] for row in cards.models(sort=column)]
-    known = [value for value in values if value is not None]
+    known = [value for value in values if value not in table.UNKNOWN]
     assert known == sorted(known, reverse=column in ("top1", "top5"))
-    assert values[len(known) :] == [None] * (len(values) - len(known))
+    assert all(value in table.UNKNOWN for value in values[len(known) :])
 
 
 def test_a_column_goes_by_what_the_table_calls_it():
     for column in ("top-1", "top1", "TOP_1"):
         assert cards.models(sort=column) == cards.models()
-    assert cards.models(sort="params") == cards.models(sort="parameters")
+    for column in table.COLUMNS:
+        assert (
+            cards.models(sort=column.title) == cards.models(sort=column.title.lower()) == cards.models(sort=column.name)
+        )
+
+
+def test_every_column_of_a_row_can_be_sorted_by():
+    assert set(cards.models()[0]) == set(cards.SORTABLE)
 
 
 @pytest.mark.parametrize(
@@ -264,7 +271,7 @@ def test_a_column_goes_by_what_the_table_calls_it():
     [
         ({"pattern": "reznet50"}, "resnet50"),
         ({"family": "resnett"}, "resnet"),
-        ({"sort": "colour"}, "Known: .*parameters"),
+        ({"sort": "colour"}, "Known: GFLOPs, MB, .*params.*size_mb.*top-1, "),
     ],
 )
 def test_a_misspelt_name_is_not_replaced(given, said):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -105,6 +106,18 @@ def test_wrong_usage_ends_with_2(regraft, arguments, named):
     assert answer.status == 2
     assert named in answer.err
     assert "Traceback" not in answer.err
+
+
+def test_a_value_that_is_read_but_cannot_be_meant_ends_with_1(regraft, tmp_path):
+    for name, value in (("--keep", "nonsense"), ("--val", "2"), ("--method", "frozn"), ("--epochs", "0")):
+        answer = regraft("train", tmp_path, name, value)
+        assert (answer.status, len(answer.err.splitlines())) == (1, 1)
+
+
+def test_help_says_what_an_exit_status_means(regraft):
+    said = " ".join(regraft("--help").out.split())
+    for meaning in ("0 done", "1 an error that you can mend", "2 a command line", "130 stopped", "--traceback"):
+        assert meaning in said
 
 
 # train
@@ -452,3 +465,18 @@ def test_recommend_ranks_networks_and_trains_nothing(regraft, shapes, tmp_path, 
     assert (answer.status, len(found["rows"]), found["sample"]) == (0, 1, 80)
     assert "tf_efficientnet_lite0" in found["advice"]
     assert not list(tmp_path.iterdir())
+
+
+def test_what_recommend_suggests_can_be_typed_and_means_the_same(regraft, drawn, monkeypatch):
+    monkeypatch.chdir(drawn.parent)
+    drawn.rename("my 'cells'")
+    asked = ("--groups", r"[a-z](\d+)\.", "--fit", "crop", "--seed", 3)
+    answer = regraft("recommend", "my 'cells'", "--backbones", "tf_efficientnet_lite0", *TINY, *asked, "--json")
+    words = shlex.split(json.loads(answer.out)["advice"].partition(" Next: ")[2])
+    answer = regraft(*words[1:], "--epochs", 1)
+    assert answer.status == 0
+    settings = json.loads(Path("runs/my 'cells'/config.json").read_text())["settings"]
+    expected = {"groups": asked[1], "fit": "crop", "seed": 3, "img_size": 64, "device": "cpu", "engine": "torch"}
+    assert settings.items() >= expected.items()
+    words = shlex.split(answer.out.partition("Try it: ")[2])
+    assert words == ["regraft", "predict", "runs/my 'cells'", "PICTURE_OR_FOLDER"]

@@ -96,11 +96,13 @@ def test_a_stopped_comparison_goes_on_to_the_same_end(whole: Comparison, shapes:
     stopped = quick(shapes, tmp_path / "halves", progress=StopAfter(2))
     assert stopped.interrupted
     assert {row.status for row in stopped.findings.rows} == {"ok"}
+    assert "The comparison is incomplete, 4 of 6 rows are missing." in stopped.findings.advice()
     done = {path: path.stat().st_mtime_ns for path in stopped.folder.rglob("row.json")}
     assert len(done) == 2
     ended = quick(shapes, tmp_path / "halves")
     assert ended.folder == stopped.folder
     assert not ended.interrupted
+    assert "incomplete" not in ended.findings.advice()
     assert all(path.stat().st_mtime_ns == time for path, time in done.items())
     found = {(row.backbone, row.method): row.test for row in ended.findings.rows}
     assert found == {(row.backbone, row.method): row.test for row in whole.findings.rows}

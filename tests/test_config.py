@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from regraft.config import _EXCLUSIVE, _RANGES, Config, option
+from regraft import cli
+from regraft.config import _EXCLUSIVE, _RANGES, Config, command, option
 from regraft.errors import ConfigError
 
 FIELDS = {field.name: field for field in dataclasses.fields(Config)}
@@ -51,6 +54,21 @@ def test_settings_come_back_as_they_were_written(config: Config) -> None:
     written = json.dumps(config.as_dict())
     assert Config.from_dict(json.loads(written)) == config
     assert Config.from_dict(json.loads(written)).as_dict() == config.as_dict()
+
+
+@given(config=configs())
+def test_a_suggested_command_is_read_by_a_shell_and_the_command_line_as_it_was_meant(config: Config) -> None:
+    read: dict[str, Any] = {}
+
+    def train(data: cli.Data, *, given: dict[str, Any]) -> None:
+        read.update(given, data=data)
+
+    app = typer.Typer()
+    app.command()(cli.settings(train))
+    regraft, name, *words = shlex.split(command("train", "my cells", **dataclasses.asdict(config)))
+    app(words, standalone_mode=False)
+    assert (regraft, name, read.pop("data")) == ("regraft", "train", Path("my cells"))
+    assert Config(**read) == config
 
 
 def test_a_path_may_be_text_or_a_path() -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from regraft.files import remove_folder, sha256, whole, write_bytes
+from regraft.files import obstacle, remove_folder, sha256, whole, write_bytes
 
 ENDINGS = [ValueError, OSError, KeyboardInterrupt, SystemExit, GeneratorExit]
 
@@ -215,3 +215,22 @@ def test_a_folder_that_holds_something_is_not_overwritten(tmp_path: Path) -> Non
         temporary.mkdir()
     assert names(tmp_path) == ["cells"]
     assert (tmp_path / "cells" / "mine").read_text() == "not to be lost"
+
+
+def test_where_a_file_can_be_written_nothing_is_in_the_way_and_nothing_is_left(tmp_path: Path) -> None:
+    for folder in (tmp_path, tmp_path / "new", tmp_path / "new" / ".." / "newer" / "yet"):
+        assert obstacle(folder) == ""
+    assert not names(tmp_path)
+
+
+def test_what_keeps_a_folder_from_being_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    assert obstacle(tmp_path / "file" / "a" / "b") == f"{tmp_path / 'file'} is not writable (Not a directory)"
+    assert obstacle(tmp_path / ("x" * 300)) == f"{tmp_path} is not writable (File name too long)"
+    assert names(tmp_path) == ["file"]
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="this system has no /proc")
+def test_where_not_even_root_may_write_is_no_place() -> None:
+    assert obstacle(Path("/proc/run")).startswith("/proc is not writable (")
+    assert obstacle(Path("/proc")).startswith("/proc is not writable (")

@@ -50,6 +50,26 @@ def test_a_clear_winner_is_called_one() -> None:
     assert "more than luck" in findings([row("a", 0.95), row("b", 0.5)]).advice()
 
 
+def test_a_single_row_is_not_called_the_most_accurate() -> None:
+    for rows in ([row("a", 0.95)], [row("a", 0.95), FAILED]):
+        said = findings(rows).advice()
+        assert said == "a with frozen has an accuracy of 0.950; there is no other row to compare it with."
+
+
+def test_most_accurate_is_said_of_a_clear_winner_alone() -> None:
+    for accuracy, tie in ((0.95, True), (0.94, True), (0.5, False)):
+        said = findings([row("a", 0.95), row("b", accuracy)]).advice()
+        assert ("most accurate" in said, "It is a tie" in said) == (not tie, tie)
+
+
+def test_a_part_of_the_rows_is_not_taken_for_the_whole() -> None:
+    rows = [row("a", 0.95), row("b", 0.5)]
+    hits = {name_of(row): right(round(100 * row.accuracy)) for row in rows}
+    found = Findings.of(rows, hits, None, None, missing=4)
+    assert found.advice().startswith("The comparison is incomplete, 4 of 6 rows are missing. a with frozen")
+    assert found.as_dict()["missing"] == 4
+
+
 def test_on_the_pareto_front_nothing_quicker_is_as_accurate() -> None:
     rows = [row("a", 0.9, 30), row("b", 0.9, 20), row("c", 0.8, 10), row("d", 0.7, 15), row("e", 0.95, 50)]
     assert findings(rows).front == {"b-frozen", "c-frozen", "e-frozen"}

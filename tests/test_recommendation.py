@@ -64,6 +64,16 @@ def test_networks_within_the_error_are_called_equal_and_the_quickest_is_named() 
     assert "compare cells --backbones a,b" in advice
 
 
+def test_the_next_command_has_the_settings_that_were_given() -> None:
+    given: dict[str, Any] = {"img_size": 96, "fit": "crop", "groups": r"^(C\d+) ", "allow_bad": True, "seed": 0}
+    both = [candidate("a", 0.95), candidate("b", 0.945)]
+    options = r"--img-size 96 --fit crop --groups '^(C\d+) ' --allow-bad --seed 0"
+    train = Recommendation("my cells", 1000, 5000, both[:1], {}, {**given, "weights": "w"}).advice()
+    assert train.endswith(f"regraft train 'my cells' {options} --weights w --backbone a --method finetuned")
+    compare = Recommendation("my cells", 1000, 5000, both, {}, {**given, "weights": "w"}).advice()
+    assert compare.endswith(f"regraft compare 'my cells' --backbones a,b {options}")  # it has no --weights
+
+
 def test_a_clear_winner_is_to_be_trained() -> None:
     advice = recommendation(candidate("a", 0.95), candidate("b", 0.8)).advice()
     assert "regraft train cells --backbone a --method finetuned" in advice

@@ -67,6 +67,22 @@ def test_a_file_where_the_run_should_be_is_named() -> None:
         new_folder(None, Path("data"))
 
 
+@pytest.mark.parametrize("out", [None, Path("runs/data")])
+def test_a_file_as_run_folder_is_refused_and_gets_no_number(out: Path | None) -> None:
+    Path("runs").mkdir()
+    Path("runs/data").write_text("not a folder")
+    with pytest.raises(RunError, match=r"data is a file; expected a folder\. Name another one: --out FOLDER"):
+        new_folder(out, Path("data"))
+
+
+def test_a_link_to_nowhere_is_in_the_way() -> None:
+    Path("run").symlink_to("nowhere")
+    with pytest.raises(RunError, match="run is a file"):
+        runs.claim(Path("run"), Path("data"))
+    with pytest.raises(RunError, match="run is not writable"):
+        runs.claim(Path("run/below"), Path("data"))
+
+
 # ---- going on -------------------------------------------------------------------------------------------------------
 
 

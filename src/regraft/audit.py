@@ -65,7 +65,7 @@ class Audit:
     label_quality: NDArray[np.float64] | None  # [n], 0 to 1: how much a model without this picture believes its label
     map: NDArray[np.float64]  # [m, 2]
     mapped: NDArray[np.int64]  # [m], which pictures are on the map
-    notices: list[str] = field(default_factory=list)  # what could not be judged, and why
+    notices: list[str] = field(default_factory=list)  # what could not be judged, and why; what holds for all pictures
 
     def counts(self) -> dict[str, int]:
         """Return how many findings there are of each kind, all kinds."""

@@ -24,7 +24,7 @@ from regraft import __version__, files
 from regraft.backbones import Backbone, build
 from regraft.classifier import Classifier
 from regraft.data import Preprocessing, learned_digests
-from regraft.errors import BundleError, ChecksumMismatch, UnknownName
+from regraft.errors import BundleError, ChecksumMismatch, UnknownName, reason_of
 from regraft.head import HeadSpec, build_head
 from regraft.weights import load_state
 
@@ -145,7 +145,9 @@ def _read_about(folder: Path) -> dict[str, Any]:
         about: dict[str, Any] = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
         found, _ = int(about["format"]), str(about["sha256"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise BundleError(f"{folder / ABOUT} is missing or damaged ({error}). Copy the whole folder again.") from error
+        raise BundleError(
+            f"{folder / ABOUT} is missing or damaged ({reason_of(error)}). Copy the whole folder again."
+        ) from error
     if found > FORMAT:
         raise BundleError(
             f"{folder} has format {found}; this Regraft ({__version__}) reads up to {FORMAT}. "

@@ -13,7 +13,7 @@ from typing import Any
 from regraft import files, methods, runs
 from regraft.audit import KINDS, Audit, audit_of, check_kinds
 from regraft.config import Config
-from regraft.data import Manifest, read_looks, scan, split_from
+from regraft.data import Manifest, dark, read_looks, scan, split_from
 from regraft.errors import NoImages
 from regraft.pipeline import activate, begin
 from regraft.progress import Progress
@@ -67,12 +67,14 @@ def check(
     if not len(manifest):
         name, reason = next(iter(sorted(skipped.items())))
         raise NoImages(f"None of the {len(skipped)} pictures in {data} can be read; the first: {name}: {reason}.")
+    paths = [item.path for item in manifest.items]
     for notice in manifest.notices:
         progress.warn(notice)
-    looks = read_looks([item.path for item in manifest.items], progress=progress)
+    looks = read_looks(paths, progress=progress)
     progress.note("Comparing the pictures with each other.")
     embeddings = prefix.at(plan.cut).rows(range(len(manifest)), [0] * len(manifest))
     audit = audit_of(manifest, prefix.pictures.digests, embeddings, looks, skipped=skipped, seed=config.seed)
+    audit = replace(audit, notices=[*audit.notices, *dark(paths)])
     folder = runs.claim(wanted, data)
     write(audit, manifest, folder)
     counts = audit.counts()

@@ -16,9 +16,9 @@ from typing import Annotated, Any, get_type_hints
 import typer
 from typer.core import TyperGroup
 
-from regraft import __version__
-from regraft.config import Config
-from regraft.errors import ConfigError, RegraftError
+from regraft import __version__, tables
+from regraft.config import OF_ONE_NETWORK, Config, command
+from regraft.errors import ConfigError, RegraftError, reason_of
 
 
 class Commands(TyperGroup):
@@ -40,6 +40,10 @@ STOPPED = 130  # what shells give a program that Ctrl-C has ended
 app = typer.Typer(
     cls=Commands,
     help="Transfer learning for image classification: what is frozen runs once.",
+    epilog="Exit status: 0 done; 1 an error that you can mend, such as a missing file or a value that a setting cannot "
+    "have, told in one line; 2 a command line that cannot be read: an unknown command or option, a missing argument, "
+    "no number, or none in the range that --help shows; 130 stopped with Ctrl-C. "
+    "With --traceback, anywhere on the line, an error shows where it came from.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
@@ -143,14 +147,14 @@ def train(
         _print_scores(f"{run.backbone}, {run.method}", run.test)
         print(
             f"\nTrained in {run.seconds:.0f} s. The run: {run.folder}\n"
-            f"Try it:  regraft predict {run.folder} PICTURE_OR_FOLDER"
+            f"Try it:  {command('predict', run.folder, 'PICTURE_OR_FOLDER')}"
         )
     if run.interrupted:
-        raise typer.Exit(STOPPED)
+        _end(f"Stopped. Go on with: {command('train', data, '--out', run.folder, '--resume')}", STOPPED)
 
 
 @app.command(rich_help_panel="Everyday")
-@partial(settings, without=("backbone", "method", "weights", "from_run", "unfreeze", "train_layers"))
+@partial(settings, without=OF_ONE_NETWORK)
 def compare(
     data: Data,
     backbones: Backbones = "available",
@@ -191,7 +195,7 @@ def compare(
     else:
         _print_comparison(found)
     if found.interrupted:
-        raise typer.Exit(STOPPED)
+        _end(f"Stopped. {_GOES_ON}", STOPPED)
 
 
 def _seconds(text: str) -> float:
@@ -204,12 +208,14 @@ def _seconds(text: str) -> float:
 def _print_comparison(found: Any) -> None:
     header = ("network, method", "accuracy", "95 % interval", "AUROC", "ms a picture", "MB")
     findings = found.findings
-    _print_table(
-        f"{len(findings.done)} of {len(findings.rows)} rows, the best first (*: cannot be told from the best)",
+    ties = findings.ties if len(findings.ties) > 1 else ()
+    total = len(findings.rows) + findings.missing
+    tables.print_table(
+        f"{len(findings.done)} of {total} rows, the best first{' (*: cannot be told from the best)' * bool(ties)}",
         header,
         [
             (
-                f"{row.backbone}, {row.method}" + " *" * (f"{row.backbone}-{row.method}" in findings.ties),
+                f"{row.backbone}, {row.method}" + " *" * (f"{row.backbone}-{row.method}" in ties),
                 _number(row.accuracy),
                 _interval(row.test["accuracy_ci"]),
                 _number(row.test["auroc"]),
@@ -245,7 +251,7 @@ def recommend(
     if as_json:
         _print_json(found.as_dict())
         return
-    _print_table(
+    tables.print_table(
         f"{len(found.candidates)} networks on {found.sample} of {found.pictures} pictures, the most promising first",
         ("network", "linear probe", "LogME", "pass over all", "ms a picture", "memory MB", "MB"),
         [
@@ -308,7 +314,9 @@ def _print_check(found: Any) -> None:
         for position, remark in enumerate(audit.of(kind)[:FIRST])
     ]
     if rows:
-        _print_table(f"{sum(counts.values())} findings, the first few of each kind", ("kind", "found", "such as"), rows)
+        tables.print_table(
+            f"{sum(counts.values())} findings, the first few of each kind", ("kind", "found", "such as"), rows, text=2
+        )
     print("\n".join([audit.summary(), audit.balance(), *audit.notices]))
     print(f"\nThe check: {found.folder / 'check.html'}")
 
@@ -366,7 +374,7 @@ def predict(
     as_json: Json = False,
 ) -> None:
     """Say what is on pictures. A picture that cannot be read gets a row with the reason."""
-    from regraft import inference, tables
+    from regraft import inference
 
     form = "json" if as_json else tables.format_of(form, output)
     tables.check_writable(output)
@@ -402,7 +410,7 @@ def features(
     as_json: Json = False,
 ) -> None:
     """Write what a network makes of pictures, a row for each. Pictures that cannot be read are left out and named."""
-    from regraft import arrays, tables
+    from regraft import arrays
 
     arrays.writer_of(output)  # what would be refused at the end is refused before torch is loaded
     tables.check_writable(output)
@@ -434,7 +442,7 @@ def models(
         typer.Argument(metavar="[PATTERN]", help="Part of a name, or a pattern such as 'resnet*'.", show_default=False),
     ] = None,
     sort: Annotated[
-        str, typer.Option("--sort", metavar="COLUMN", help="top1, top5, size_mb, parameters, depth, gflops, name, …")
+        str, typer.Option("--sort", metavar="COLUMN", help="A column by its title, or by its name in --json.")
     ] = "top1",
     family: Annotated[
         str | None, typer.Option("--family", metavar="NAME", help="Only networks of this family.")
@@ -460,7 +468,7 @@ def _print_models(rows: Sequence[dict[str, Any]]) -> None:
     from regraft.cards import table
 
     titles, cells, left_out = table.fitting(rows, Console().width)
-    _print_table(f"{len(rows)} network{'s' * (len(rows) != 1)}", titles, cells)
+    tables.print_table(f"{len(rows)} network{'s' * (len(rows) != 1)}", titles, cells)
     if left_out:
         print(f"A wider window, or --json, has {', '.join(left_out)} too.")
 
@@ -562,7 +570,7 @@ def demo(
     from regraft import demo as show
 
     run, rows = show.demo(out, difficulty=difficulty, per_class=per_class, seed=seed, progress=_progress())
-    _print_table(
+    tables.print_table(
         "Held-out pictures (synthetic)",
         ("picture", "answer", "probability"),
         [(row["filename"], row["label"], f"{row['prob']:.3f}") for row in rows],
@@ -587,14 +595,14 @@ def _print_scores(title: str, scores: Any, what: str = "test pictures") -> None:
         for name, value in scores.values.items()
     ]
     over = f"{scores.groups} groups" if scores.groups else "pictures"
-    _print_table(f"{title}: {scores.n} {what}", ("measure", "value", f"95 % interval (over {over})"), rows)
+    tables.print_table(f"{title}: {scores.n} {what}", ("measure", "value", f"95 % interval (over {over})"), rows)
     classes = [
         (row["label"], _number(row["precision"]), _number(row["recall"]), _number(row["f1"]), str(row["support"]))
         for row in scores.per_class
         if row["support"]
     ]
     if len(classes) <= 40:
-        _print_table("", ("class", "precision", "recall", "F1", "pictures"), classes)
+        tables.print_table("", ("class", "precision", "recall", "F1", "pictures"), classes)
 
 
 def _number(value: float | None) -> str:
@@ -603,23 +611,6 @@ def _number(value: float | None) -> str:
 
 def _interval(bounds: tuple[float, float]) -> str:
     return f"{_number(bounds[0])} to {_number(bounds[1])}"
-
-
-def _print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    console = Console(highlight=False)
-    if title:
-        console.print(title, style="bold", markup=False, soft_wrap=True)
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for position, name in enumerate(header):
-        table.add_column(escape(name), justify="left" if position == 0 else "right", overflow="fold")
-    for row in rows:
-        table.add_row(*map(escape, row))
-    console.print(table)
 
 
 def _version(wanted: bool) -> None:
@@ -656,7 +647,7 @@ def _one_line(error: Exception) -> str:
     if isinstance(error, RegraftError):
         return " ".join(str(error).split("\n"))
     where = getattr(error, "filename", None) or "The system"
-    return f"{where}: {getattr(error, 'strerror', None) or error}. --traceback shows where."
+    return f"{where}: {reason_of(error)}. --traceback shows where."
 
 
 def _end(line: str, status: int) -> None:

@@ -21,13 +21,13 @@ from regraft.answers import Answers
 from regraft.backbones import FAMILIES, canonical, names
 from regraft.config import Config
 from regraft.data import Manifest, into_folds, scan, split, write_split
-from regraft.errors import ConfigError, RegraftError, RunError, SplitError, WeightsMissing
+from regraft.errors import ConfigError, RegraftError, RunError, SplitError, WeightsMissing, reason_of
 from regraft.evaluation import evaluate
 from regraft.leaderboard import Control, Findings, Row, curve_of
 from regraft.learning import Learner
 from regraft.methods import check as check_method
 from regraft.methods import plan as plan_of
-from regraft.pipeline import Run, Start, activate, begin, carry_out, into_parts, twins
+from regraft.pipeline import Run, Start, activate, begin, carry_out, into_parts, notices
 from regraft.plan import Plan
 from regraft.progress import Bars, Progress
 from regraft.weights import available
@@ -107,9 +107,10 @@ def compare(
         "budget_s": budget_s,
         "settings": config.as_dict(),
     }
+    started, manifest = time.perf_counter(), scan(Path(data), groups=config.groups)
     folder = _folder(Path(out) if out else Path("comparisons") / (Path(data).stem or "data"), wish)
-    table = Table(Path(data), folder, config, folds, cells, progress, time.perf_counter())
-    return table.fill(budget_s, control_epochs, wish)
+    table = Table(Path(data), folder, config, folds, cells, progress, started)
+    return table.fill(manifest, budget_s, control_epochs, wish)
 
 
 def listed_backbones(wish: str | Sequence[str]) -> list[str]:
@@ -184,9 +185,11 @@ class Table:
     parts: list[Manifest] = field(default_factory=list)  # one, or one for each fold
     control: Control | None = None
 
-    def fill(self, budget_s: float | None, control_epochs: int, wish: Mapping[str, Any]) -> Comparison:
+    def fill(
+        self, manifest: Manifest, budget_s: float | None, control_epochs: int, wish: Mapping[str, Any]
+    ) -> Comparison:
         """Go through the cells, network by network, and write the table after each of them."""
-        manifest, interrupted = scan(self.data, groups=self.config.groups), False
+        interrupted = False
         try:
             cells = self.cells if budget_s is None else self._halve(manifest, budget_s)
             for backbone in dict.fromkeys(cell.backbone for cell in cells):
@@ -227,7 +230,8 @@ class Table:
         try:
             yield
         except Exception as error:  # noqa: BLE001  whatever one network does, the night's other results are kept
-            reason = str(error) if isinstance(error, RegraftError) else f"{type(error).__name__}: {error}"
+            where = getattr(error, "filename", None) or type(error).__name__
+            reason = str(error) if isinstance(error, RegraftError) else f"{where}: {reason_of(error)}"
             for cell in cells:
                 self.rows[cell] = Row(cell.backbone, cell.method, "failed", reason=" ".join(reason.split()))
             for cell in cells[:1]:
@@ -272,7 +276,7 @@ class Table:
         else:
             self.parts = [into_parts(manifest, self.config, kept if kept.exists() else self.config.split_from)]
             write_split(self.parts[0], kept, prefix.pictures.digests)
-        for notice in (*manifest.notices, *twins(self.parts[0], prefix)):
+        for notice in notices(self.parts[0], prefix):
             self.progress.warn(notice)
         runs.write_skipped(self.folder / "skipped.csv", sorted(skipped.items()))
 
@@ -351,7 +355,8 @@ class Table:
     def _findings(self) -> Findings:
         hits = {cell.name: answers.hits for cell, answers in self.answers.items()}
         groups = next(iter(self.answers.values())).groups
-        return Findings.of(self.rows.values(), hits, groups, self.control, seed=self.config.seed)
+        missing = len(self.cells) - len(self.rows)
+        return Findings.of(self.rows.values(), hits, groups, self.control, missing=missing, seed=self.config.seed)
 
     # ---- was transfer worth it? -------------------------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -192,8 +193,22 @@ _RANGES: dict[str, tuple[float, float]] = {
 
 _EXCLUSIVE = (("weights", "from_run"), ("unfreeze", "train_layers"))
 
+OF_ONE_NETWORK = ("backbone", "method", "weights", "from_run", "unfreeze", "train_layers")
+"""What `compare` has many of, or has no option for."""
+
 
 def option(name: str) -> str:
     """Return a setting's option on the command line, such as ``--batch-size``."""
     spec = next(spec for spec in dataclasses.fields(Config) if spec.name == name)
     return spec.metadata["option"] or "--" + name.replace("_", "-")
+
+
+def command(*words: object, **settings: Any) -> str:
+    """Return a command line that a shell reads as it is meant: ``regraft train 'my cells' --groups '^C\\d+'``."""
+    options: list[str] = []
+    for name, value in settings.items():
+        if value is True:
+            options.append(option(name))
+        elif value is not None and value is not False:
+            options += [option(name), str(value)]
+    return shlex.join(["regraft", *map(str, words), *options])

@@ -6,7 +6,7 @@ import csv
 from pathlib import Path
 from typing import Any
 
-from regraft import inference, pipeline
+from regraft import inference, pipeline, runs
 from regraft.data import draw_cells
 from regraft.progress import Progress
 
@@ -21,6 +21,7 @@ def demo(
     The pictures are drawn anew only where a folder with the same settings is not there yet.
     """
     progress = progress or Progress()
+    runs.new_folder(out / "run", out)  # a place that cannot be written to is said now
     cells = out / f"cells-{per_class}-{difficulty:g}-{seed}"
     if not cells.exists():
         progress.note(

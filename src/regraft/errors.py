@@ -113,3 +113,10 @@ class MissingExtra(RegraftError):
         super().__init__(
             f"{purpose} needs the package {package}, which is not installed: pip install 'regraft[{extra}]'"
         )
+
+
+def reason_of(error: BaseException | str) -> str:
+    """Return why in words: ``No such file or directory``, without the system's number and the path beside it."""
+    if isinstance(error, KeyError):
+        return f"{error.args[0]!r} is missing"
+    return str(getattr(error, "strerror", None) or error)

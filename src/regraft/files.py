@@ -7,6 +7,7 @@ import csv
 import hashlib
 import os
 import shutil
+import tempfile
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -54,6 +55,22 @@ def remove_folder(folder: Path) -> None:
     """Remove a folder: under its own name it is there as a whole, or not at all."""
     if folder.is_dir():
         shutil.rmtree(folder.rename(_beside(folder)), ignore_errors=True)
+
+
+def obstacle(folder: Path) -> str:
+    """Say why no file can be written into `folder`, which may be yet to be made; nothing where one can.
+
+    It is tried, and leaves nothing behind: what permissions say does not bind root, and does not know a file in the
+    way, /proc, or a disk that can only be read.
+    """
+    folder = folder.absolute()
+    nearest = next(place for place in (folder, *folder.parents) if os.path.lexists(place))
+    try:
+        with tempfile.TemporaryDirectory(prefix=".", suffix=".tmp", dir=nearest) as trial:
+            (Path(trial) / folder.relative_to(nearest)).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        return f"{nearest} is not writable ({error.strerror})"
+    return ""
 
 
 def flush(path: Path) -> None:

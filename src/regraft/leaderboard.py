@@ -152,6 +152,7 @@ class Findings:
     p_values: dict[tuple[str, str], float]
     over: str  # what the intervals are drawn over: pictures or groups
     control: Control | None = None
+    missing: int = 0  # rows that are yet to come: the comparison goes on, or was stopped
 
     @classmethod
     def of(
@@ -161,6 +162,7 @@ class Findings:
         groups: Sequence[str] | None,
         control: Control | None,
         *,
+        missing: int = 0,
         seed: int = 0,
     ) -> Findings:
         """Rank the rows and test every pair; `hits` says for each done row which test pictures it had right."""
@@ -168,7 +170,7 @@ class Findings:
         p_values = pairwise(hits, groups, seed=seed)
         best = name_of(order[0])
         ties = {best} | {name for name in hits if p_values.get((best, name), 0.0) > LEVEL}
-        return cls(order, ties, p_values, "groups" if groups else "pictures", control)
+        return cls(order, ties, p_values, "groups" if groups else "pictures", control, missing)
 
     @property
     def done(self) -> list[Row]:
@@ -192,27 +194,43 @@ class Findings:
         return front
 
     def advice(self) -> str:
-        """Say in plain words which to take."""
-        said = f"{self.best.backbone} with {self.best.method} is the most accurate, {self.best.accuracy:.3f}."
+        """Say in plain words which to take: a tie is called a tie, and a part is not taken for the whole."""
+        said = [self._standing()]
+        if self.missing:
+            total = len(self.rows) + self.missing
+            said.insert(0, f"The comparison is incomplete, {self.missing} of {total} rows are missing.")
+        if self.control is not None:
+            said.append(self.control.sentence())
+        return " ".join(said)
+
+    def _standing(self) -> str:
+        best = f"{self.best.backbone} with {self.best.method}"
         tied = [row for row in self.done[1:] if name_of(row) in self.ties]
-        if tied:
-            quick = min(tied, key=lambda row: row.predict_ms)
-            said += f" {len(tied)} more cannot be told from it with these pictures"
-            said += (
-                f"; of these {quick.backbone} with {quick.method} predicts quickest, {quick.predict_ms:.0f} ms against "
-                f"{self.best.predict_ms:.0f} ms a picture."
-                if quick.predict_ms < self.best.predict_ms
-                else "."
+        if len(self.done) == 1:
+            return f"{best} has an accuracy of {self.best.accuracy:.3f}; there is no other row to compare it with."
+        if not tied:
+            return (
+                f"{best} is the most accurate, {self.best.accuracy:.3f}. "
+                "That is more than luck: it is better than every other row after correction for their number."
             )
-        elif len(self.done) > 1:
-            said += " That is more than luck: it is better than every other row after correction for their number."
-        return said if self.control is None else f"{said} {self.control.sentence()}"
+        said = (
+            f"It is a tie: {best} has the highest accuracy, {self.best.accuracy:.3f}, but {len(tied)} more cannot be "
+            "told from it with these pictures"
+        )
+        quick = min(tied, key=lambda row: row.predict_ms)
+        if quick.predict_ms >= self.best.predict_ms:
+            return f"{said}."
+        return (
+            f"{said}; of these {quick.backbone} with {quick.method} predicts quickest, {quick.predict_ms:.0f} ms "
+            f"against {self.best.predict_ms:.0f} ms a picture."
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """Return what ``--json`` prints, and leaderboard.json holds."""
         return {
             "rows": [{**row.as_dict(), "ties_with_best": name_of(row) in self.ties} for row in self.rows],
             "p_values": [{"first": a, "second": b, "p": p} for (a, b), p in self.p_values.items() if a < b],
+            "missing": self.missing,
             "control": self.control and asdict(self.control),
             "advice": self.advice(),
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -16,8 +17,8 @@ from regraft.answers import Answers
 from regraft.backbones import Backbone
 from regraft.calibration import before_and_after, fit_temperature, tempered
 from regraft.classifier import Classifier
-from regraft.config import Config, option
-from regraft.data import AUGMENTATIONS, Manifest, read_digests, scan, split, split_from, write_split
+from regraft.config import Config, command, option
+from regraft.data import AUGMENTATIONS, Manifest, dark, read_digests, scan, split, split_from, write_split
 from regraft.data.audit import duplicates_across_parts, label_conflicts
 from regraft.errors import BadImage, ConfigError, DataError, TooManyBadImages, UnknownName
 from regraft.evaluation import Scores, write_predictions
@@ -97,7 +98,7 @@ def train(
     trained = len(whole.part("train")) if whole else None
     manifest, prefix, skipped = activate(manifest, start.backbone, [plan], config, progress, trained=trained)
     manifest = whole if whole and not skipped else into_parts(manifest, config, source)
-    for notice in (*manifest.notices, *twins(manifest, prefix), *learned_before(manifest, prefix, config)):
+    for notice in (*notices(manifest, prefix), *learned_before(manifest, prefix, config)):
         progress.warn(notice)
     prefix.augmented(manifest.part("train").tolist(), plan.kept_views)
 
@@ -106,7 +107,7 @@ def train(
     try:
         return carry_out(data, start, plan, manifest, prefix, config, folder, progress, started=started, resume=resume)
     except KeyboardInterrupt:
-        raise KeyboardInterrupt(f"Go on with: regraft train {data} --out {folder} --resume") from None
+        raise KeyboardInterrupt(f"Go on with: {command('train', data, '--out', folder, '--resume')}") from None
 
 
 def carry_out(
@@ -297,10 +298,11 @@ def into_parts(manifest: Manifest, config: Config, source: Path | None) -> Manif
     return parts
 
 
-def twins(manifest: Manifest, prefix: Prefix) -> list[str]:
-    """Return a sentence each on pictures that are under two labels, and that are in two parts."""
+def notices(manifest: Manifest, prefix: Prefix) -> list[str]:
+    """Return what the user should read: what the scan said, copies under two labels or in two parts, dark pictures."""
     found = [find(manifest.items, prefix.pictures.digests) for find in (label_conflicts, duplicates_across_parts)]
-    return [finding.notice for finding in found if finding.notice]
+    copies = [finding.notice for finding in found if finding.notice]
+    return [*manifest.notices, *copies, *dark([item.path for item in manifest.items])]
 
 
 def learned_before(manifest: Manifest, prefix: Prefix, config: Config) -> list[str]:
@@ -311,7 +313,7 @@ def learned_before(manifest: Manifest, prefix: Prefix, config: Config) -> list[s
     count = sum(prefix.pictures.digests[index] in learned for index in test)
     return [
         f"{count} of {len(test)} test pictures were used to train {config.from_run}: the figures on them are too good. "
-        f"Its own parts keep them apart: --split-from {config.from_run}"
+        f"Its own parts keep them apart: --split-from {shlex.quote(config.from_run)}"
     ] * bool(count)
 
 

@@ -7,14 +7,14 @@ LogME. Training afterwards starts from the same kept embeddings.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from regraft.comparison import listed_backbones
-from regraft.config import Config
+from regraft.config import OF_ONE_NETWORK, Config, command
 from regraft.data import Manifest, into_folds_at_most, scan, split
 from regraft.errors import RegraftError, WeightsMissing
 from regraft.linear import fit_linear
@@ -50,6 +50,7 @@ class Recommendation:
     pictures: int
     candidates: list[Candidate]
     failed: dict[str, str]
+    settings: dict[str, Any] = field(default_factory=dict)  # those that the user gave: they hold for the next step too
 
     @property
     def equals(self) -> list[Candidate]:
@@ -68,8 +69,10 @@ class Recommendation:
             )
         few = ",".join(one.backbone for one in self.equals[:3])
         if len(self.equals) > 1:
-            return f"{said} To be sure: regraft compare {self.data} --backbones {few}"
-        return f"{said} Next: regraft train {self.data} --backbone {best.backbone} --method finetuned"
+            shared = {name: value for name, value in self.settings.items() if name not in OF_ONE_NETWORK}
+            return f"{said} To be sure: {command('compare', self.data, '--backbones', few, **shared)}"
+        settings = {**self.settings, "backbone": best.backbone, "method": "finetuned"}
+        return f"{said} Next: {command('train', self.data, **settings)}"
 
     def as_dict(self) -> dict[str, Any]:
         """Return what ``--json`` prints."""
@@ -117,7 +120,7 @@ def recommend(
     if not candidates:
         raise WeightsMissing(f"No network could be tried; {names[0]}: {failed[names[0]]}")
     ranked = sorted(candidates, key=lambda one: (-one.probe, -one.logme))
-    return Recommendation(str(data), len(chosen), len(manifest), ranked, failed)
+    return Recommendation(str(data), len(chosen), len(manifest), ranked, failed, settings)
 
 
 def _sample(manifest: Manifest, count: int, seed: int) -> Manifest:

@@ -13,7 +13,7 @@ from typing import Any
 
 from regraft import files
 from regraft.config import Config, option
-from regraft.errors import RunError
+from regraft.errors import RunError, reason_of
 
 SETTINGS, METRICS = "config.json", "metrics.json"
 MACHINE_SETTINGS = frozenset({"device", "engine", "keep", "cache_limit", "allow_bad"})  # may differ when a run goes on
@@ -23,15 +23,15 @@ def new_folder(out: Path | None, data: Path) -> Path:
     """Return a folder that does not exist yet: `out`, or ``runs/<data's name>``, or with -2, -3 …
 
     Raises:
-        RunError: nothing can be written there. Said now, not after an hour of training.
+        RunError: a file has that name, or nothing can be written there. Said now, not after an hour of training.
     """
     wanted = out or Path("runs") / (data.stem or "run")
-    folder = next(folder for number in count(1) if not (folder := _numbered(wanted, number)).exists())
-    nearest = next(parent for parent in folder.absolute().parents if parent.exists())
-    if not os.access(nearest, os.W_OK | os.X_OK):
-        raise RunError(
-            f"{nearest} is not writable, so the run cannot be kept there. Give another place with --out FOLDER."
-        )
+    if os.path.lexists(wanted) and not wanted.is_dir():
+        raise RunError(f"{wanted} is a file; expected a folder. Name another one: --out FOLDER")
+    # lexists: a link to nowhere is in the way as well
+    folder = next(folder for number in count(1) if not os.path.lexists(folder := _numbered(wanted, number)))
+    if reason := files.obstacle(folder):
+        raise RunError(f"{reason}, so {folder} cannot be made. Give another place with --out FOLDER.")
     return folder
 
 
@@ -113,7 +113,7 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise RunError(f"{path} cannot be read ({error}). Is {path.parent} a run folder?") from error
+        raise RunError(f"{path} cannot be read ({reason_of(error)}). Is {path.parent} a run folder?") from error
     return values
 
 

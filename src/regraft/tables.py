@@ -1,11 +1,11 @@
-"""Write rows as a table, CSV, JSON or Parquet, to the terminal or to a file."""
+"""Write rows as lines, CSV, JSON or Parquet, to the terminal or to a file; print tables that a window has room for."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
-import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -37,12 +37,16 @@ def check_writable(output: Path | None) -> None:
     """Say before the work is done that its result could not be written.
 
     Raises:
-        ConfigError: there is no such folder, it may not be written to, or a folder is in the way.
+        ConfigError: there is no such folder, it cannot be written to, or something that is no file is in the way.
     """
-    if output is not None and output.is_dir():
-        raise ConfigError(f"-o {output} is a folder. Expected a file.")
-    if output is not None and not (output.parent.is_dir() and os.access(output.parent, os.W_OK | os.X_OK)):
-        raise ConfigError(f"-o {output}: {output.parent} is no folder that can be written to.")
+    if output is None:
+        return
+    if output.exists() and not output.is_file():  # a device, such as /dev/stdout, would be replaced by a file
+        raise ConfigError(f"-o {output} is {'a folder' if output.is_dir() else 'no ordinary file'}. Expected a file.")
+    if not output.parent.is_dir():
+        raise ConfigError(f"-o {output}: there is no folder {output.parent}. Make it first, or name another file.")
+    if reason := files.obstacle(output.parent):
+        raise ConfigError(f"-o {output}: {reason}. Name a file in another folder.")
 
 
 def write(rows: Rows, form: str, output: Path | None) -> None:
@@ -91,3 +95,50 @@ def _parquet(rows: Rows) -> bytes:
 
 
 FORMATS: dict[str, Callable[[Rows], bytes]] = {"table": _table, "csv": _csv, "json": _json, "parquet": _parquet}
+
+
+LEAST_TEXT = 16  # cells: a window too narrow for that breaks the lines itself
+
+
+def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]], *, text: int = 0) -> None:
+    """Print a table; where the window is narrow the column `text` is folded, and titles, but never a number."""
+    from rich.box import SIMPLE_HEAD
+    from rich.cells import cell_len
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console(highlight=False)
+    if title:
+        console.print(title, style="bold", markup=False, soft_wrap=True)
+    columns = [[head, *cells] for head, *cells in zip(header, *rows, strict=True)]
+    widths = [max(map(cell_len, cells)) for cells in columns]
+    gap, edges = 3, 2  # as rich draws them
+    narrow = sum(widths) + gap * (len(widths) - 1) + edges > console.width
+    if narrow:
+        gap, longest = 2, widths[text]
+        widths = [max(map(cell_len, (*head.split(), *cells))) for head, *cells in columns]
+        widths[text] = 0
+        room = console.width - sum(widths) - gap * (len(widths) - 1) - edges
+        widths[text] = min(longest, max(LEAST_TEXT, room))
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=narrow)
+    for position, (head, width) in enumerate(zip(header, widths, strict=True)):
+        left = position in (0, text)
+        table.add_column(Text(fold(head, width)), justify="left" if left else "right", width=width, no_wrap=True)
+    for row in rows:
+        table.add_row(*(Text(fold(cell, width)) for cell, width in zip(row, widths, strict=True)))
+    console.width = max(console.width, sum(widths) + gap * (len(widths) - 1) + edges)
+    console.print(table)
+
+
+def fold(text: str, width: int) -> str:
+    """Break a text into lines of `width` cells at most (a Chinese character takes two): between words where it can."""
+    from rich.cells import cell_len, chop_cells
+
+    lines = [""]
+    for word in re.findall(r"[^\s_/-]+[\s_/-]?|[\s_/-]", text):
+        for piece in chop_cells(word, width) if cell_len(word.rstrip()) > width else [word]:
+            if cell_len(lines[-1] + piece.rstrip()) > width:
+                lines.append("")
+            lines[-1] += piece
+    return "\n".join(line.rstrip() for line in lines)

@@ -210,7 +210,8 @@ def test_groups_are_the_match_or_its_first_part(tmp_path):
 def test_groups_that_do_not_match_every_file_are_refused(tmp_path):
     draw(tmp_path, "a/P1.png", "a/Q1.png", "b/P2.png")
     assert "do not match 1 of 3 file names: a/Q1.png" in refusal(tmp_path, groups=r"P\d")
-    assert "not a regular expression" in refusal(tmp_path, groups="(")
+    assert r"The groups 'P\d' do not" in refusal(tmp_path, groups=r"P\d")  # as it was typed, no backslash doubled
+    assert r"The groups '\d(' are not a regular expression" in refusal(tmp_path, groups=r"\d(")
 
 
 # tables

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from regraft import places
+from regraft.cards.table import COLUMNS, UNKNOWN
 from regraft.errors import UnknownName
 
 Row = dict[str, Any]
@@ -29,8 +30,8 @@ KINDS: dict[str, Callable[[str], Any]] = {
     "top5": float,
 }
 BEST_FIRST = ("top1", "top5")  # sorted downwards; all else from small to large
-SORTABLE = (*BEST_FIRST, "size_mb", "parameters", "depth", "gflops", "input_size", "name", "family", "licence")
-TITLES = {"mb": "size_mb", "size": "size_mb", "params": "parameters", "px": "input_size", "network": "name"}
+SORTABLE = (*(column.name for column in COLUMNS), "aliases", "library", "weights", "figures")
+TITLES = {column.title: column.name for column in COLUMNS} | {"size": "size_mb"}
 
 
 def models(
@@ -42,7 +43,8 @@ def models(
         pattern: Part of a name or of a usual other name, or a pattern such as ``resnet*``.
         family: Only networks of this family.
         available: Only networks whose weights are on this machine now.
-        sort: The column to sort by; accuracies from high to low, all else from low to high.
+        sort: The column to sort by, by its name in a row or its title in the printed table; accuracies from high to
+            low, all else from low to high, what is not known last.
 
     A row holds: name, family, aliases, library; size_mb of the tensors in float32 (MB of 2^20 bytes, as torchvision
     and Keras have it), parameters, depth (convolutional and fully connected layers on the longest path from picture to
@@ -58,7 +60,7 @@ def models(
         rows = [row for row in rows if row["family"] == family] or _unknown("family", family, rows, ["family"])
     if pattern is not None:
         rows = matching(pattern, rows)
-    rows = [_with_here(row) for row in sorted(rows, key=_key(sort))]
+    rows = sorted(map(_with_here, rows), key=_key(sort))
     return [row for row in rows if row["here"]] if available else rows
 
 
@@ -96,13 +98,13 @@ def _unknown(kind: str, name: str, rows: Sequence[Row], columns: Sequence[str]) 
 
 
 def _key(column: str) -> Callable[[Row], Any]:
-    columns = {_plain(name): name for name in SORTABLE} | TITLES
+    columns = {_plain(title): name for title, name in ({name: name for name in SORTABLE} | TITLES).items()}
     if _plain(column) not in columns:
-        raise UnknownName("column", column, SORTABLE)
+        raise UnknownName("column", column, {*SORTABLE, *TITLES})
     name = columns[_plain(column)]
     sign = -1 if name in BEST_FIRST else 1
     # what is not known comes last, equal ones by name
-    return lambda row: (row[name] is None, _signed(row[name], sign), row["name"])
+    return lambda row: (row[name] in UNKNOWN, _signed(row[name], sign), row["name"])
 
 
 def _plain(column: str) -> str:

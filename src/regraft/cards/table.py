@@ -11,31 +11,36 @@ GAP = 3  # between two columns, as the terminal's table draws them
 EDGE = 2
 
 
+UNKNOWN: tuple[Any, ...] = (None, "", [])
+"""What stands in a row where nothing is known."""
+
+
 class Column(NamedTuple):
     """A column of the printed table; those of the highest rank go first where the window is narrow."""
 
     title: str
+    name: str  # in a row
     rank: int
-    cell: Callable[[Row], str]
+    text: Callable[[Any], str]  # of a value that is known
 
-
-def _number(name: str, form: str) -> Callable[[Row], str]:
-    return lambda row: "–" if row[name] is None else format(row[name], form)
+    def cell(self, row: Row) -> str:
+        """Return what is printed."""
+        return "–" if row[self.name] in UNKNOWN else self.text(row[self.name])
 
 
 COLUMNS = (
-    Column("network", 0, lambda row: str(row["name"])),
-    Column("family", 8, lambda row: str(row["family"])),
-    Column("top-1", 1, _number("top1", ".1f")),
-    Column("top-5", 1, _number("top5", ".1f")),
-    Column("MB", 1, _number("size_mb", ".0f")),
-    Column("params", 2, lambda row: f"{row['parameters'] / 1e6:.1f} M"),
-    Column("depth", 3, _number("depth", "d")),
-    Column("GFLOPs", 4, _number("gflops", ".2f")),
-    Column("px", 5, _number("input_size", "d")),
-    Column("licence", 7, lambda row: row["licence"].partition(" ")[0] or "–"),
-    Column("sources", 6, lambda row: ", ".join(row["sources"]) or "–"),
-    Column("here", 1, lambda row: ", ".join(row["here"]) or "–"),
+    Column("network", "name", 0, str),
+    Column("family", "family", 8, str),
+    Column("top-1", "top1", 1, "{:.1f}".format),
+    Column("top-5", "top5", 1, "{:.1f}".format),
+    Column("MB", "size_mb", 1, "{:.0f}".format),
+    Column("params", "parameters", 2, lambda count: f"{count / 1e6:.1f} M"),
+    Column("depth", "depth", 3, str),
+    Column("GFLOPs", "gflops", 4, "{:.2f}".format),
+    Column("px", "input_size", 5, str),
+    Column("licence", "licence", 7, lambda text: text.partition(" ")[0]),
+    Column("sources", "sources", 6, ", ".join),
+    Column("here", "here", 1, ", ".join),
 )
 
 

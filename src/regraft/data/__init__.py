@@ -3,7 +3,7 @@
 from regraft.data.audit import Finding, duplicates_across_parts, identical, label_conflicts
 from regraft.data.decode import MAX_MEGAPIXELS, Preprocessing, decode, digest
 from regraft.data.folders import IMAGE_SUFFIXES, find_pictures
-from regraft.data.looks import LOOK_SIDE, Look, read_looks
+from regraft.data.looks import LOOK_SIDE, Look, dark, read_looks
 from regraft.data.manifest import Item, Manifest, scan
 from regraft.data.reading import THREADS, ahead_of, read_digests, read_picture, read_pixels
 from regraft.data.rows import PARTS, natural_key
@@ -26,6 +26,7 @@ __all__ = [
     "Manifest",
     "Preprocessing",
     "ahead_of",
+    "dark",
     "decode",
     "digest",
     "draw_cells",

@@ -108,6 +108,20 @@ def measure(content: bytes) -> tuple[int, int, str]:
         return (*image.size, image.mode)
 
 
+def bits_used(content: bytes) -> int | None:
+    """Return how many bits the largest value of a grey picture of 16 bits takes; None for any other picture.
+
+    Raises:
+        BadImage: The reason in plain words.
+    """
+    with _plain_reasons():
+        image = _open(content)
+        if not _is_deep(image) or image.mode == "F":
+            return None
+        _check_dimensions(*image.size)
+        return max(0, int(np.asarray(image).max())).bit_length()
+
+
 @contextlib.contextmanager
 def _plain_reasons() -> Iterator[None]:
     try:
@@ -196,12 +210,16 @@ def _check_dimensions(width: int, height: int) -> None:
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+    if _is_deep(image):
         return Image.fromarray(_to_bytes(np.asarray(image))).convert("RGB")
     if image.has_transparency_data:
         over = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", over.size, "white"), over).convert("RGB")
     return image.convert("RGB")
+
+
+def _is_deep(image: Image.Image) -> bool:
+    return image.mode in ("I", "F") or image.mode.startswith("I;16")
 
 
 def _to_bytes(grey: NDArray[Any]) -> NDArray[np.uint8]:

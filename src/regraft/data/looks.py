@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from regraft.data.decode import Preprocessing, decode, measure
+from regraft.data.decode import Preprocessing, bits_used, decode, measure
 from regraft.data.reading import ahead_of, read_file
 from regraft.errors import BadImage
 from regraft.progress import Progress
@@ -48,3 +48,25 @@ def read_looks(paths: Sequence[Path], *, progress: Progress | None = None) -> li
 def _look(path: Path) -> Look:
     content = read_file(path)
     return Look(*measure(content), decode(content, _SMALL).mean(2).astype(np.uint8))
+
+
+BRIGHT = 15  # bits: below that no picture has a quarter of the full brightness
+SAMPLE = 100  # pictures: those of one microscope are alike
+
+
+def dark(paths: Sequence[Path]) -> list[str]:
+    """Return a sentence on pictures of 16 bits whose values, of 12 or so, are nearly black on the scale of 16.
+
+    Cameras of 10 to 14 bits are stored so, and the files do not say it. Which scale was meant is the user's to know:
+    one that followed each picture's own brightest pixel would take the brightness out of the classes.
+    """
+    looked_at = paths[:: -(-len(paths) // SAMPLE) or 1]
+    found = [bits for _, bits in ahead_of(lambda path: bits_used(read_file(path)), looked_at)]
+    deep = [bits for bits in found if isinstance(bits, int)]
+    if not deep or not 0 < max(deep) < BRIGHT:
+        return []
+    factor = 2 ** (16 - max(deep))
+    return [
+        f"{len(deep)} of {len(looked_at)} pictures looked at have 16 bits and use the lowest {max(deep)} alone: the "
+        f"network sees them with 1/{factor} of the full brightness. Write all of them anew, every value times {factor}."
+    ]

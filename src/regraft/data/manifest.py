@@ -109,12 +109,12 @@ def _group_by_pattern(rows: Sequence[Row], pattern: str, source: Path) -> list[R
     try:
         expression = re.compile(pattern)
     except re.error as error:
-        raise DataError(f"The groups {pattern!r} are not a regular expression: {error}.") from error
+        raise DataError(f"The groups '{pattern}' are not a regular expression: {error}.") from error
     grouped = [row._replace(group=_match(expression, row.path.name)) for row in rows]
     if unmatched := [row.name for row in grouped if not row.group]:
         table = "" if source.is_dir() else f" (nor is it a column of {source.name})"
         raise DataError(
-            f"The groups {pattern!r} do not match {len(unmatched)} of {len(rows)} file names{table}: "
+            f"The groups '{pattern}' do not match {len(unmatched)} of {len(rows)} file names{table}: "
             f"{name_some(unmatched)}."
         )
     return grouped

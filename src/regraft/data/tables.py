@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from regraft.data.rows import PART_NAMES, Found, Row, name_some
-from regraft.errors import DataError, NoImages
+from regraft.errors import DataError, NoImages, reason_of
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".parquet")
 PATH_COLUMNS = ("path", "filename", "file", "image", "filepath", "name")
@@ -51,9 +51,8 @@ def read_columns(table: Path) -> Columns:
     try:
         return _read_parquet(table) if table.suffix.lower() == ".parquet" else _read_csv(table)
     except (OSError, ValueError, csv.Error) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         expected = "a Parquet file" if table.suffix.lower() == ".parquet" else "a CSV with a header, in UTF-8"
-        raise DataError(f"{table} cannot be read as a table: {reason}. Expected {expected}.") from error
+        raise DataError(f"{table} cannot be read as a table: {reason_of(error)}. Expected {expected}.") from error
 
 
 def _read_csv(table: Path) -> Columns:

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import wrap_file
 
 from regraft import files
-from regraft.errors import WeightsMissing
+from regraft.errors import WeightsMissing, reason_of
 from regraft.weights.reading import verify_named
 
 TIMEOUT_S = 5  # to connect and between two packets: offline is an answer, not a wait
@@ -42,7 +42,7 @@ def fetch(url: str, name: str) -> Path:
 def missing(name: str, url: str, place: str, error: OSError) -> WeightsMissing:
     """The one line that an offline user needs: what, where from, where to."""
     suffix = Path(url).suffix
-    reason = str(getattr(error, "reason", error)).splitlines()[0]
+    reason = reason_of(getattr(error, "reason", error)).splitlines()[0]  # urllib wraps the system's error, or a text
     return WeightsMissing(
         f"The weights of {name} are not on this machine and cannot be fetched ({reason}). Put {url} {place}, "
         f"or as {name}{suffix} in a folder that the environment variable REGRAFT_WEIGHTS names."
