@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from regraft.config import Config as Config
     from regraft.errors import RegraftError as RegraftError
     from regraft.extraction import features as features
+    from regraft.folds import train as train
     from regraft.pipeline import Run as Run
-    from regraft.pipeline import train as train
 
 _HOMES = {
     "Classifier": "classifier",
@@ -32,7 +32,7 @@ _HOMES = {
     "models": "cards",
     "predict": "inference",
     "recommend": "recommendation",
-    "train": "pipeline",
+    "train": "folds",
 }
 
 __all__ = ["__version__", *_HOMES]

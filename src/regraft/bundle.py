@@ -102,10 +102,7 @@ def load(path: Path) -> Classifier:
     """
     folder = folder_of(path)
     if folder is None:
-        raise BundleError(
-            f"{path} holds no model ({ABOUT} and {TENSORS}, there or in model/). "
-            "Is this a run that did not finish? Go on with --resume."
-        )
+        raise BundleError(_no_model(path))
     about = _read_about(folder)
     try:
         content = (folder / TENSORS).read_bytes()
@@ -119,6 +116,18 @@ def load(path: Path) -> Classifier:
             "Copy the whole folder again."
         )
     return _build(folder, about, load_tensors(content))
+
+
+def _no_model(path: Path) -> str:
+    if (path / "fold-1").is_dir():
+        return (
+            f"{path} is a cross-validation: each fold has a model of its own, and none has learned from all pictures. "
+            f"Use that of a fold, {path / 'fold-1'}, or train one without --folds."
+        )
+    return (
+        f"{path} holds no model ({ABOUT} and {TENSORS}, there or in model/). "
+        "Is this a run that did not finish? Go on with --resume."
+    )
 
 
 def load_or(model: Path | str, named: Callable[[str], Named]) -> Classifier | Named:

@@ -56,6 +56,7 @@ def check(
     unwanted = check_kinds(fail_on)
     progress = progress or Progress()
     config = Config(**{"method": "features", "allow_bad": True, **settings})
+    config.refuse_folds("check")
     data = Path(data)
     wanted = Path(out) if out else Path("checks") / (data.stem or "data")
     runs.new_folder(wanted, data)  # a place that cannot be written to is said now

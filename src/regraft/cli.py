@@ -138,11 +138,13 @@ def train(
     given: dict[str, Any],
 ) -> None:
     """Train a classifier on your pictures and keep it, with its figures, in a run folder."""
-    from regraft import pipeline
+    from regraft import folds
 
-    run = pipeline.train(data, out=out, resume=resume, progress=_progress(), **given)
+    run = folds.train(data, out=out, resume=resume, progress=_progress(), **given)
     if as_json:
         _print_json(run.as_dict())
+    elif run.folds:
+        _print_folds(run)
     else:
         _print_scores(f"{run.backbone}, {run.method}", run.test)
         print(
@@ -153,15 +155,30 @@ def train(
         _end(f"Stopped. Go on with: {command('train', data, '--out', run.folder, '--resume')}", STOPPED)
 
 
+def _print_folds(run: Any) -> None:
+    measures = {"accuracy": "accuracy", "balanced_accuracy": "balanced", "macro_f1": "macro F1", "auroc": "AUROC"}
+    measures["log_loss"] = "log loss"
+    rows = [(f"fold {number}", str(fold.test.n), fold.test.values) for number, fold in enumerate(run.folds, start=1)]
+    rows += [("mean", "", run.mean), ("± deviation", "", run.deviation)]
+    tables.print_table(
+        f"{run.backbone}, {run.method}: {len(run.folds)} folds, each tested by a model that has not seen it",
+        ("", "pictures", *measures.values()),
+        [(name, count, *(_number(values[measure]) for measure in measures)) for name, count, values in rows],
+    )
+    _print_scores("All folds together", run.test, "pictures")
+    print(
+        "The deviation: how much the figures vary from fold to fold. The interval: how sure those of all folds are.\n"
+        f"\nTrained in {run.seconds:.0f} s. The run: {run.folder}\n"
+        f"Each fold has a model of its own:  {command('predict', run.folds[0].folder, 'PICTURE_OR_FOLDER')}"
+    )
+
+
 @app.command(rich_help_panel="Everyday")
 @partial(settings, without=OF_ONE_NETWORK)
 def compare(
     data: Data,
     backbones: Backbones = "available",
     methods: Annotated[str, typer.Option("--methods", help="Names joined by commas.")] = "frozen,finetuned,features",
-    folds: Annotated[
-        int, typer.Option("--folds", min=0, max=100, help="Cross-validate: every picture is tested once. 0: one split.")
-    ] = 0,
     budget: Annotated[
         str, typer.Option("--budget", metavar="TIME", help="Such as 30m or 2h: what does worst early on is dropped.")
     ] = "",
@@ -183,7 +200,6 @@ def compare(
         data,
         backbones=backbones,
         methods=methods,
-        folds=folds,
         budget_s=budget_s,
         control_epochs=control_epochs,
         out=out,

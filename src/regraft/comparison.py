@@ -27,7 +27,7 @@ from regraft.leaderboard import Control, Findings, Row, curve_of
 from regraft.learning import Learner
 from regraft.methods import check as check_method
 from regraft.methods import plan as plan_of
-from regraft.pipeline import Run, Start, activate, begin, carry_out, into_parts, notices
+from regraft.pipeline import Run, Start, activate, begin, carry_out, into_parts, notices, refuse_parts
 from regraft.plan import Plan
 from regraft.progress import Bars, Progress
 from regraft.weights import available
@@ -69,7 +69,6 @@ def compare(
     *,
     backbones: str | Sequence[str] = "available",
     methods: str | Sequence[str] = METHODS,
-    folds: int = 0,
     budget_s: float | None = None,
     control_epochs: int = CONTROL_EPOCHS,
     out: Path | str | None = None,
@@ -83,33 +82,34 @@ def compare(
         backbones: names; or ``available``, those whose weights are on this machine; or ``families``, the smallest of
             each family.
         methods: names.
-        folds: 0 measures on one test part; 2 or more cross-validate, so that every picture is tested once.
         budget_s: seconds; successive halving drops what does worst on a share of the pictures.
         control_epochs: epochs of the best network from random weights, which show what transfer has gained; 0: none.
         out: the comparison's folder, ``comparisons/<name of data>`` by default. One that is there already and was not
             finished is gone on with when the settings are the same; else it is left alone and -2 is taken.
         progress: says what is going on; silent by default.
-        settings: any other field of `Config`, by name; the same for all cells.
+        settings: any other field of `Config`, by name; the same for all cells. With folds, every cell is
+            cross-validated on the same ones.
 
     Raises:
         RegraftError: nothing could be compared. A cell that fails is a row with its reason.
     """
     progress = progress or Progress()
     config = Config(**settings)
-    if folds and budget_s is not None:
+    if config.folds and budget_s is not None:
         raise ConfigError("--budget chooses by a part that --folds would test on; give one of them.")
+    started, manifest = time.perf_counter(), scan(Path(data), groups=config.groups)
+    if config.folds:
+        refuse_parts(manifest, settings)
     cells = [Cell(backbone, method) for backbone in listed_backbones(backbones) for method in _methods(methods)]
     wish = {
         "data": str(Path(data).absolute()),
         "cells": [cell.name for cell in cells],
-        "folds": folds,
         "control_epochs": control_epochs,
         "budget_s": budget_s,
         "settings": config.as_dict(),
     }
-    started, manifest = time.perf_counter(), scan(Path(data), groups=config.groups)
     folder = _folder(Path(out) if out else Path("comparisons") / (Path(data).stem or "data"), wish)
-    table = Table(Path(data), folder, config, folds, cells, progress, started)
+    table = Table(Path(data), folder, config, cells, progress, started)
     return table.fill(manifest, budget_s, control_epochs, wish)
 
 
@@ -176,7 +176,6 @@ class Table:
     data: Path
     folder: Path
     config: Config
-    folds: int
     cells: list[Cell]
     progress: Progress
     started: float
@@ -271,8 +270,8 @@ class Table:
     def _divide(self, manifest: Manifest, prefix: Prefix, skipped: Mapping[str, str]) -> None:
         """Fix the split that all cells share."""
         kept = self.folder / "split.csv"
-        if self.folds:
-            self.parts = into_folds(manifest, self.folds, val=self.config.val, seed=self.config.seed)
+        if self.config.folds:
+            self.parts = into_folds(manifest, self.config.folds, val=self.config.val, seed=self.config.seed)
         else:
             self.parts = [into_parts(manifest, self.config, kept if kept.exists() else self.config.split_from)]
             write_split(self.parts[0], kept, prefix.pictures.digests)
@@ -286,7 +285,7 @@ class Table:
         before = time.perf_counter()
         folder, found = self.folder / cell.name, []
         for number, parts in enumerate(self.parts, start=1):
-            where = folder / f"fold-{number}" if self.folds else folder
+            where = folder / f"fold-{number}" if self.config.folds else folder
             if not runs.finished(where):  # by a comparison that was stopped between two folds
                 self._carry_out(cell, network, parts, where)
             found.append(Answers.load(where))
@@ -306,7 +305,7 @@ class Table:
             network.plans[cell],
             parts,
             network.prefix,
-            self._config(cell),
+            replace(self._config(cell), folds=None),  # one of them
             folder,
             Bars(self.progress),
             started=time.perf_counter(),

@@ -61,6 +61,12 @@ class Config:
     )
     val: float = _setting(0.15, "Share of the pictures that chooses the epoch.", group="Data")
     test: float = _setting(0.15, "Share of the pictures that is only measured at the end.", group="Data")
+    folds: int | None = _setting(
+        None,
+        "Cross-validate: cut the pictures into so many parts, train once for each and test on it, so that every "
+        "picture is tested once. Takes the place of --test.",
+        group="Data",
+    )
     split_from: Path | None = _setting(
         None, "Use the parts of an earlier run, or of a CSV with a file and a split column.", group="Data"
     )
@@ -158,6 +164,11 @@ class Config:
             if getattr(self, left) is not None and getattr(self, right) is not None:
                 raise ConfigError(f"{option(left)} and {option(right)} contradict each other; give one of them.")
 
+    def refuse_folds(self, what: str) -> None:
+        """Raise ConfigError where folds are asked of something that makes none: they are not passed over in silence."""
+        if self.folds is not None:
+            raise ConfigError(f"{what} makes no use of folds. Leave them out, or give them to train or compare.")
+
     def as_dict(self) -> dict[str, Any]:
         """Return the settings as plain JSON values, in the order of definition."""
         return {
@@ -174,6 +185,7 @@ class Config:
 _RANGES: dict[str, tuple[float, float]] = {
     "val": (0.01, 0.9),
     "test": (0.01, 0.9),
+    "folds": (2, 100),
     "img_size": (32, 2048),
     "train_layers": (1, 1000),
     "hidden": (0, 65536),
@@ -191,7 +203,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "cache_limit": (0.0, 1e6),
 }
 
-_EXCLUSIVE = (("weights", "from_run"), ("unfreeze", "train_layers"))
+_EXCLUSIVE = (("weights", "from_run"), ("unfreeze", "train_layers"), ("folds", "split_from"))
 
 OF_ONE_NETWORK = ("backbone", "method", "weights", "from_run", "unfreeze", "train_layers")
 """What `compare` has many of, or has no option for."""

@@ -154,8 +154,8 @@ class Scores:
         """The metrics for JSON: ``{"accuracy": 0.95, "accuracy_ci": [0.93, 0.97], ...}``; nan becomes None."""
         flat: dict[str, Any] = {}
         for name, value in self.values.items():
-            flat[name] = _defined(value)
-            flat[f"{name}_ci"] = [_defined(bound) for bound in self.intervals[name]]
+            flat[name] = defined(value)
+            flat[f"{name}_ci"] = [defined(bound) for bound in self.intervals[name]]
         return flat
 
 
@@ -199,9 +199,16 @@ def evaluate(
 
 
 def write_predictions(
-    path: Path, names: Sequence[str], probs: Array, classes: Sequence[str], truth: Array | None = None
+    path: Path,
+    names: Sequence[str],
+    probs: Array,
+    classes: Sequence[str],
+    truth: Array | None = None,
+    folds: Array | None = None,
 ) -> None:
-    """Write predictions.csv: filename, index, label, prob of the most probable class, and truth (a name) where known.
+    """Write predictions.csv: filename, index, label, prob of the most probable class, and what else is known.
+
+    That is the truth (a class name) and the fold whose model answered, a number from 1, [n].
 
     The file appears whole or not at all. A file name that is not valid UTF-8 keeps its bytes.
     """
@@ -216,6 +223,9 @@ def write_predictions(
     if truth is not None:
         header.append("truth")
         columns.append([classes[i] for i in truth])
+    if folds is not None:
+        header.append("fold")
+        columns.append(folds.tolist())
     files.write_csv(path, header, zip(*columns, strict=True))
 
 
@@ -283,7 +293,8 @@ def _class_scores(confusion: Array, classes: Sequence[str]) -> list[ClassScores]
     ]
 
 
-def _defined(value: float) -> float | None:
+def defined(value: float) -> float | None:
+    """Return the value as JSON has it: nan becomes None."""
     return None if math.isnan(value) else value
 
 

@@ -1,4 +1,4 @@
-"""Tell the story: scan, decode, activate, split, train, evaluate, keep. Read this first."""
+"""Tell the story: scan, decode, activate, split, train, evaluate, keep. Read this first; folds.py does it in folds."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from regraft.backbones import Backbone
 from regraft.calibration import before_and_after, fit_temperature, tempered
 from regraft.classifier import Classifier
 from regraft.config import Config, command, option
-from regraft.data import AUGMENTATIONS, Manifest, dark, read_digests, scan, split, split_from, write_split
+from regraft.data import AUGMENTATIONS, PARTS, Manifest, dark, read_digests, scan, split, split_from, write_split
 from regraft.data.audit import duplicates_across_parts, label_conflicts
 from regraft.errors import BadImage, ConfigError, DataError, TooManyBadImages, UnknownName
-from regraft.evaluation import Scores, write_predictions
+from regraft.evaluation import Scores, defined, write_predictions
 from regraft.learning import Learner
 from regraft.plan import Plan, stage_table
 from regraft.plots import confusion_matrix
@@ -43,6 +43,20 @@ class Run:
     seconds: float
     test: Scores
     interrupted: bool = False
+    folds: tuple[Run, ...] = ()  # of a cross-validation, whose `test` is measured on the answers of all of them
+
+    @property
+    def mean(self) -> dict[str, float]:
+        """The mean of each figure over the folds; nan where one of them does not have that figure."""
+        return {name: float(np.mean(found)) for name, found in self._of_folds().items()}
+
+    @property
+    def deviation(self) -> dict[str, float]:
+        """The standard deviation of each figure over the folds, n - 1 in the denominator."""
+        return {name: float(np.std(found, ddof=1)) for name, found in self._of_folds().items()}
+
+    def _of_folds(self) -> dict[str, list[float]]:
+        return {name: [fold.test.values[name] for fold in self.folds] for name in self.test.values if self.folds}
 
     def as_dict(self) -> dict[str, Any]:
         """Return what ``--json`` prints."""
@@ -54,6 +68,14 @@ class Run:
             "seconds": round(self.seconds, 2),
             "test": self.test.as_dict(),
             **({"interrupted": True} if self.interrupted else {}),
+            **(self._folds_as_dict() if self.folds else {}),
+        }
+
+    def _folds_as_dict(self) -> dict[str, Any]:
+        return {
+            "folds": [fold.as_dict() for fold in self.folds],
+            "mean": {name: defined(value) for name, value in self.mean.items()},
+            "deviation": {name: defined(value) for name, value in self.deviation.items()},
         }
 
 
@@ -65,35 +87,19 @@ def train(
     progress: Progress | None = None,
     **settings: Any,
 ) -> Run:
-    """Train a classifier on a folder or table of labelled pictures and keep it, with its figures, in a run folder.
-
-    Args:
-        data: ``DATA/<class>/<picture>``, ``DATA/{train,val,test}/<class>/<picture>``, or a CSV or Parquet table.
-        out: the run folder; ``runs/<name of data>`` by default, with -2 behind it where that is taken.
-        resume: go on with a run that was stopped; settings that are not given are those of that run.
-        progress: says what is going on; silent by default.
-        settings: any field of `Config`, by name.
-
-    Raises:
-        RegraftError: any of its kinds; the line says what was found, what was expected and what to do next.
-    """
+    """Train on one split; the arguments are those of `regraft.train`, which is this without folds."""
     started = time.perf_counter()
     progress = progress or Progress()
     data, wanted = Path(data), Path(out) if out else None
     folder = runs.folder_to_resume(wanted, data) if resume else runs.new_folder(wanted, data)
     config = runs.settings_of(folder, settings) if resume else Config(**settings)
-    methods.check(config.method)
-
-    _augmentations(config)  # a misspelt one is said before anything is computed
+    config.refuse_folds("pipeline.train")  # folds.train does
+    check(config)
     manifest = scan(data, groups=config.groups)
     source = folder if resume else config.split_from
     # a split that cannot be made is said before anything is computed
     whole = None if resume else into_parts(manifest, config, source)
-    start = begin(config, named="backbone" in settings)
-    plan = methods.plan(start.backbone, config)
-    progress.note(stage_table(start.backbone, plan))
-    if idle := [option(name) for name in settings if name in methods.idle_settings(plan)]:
-        progress.warn(f"--method {config.method} makes no use of {', '.join(idle)} here.")
+    start, plan = prepare(config, settings, progress)
 
     trained = len(whole.part("train")) if whole else None
     manifest, prefix, skipped = activate(manifest, start.backbone, [plan], config, progress, trained=trained)
@@ -105,9 +111,17 @@ def train(
     folder = folder if resume else runs.claim(wanted, data)
     runs.write_skipped(folder / "skipped.csv", sorted(skipped.items()))
     try:
-        return carry_out(data, start, plan, manifest, prefix, config, folder, progress, started=started, resume=resume)
+        run = carry_out(data, start, plan, manifest, prefix, config, folder, progress, started=started, resume=resume)
     except KeyboardInterrupt:
-        raise KeyboardInterrupt(f"Go on with: {command('train', data, '--out', folder, '--resume')}") from None
+        raise KeyboardInterrupt(going_on(data, folder)) from None
+    for notice in few_groups(run.test):
+        progress.warn(notice)
+    return run
+
+
+def going_on(data: Path, folder: Path) -> str:
+    """Say how a run that was stopped goes on."""
+    return f"Go on with: {command('train', data, '--out', folder, '--resume')}"
 
 
 def carry_out(
@@ -127,7 +141,7 @@ def carry_out(
 
     The stages above the plan's cut learn in place: `start.backbone` is another network afterwards.
     """
-    runs.write_json(folder / runs.SETTINGS, _about_run(data, config, plan, start))
+    runs.write_json(folder / runs.SETTINGS, about_run(data, config, plan, start))
     write_split(manifest, folder / "split.csv", prefix.pictures.digests)
     learner = Learner(start.backbone, plan, manifest, prefix, config, folder, progress)
     head, interrupted = learner.learn(earlier=start.earlier, resume=resume)
@@ -141,10 +155,7 @@ def carry_out(
 
     answers = {part: tempered(found, temperature) for part, found in untempered.items()}
     scores = {part: learner.score(answers[part], part) for part in answers}
-    if scores["test"].groups is not None and scores["test"].groups < FEW_GROUPS:
-        progress.warn(f"Only {scores['test'].groups} groups are in the test part: other groups may give other figures.")
-    Answers.of(manifest, answers["test"]).save(folder)
-    _write_answers(folder, manifest, answers["test"], scores["test"])
+    write_answers(folder, manifest, answers["test"], scores["test"])
     seconds = time.perf_counter() - started
     run = Run(folder, start.backbone.name, config.method, seconds, scores["test"], interrupted)
     details = {
@@ -166,6 +177,22 @@ def carry_out(
 
 
 # ---- what a run starts from -----------------------------------------------------------------------------------------
+
+
+def check(config: Config) -> None:
+    """Raise UnknownName for a misspelt method or augmentation, before anything is computed."""
+    methods.check(config.method)
+    _augmentations(config)
+
+
+def prepare(config: Config, given: Mapping[str, Any], progress: Progress) -> tuple[Start, Plan]:
+    """Build the network, plan what trains, and say so; `given` are the settings that the user gave."""
+    start = begin(config, named="backbone" in given)
+    plan = methods.plan(start.backbone, config)
+    progress.note(stage_table(start.backbone, plan))
+    if idle := [option(name) for name in given if name in methods.idle_settings(plan)]:
+        progress.warn(f"--method {config.method} makes no use of {', '.join(idle)} here.")
+    return start, plan
 
 
 @dataclass(frozen=True, eq=False)
@@ -217,7 +244,8 @@ def activate(
     """Decode every picture once and run the frozen part on it, once for all plans.
 
     With several `networks` that see the same pixels, these are kept for the next one, where that is cheaper.
-    `trained` says how many pictures are trained on, about; by default the share that the settings leave.
+    `trained` says how many pictures are trained on, about; by default the share that the settings leave, and all of
+    them with folds.
 
     Returns the manifest of the readable pictures, the prefix over exactly these, and why others are left out.
 
@@ -236,12 +264,14 @@ def activate(
     pictures = Pictures([item.path for item in manifest.items], known, backbone.preprocessing, augment, config.seed)
     epochs = {0: networks} if networks > 1 else {}
     for plan in plans:
-        epochs |= {cut: max(count, epochs.get(cut, 0)) for cut, count in plan.epochs.items()}
+        epochs |= {cut: max(count * (config.folds or 1), epochs.get(cut, 0)) for cut, count in plan.epochs.items()}
+    if trained is None:
+        trained = len(manifest) if config.folds else round(len(manifest) * (1 - config.val - config.test))
     prefix = Prefix(
         backbone,
         pictures,
         list(epochs),
-        trained=round(len(manifest) * (1 - config.val - config.test)) if trained is None else trained,
+        trained=trained,
         views=max(plan.kept_views for plan in plans),
         epochs=epochs,
         device=engines.pick_device(config.device),
@@ -298,6 +328,23 @@ def into_parts(manifest: Manifest, config: Config, source: Path | None) -> Manif
     return parts
 
 
+def refuse_parts(manifest: Manifest, given: Mapping[str, Any]) -> None:
+    """Raise where a test part is given beside folds, which make one of every picture: which of them was meant?
+
+    Raises:
+        ConfigError: it is asked for, by its share.
+        DataError: the data has parts.
+    """
+    if "test" in given:
+        raise ConfigError("--folds and --test contradict each other: with folds, each picture is tested once.")
+    parts = [part for part in PARTS if len(manifest.part(part))]
+    if parts:
+        raise DataError(
+            f"{manifest.root} has parts of its own ({', '.join(parts)}), and --folds makes others. Leave out --folds, "
+            "or give pictures without parts, such as the folder of the training pictures alone."
+        )
+
+
 def notices(manifest: Manifest, prefix: Prefix) -> list[str]:
     """Return what the user should read: what the scan said, copies under two labels or in two parts, dark pictures."""
     found = [find(manifest.items, prefix.pictures.digests) for find in (label_conflicts, duplicates_across_parts)]
@@ -314,13 +361,21 @@ def learned_before(manifest: Manifest, prefix: Prefix, config: Config) -> list[s
     return [
         f"{count} of {len(test)} test pictures were used to train {config.from_run}: the figures on them are too good. "
         f"Its own parts keep them apart: --split-from {shlex.quote(config.from_run)}"
+        f"{', without --folds' * bool(config.folds)}"
     ] * bool(count)
+
+
+def few_groups(scores: Scores) -> list[str]:
+    """Return a sentence where the figures rest on few groups."""
+    few = scores.groups is not None and scores.groups < FEW_GROUPS
+    return [f"Only {scores.groups} groups were tested: other groups may give other figures."] * few
 
 
 # ---- what is written ------------------------------------------------------------------------------------------------
 
 
-def _about_run(data: Path, config: Config, plan: Plan, start: Start) -> dict[str, Any]:
+def about_run(data: Path, config: Config, plan: Plan, start: Start) -> dict[str, Any]:
+    """Return what config.json holds."""
     return {
         "data": str(data.absolute()),
         "settings": config.as_dict(),
@@ -339,8 +394,12 @@ def _about_model(start: Start, plan: Plan, config: Config) -> dict[str, Any]:
     return {"method": config.method, "trained": [*trained, "head"], "lineage": list(start.lineage)}
 
 
-def _write_answers(folder: Path, manifest: Manifest, probabilities: np.ndarray, scores: Scores) -> None:
+def write_answers(
+    folder: Path, manifest: Manifest, probabilities: np.ndarray, scores: Scores, *, folds: np.ndarray | None = None
+) -> None:
+    """Write what was answered on the test part, picture by picture and as a confusion matrix."""
+    Answers.of(manifest, probabilities).save(folder)
     which = manifest.part("test")
-    names = [manifest.items[index].name for index in which]
-    write_predictions(folder / "predictions.csv", names, probabilities, manifest.classes, truth=manifest.labels[which])
+    names, truth = [manifest.items[index].name for index in which], manifest.labels[which]
+    write_predictions(folder / "predictions.csv", names, probabilities, manifest.classes, truth, folds)
     confusion_matrix(scores.confusion, manifest.classes, folder / "confusion_matrix.svg")

@@ -38,6 +38,21 @@ class Bars(Progress):
         self.track = inner.track  # type: ignore[method-assign]
 
 
+class PartOf(Progress):
+    """Shows bars and warnings under the name of what they are part of, and leaves the other sentences out."""
+
+    def __init__(self, inner: Progress, name: str) -> None:
+        self._inner, self._name = inner, name
+
+    def warn(self, text: str) -> None:  # noqa: D102
+        self._inner.warn(f"{self._name}: {text}")
+
+    @contextmanager
+    def track(self, what: str, total: int, unit: str = "") -> Iterator[Tick]:  # noqa: D102
+        with self._inner.track(f"{self._name}: {what}", total, unit) as tick:
+            yield tick
+
+
 class TerminalProgress(Progress):
     """Bars on a terminal; a line now and then where stderr is a file, so that a log stays short."""
 

@@ -107,6 +107,7 @@ def recommend(
     """
     progress = progress or Progress()
     config = Config(**settings, method="features")
+    config.refuse_folds("recommend")
     manifest = scan(Path(data), groups=config.groups)
     chosen = _sample(manifest, sample, config.seed)
     candidates, failed = [], {}

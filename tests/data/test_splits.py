@@ -147,8 +147,8 @@ def test_over_all_folds_every_picture_is_tested_once_and_groups_stay_whole(count
     tested = [at for fold in done for at in fold.part("test").tolist()]
     assert sorted(tested) == list(range(len(labels)))
     for fold in done:
-        assert min(fold.counts("train").values()) >= 1
-        assert len(fold.part("val")) >= 1
+        for part in PARTS:
+            assert min(fold.counts(part).values()) >= 1
         if grouped:
             assert not groups_of(fold, "test") & (groups_of(fold, "train") | groups_of(fold, "val"))
             assert not groups_of(fold, "train") & groups_of(fold, "val")
@@ -157,6 +157,19 @@ def test_over_all_folds_every_picture_is_tested_once_and_groups_stay_whole(count
 def test_more_folds_than_a_class_can_fill_are_refused():
     with pytest.raises(SplitError, match=r"'1' has 4 pictures; 5 folds need at least 5"):
         into_folds(make([0] * 10 + [1] * 4), 5)
+
+
+def test_where_the_first_draw_leaves_a_class_out_of_a_fold_another_is_taken():
+    manifest = make([0, 1, 0, 0, 1, 0, 1, 1, 0, 0, 0, 1, 0, 1], "becadbfacccddc")
+    first = into_folds(manifest, 3, val=0.3, every_class=False)
+    assert any(0 in fold.counts("test").values() for fold in first)
+    assert all(min(fold.counts("test").values()) for fold in into_folds(manifest, 3, val=0.3))
+
+
+def test_folds_that_cannot_all_have_every_class_are_refused():
+    # class 0 wants a, b, c apart and class 1 a, b, d: so c and d would lie together, which class 2 forbids
+    with pytest.raises(SplitError, match=r"no 3 folds of whole groups had every class in each; '[012]' was missing"):
+        into_folds(make([0, 0, 0, 1, 1, 1, 2, 2, 2], "abcabdcde"), 3)
 
 
 def test_given_parts_do_not_bind_folds():

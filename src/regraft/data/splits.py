@@ -21,6 +21,8 @@ FOLDS, FOLDINGS = 20, 3
 """Into how many stratified folds whole groups are put at most, and how often: of small folds any part can be made."""
 DRAWS = 50
 """How many random choices among the folds are compared."""
+FOLD_DRAWS = 10
+"""How often whole groups are put into the folds of a cross-validation until every class is in each."""
 NEAR = 0.03
 """A choice this near to what was asked, as a fraction of each class in each part, ends the search."""
 
@@ -53,24 +55,44 @@ def split(manifest: Manifest, *, val: float = 0.15, test: float = 0.15, seed: in
     return _with_parts(manifest, parts.tolist())
 
 
-def folds(manifest: Manifest, count: int, *, val: float = 0.15, seed: int = 0) -> list[Manifest]:
+def folds(
+    manifest: Manifest, count: int, *, val: float = 0.15, seed: int = 0, every_class: bool = True
+) -> list[Manifest]:
     """Return `count` manifests; each picture is in the test part of exactly one of them.
 
     Stratified by class, whole groups where there are groups; of what is not tested, `val` is held out as in `split`.
-    Parts that are given do not count: cross-validation makes its own.
+    Parts that are given do not count: cross-validation makes its own. With `every_class`, each class is in each test
+    part too: a fold's figures are to mean the same as another's.
 
     Raises:
         SplitError: A class has too few pictures, or groups, for so many folds.
     """
-    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
-
     free = _with_parts(manifest, [None] * len(manifest))
     _check_foldable(free, count)
+    for draw in range(FOLD_DRAWS if free.groups else 1):  # of single pictures, every draw has every class in each fold
+        try:
+            tested = _tested(free, count, seed + draw, every_class)
+            return [split(fold, val=val, test=0.0, seed=seed) for fold in tested]
+        except SplitError as error:
+            refused = error
+    raise refused
+
+
+def _tested(free: Manifest, count: int, seed: int, every_class: bool) -> list[Manifest]:
+    """Return a manifest for each fold, with its test part only."""
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
     folding = StratifiedGroupKFold if free.groups else StratifiedKFold
     parts = folding(count, shuffle=True, random_state=seed).split(free.labels, free.labels, free.groups)
     tested = [set(inside.tolist()) for _, inside in parts]
-    given = [_with_parts(free, ["test" if at in inside else None for at in range(len(free))]) for inside in tested]
-    return [split(fold, val=val, test=0.0, seed=seed) for fold in given]
+    made = [_with_parts(free, ["test" if at in inside else None for at in range(len(free))]) for inside in tested]
+    absent = [name for fold in made for name, found in fold.counts("test").items() if not found]
+    if every_class and absent:
+        raise SplitError(
+            f"In {FOLD_DRAWS} draws no {count} folds of whole groups had every class in each; {absent[0]!r} was "
+            "missing in one. Ask for fewer folds, or add groups that have it."
+        )
+    return made
 
 
 def folds_at_most(manifest: Manifest, count: int, *, seed: int = 0) -> list[Manifest]:
@@ -81,8 +103,8 @@ def folds_at_most(manifest: Manifest, count: int, *, seed: int = 0) -> list[Mani
     """
     for fewer in range(count, 3, -1):
         with contextlib.suppress(SplitError):
-            return folds(manifest, fewer, seed=seed)
-    return folds(manifest, 3, seed=seed)
+            return folds(manifest, fewer, seed=seed, every_class=False)
+    return folds(manifest, 3, seed=seed, every_class=False)
 
 
 def _check_foldable(manifest: Manifest, count: int) -> None:

@@ -1,0 +1,218 @@
+"""Cut the pictures into folds and train once for each: every picture is tested by a model that has not seen it.
+
+The frozen part of the network runs once for all folds. Each fold is a run folder of its own, so a cross-validation that
+was stopped goes on with the fold that it was in.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from regraft import pipeline, runs
+from regraft.activations import Prefix
+from regraft.answers import Answers
+from regraft.config import Config
+from regraft.data import Manifest, into_folds, scan, write_split
+from regraft.errors import RunError
+from regraft.evaluation import evaluate
+from regraft.pipeline import Run, Start
+from regraft.plan import Plan
+from regraft.progress import PartOf, Progress
+
+
+def train(
+    data: Path | str,
+    *,
+    out: Path | str | None = None,
+    resume: bool = False,
+    progress: Progress | None = None,
+    **settings: Any,
+) -> Run:
+    """Train a classifier on a folder or table of labelled pictures and keep it, with its figures, in a run folder.
+
+    With ``folds=5``, train five, each tested on another fifth of the pictures: `Run.folds` are their runs, `Run.mean`
+    and `Run.deviation` their figures, and `Run.test` the figures of all their answers together.
+
+    Args:
+        data: ``DATA/<class>/<picture>``, ``DATA/{train,val,test}/<class>/<picture>``, or a CSV or Parquet table.
+        out: the run folder; ``runs/<name of data>`` by default, with -2 behind it where that is taken.
+        resume: go on with a run that was stopped; settings that are not given are those of that run.
+        progress: says what is going on; silent by default.
+        settings: any field of `Config`, by name.
+
+    Raises:
+        RegraftError: any of its kinds; the line says what was found, what was expected and what to do next.
+        KeyboardInterrupt: Ctrl-C in a fold, or before the first epoch of a single run; says how it goes on.
+    """
+    wanted = Path(out) if out else None
+    folder = runs.folder_to_resume(wanted, Path(data)) if resume else None
+    config = runs.settings_of(folder, settings) if folder else Config(**settings)
+    if config.folds is None:
+        return pipeline.train(data, out=out, resume=resume, progress=progress, **settings)
+    return _cross_validate(Path(data), config, settings, wanted, folder, progress or Progress())
+
+
+def _cross_validate(
+    data: Path, config: Config, given: Mapping[str, Any], wanted: Path | None, begun: Path | None, progress: Progress
+) -> Run:
+    """Tell the story of `pipeline.train` for all folds; `begun` is the folder of a run that goes on."""
+    started = time.perf_counter()
+    if begun is None:
+        runs.new_folder(wanted, data)  # a place that cannot be written to is said now
+    pipeline.check(config)
+    manifest = scan(data, groups=config.groups)
+    pipeline.refuse_parts(manifest, given)
+    # folds that cannot be made are said before anything is computed
+    whole = None if begun else _divide(manifest, config)
+    start, plan = pipeline.prepare(config, given, progress)
+
+    manifest, prefix, skipped = pipeline.activate(manifest, start.backbone, [plan], config, progress)
+    folds = whole if whole and not skipped else _divide(manifest, config, begun)
+    for notice in _notices(manifest, folds, prefix, config):
+        progress.warn(notice)
+    prefix.augmented(sorted({index for parts in folds for index in parts.part("train").tolist()}), plan.kept_views)
+
+    folder = begun or runs.claim(wanted, data)
+    runs.write_skipped(folder / "skipped.csv", sorted(skipped.items()))
+    if begun is None:
+        for where, parts in zip(_folders(folder, config), folds, strict=True):
+            where.mkdir()
+            write_split(parts, where / "split.csv", prefix.pictures.digests)
+        # the splits are there: from here on the run can go on
+        runs.write_json(folder / runs.SETTINGS, pipeline.about_run(data, config, plan, start))
+    try:
+        learned = _learn(data, start, plan, folds, prefix, config, folder, progress)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(pipeline.going_on(data, folder)) from None
+    run = _together(manifest, folds, learned, config, folder, started)
+    for notice in pipeline.few_groups(run.test):
+        progress.warn(notice)
+    return run
+
+
+# ---- the folds ------------------------------------------------------------------------------------------------------
+
+
+def _folders(folder: Path, config: Config) -> list[Path]:
+    return [folder / f"fold-{number}" for number in range(1, (config.folds or 0) + 1)]
+
+
+def _divide(manifest: Manifest, config: Config, begun: Path | None = None) -> list[Manifest]:
+    """Return the manifest once for each fold, with its parts: those that a run has begun with, or new ones."""
+    if begun is not None:
+        return [pipeline.into_parts(manifest, config, where) for where in _folders(begun, config)]
+    assert config.folds is not None
+    return into_folds(manifest, config.folds, val=config.val, seed=config.seed)
+
+
+def _numbers(folds: Sequence[Manifest]) -> np.ndarray:
+    """Return the fold that tests each picture, [n], from 1."""
+    numbers = np.zeros(len(folds[0]), np.int64)
+    for number, parts in enumerate(folds, start=1):
+        numbers[parts.part("test")] = number
+    return numbers
+
+
+def _notices(manifest: Manifest, folds: Sequence[Manifest], prefix: Prefix, config: Config) -> list[str]:
+    """Return what the user should read: identical pictures in two folds, pictures that an earlier model has seen."""
+    found = pipeline.notices(_with_parts(folds[0], [f"fold {number}" for number in _numbers(folds)]), prefix)
+    return [*found, *pipeline.learned_before(_all_tested(manifest), prefix, config)]
+
+
+def _all_tested(manifest: Manifest) -> Manifest:
+    return _with_parts(manifest, ["test"] * len(manifest))
+
+
+def _with_parts(manifest: Manifest, parts: Sequence[str]) -> Manifest:
+    items = (replace(item, part=part) for item, part in zip(manifest.items, parts, strict=True))
+    return replace(manifest, items=tuple(items))
+
+
+# ---- one after the other --------------------------------------------------------------------------------------------
+
+
+def _learn(
+    data: Path,
+    start: Start,
+    plan: Plan,
+    folds: Sequence[Manifest],
+    prefix: Prefix,
+    config: Config,
+    folder: Path,
+    progress: Progress,
+) -> list[Run]:
+    """Return a run for each fold; those that were finished before are only read back.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C; what the fold has learned so far is kept.
+    """
+    untrained = {name: tensor.clone() for name, tensor in start.backbone.model.state_dict().items()}
+    learned = []
+    for number, (where, parts) in enumerate(zip(_folders(folder, config), folds, strict=True), start=1):
+        name = f"Fold {number} of {len(folds)}"
+        if runs.finished(where):
+            run = _read_back(where, parts, config)
+        else:
+            start.backbone.model.load_state_dict(untrained)  # what trains learns in place
+            run = pipeline.carry_out(
+                data,
+                start,
+                plan,
+                parts,
+                prefix,
+                replace(config, folds=None),  # it is one of them
+                where,
+                PartOf(progress, name),
+                started=time.perf_counter(),
+                resume=True,
+            )
+        if run.interrupted:
+            raise KeyboardInterrupt
+        progress.note(f"{name}: accuracy {run.test.values['accuracy']:.3f} on {run.test.n} pictures.")
+        learned.append(run)
+    return learned
+
+
+def _read_back(where: Path, parts: Manifest, config: Config) -> Run:
+    """Return the run of a fold that was finished before.
+
+    Raises:
+        RunError: pictures that it was tested on are gone.
+    """
+    about, answers = runs.read_json(where / runs.METRICS), Answers.load(where)
+    if len(answers.labels) != len(parts.part("test")):
+        raise RunError(
+            f"{where} was tested on {len(answers.labels)} pictures; {len(parts.part('test'))} of them are here now. "
+            "Put the others back, or start a new run without --resume."
+        )
+    scores = evaluate(answers.probabilities, answers.labels, parts.classes, groups=answers.groups, seed=config.seed)
+    return Run(where, about["backbone"], about["method"], about["seconds"], scores)
+
+
+# ---- all together ---------------------------------------------------------------------------------------------------
+
+
+def _together(
+    manifest: Manifest, folds: Sequence[Manifest], learned: Sequence[Run], config: Config, folder: Path, started: float
+) -> Run:
+    """Measure the answers of all folds together, and keep them in the order of the pictures.
+
+    Probabilities of different models stand side by side here: AUROC compares them with each other, so it may lie a
+    little below the mean over the folds (Forman & Scholz 2010).
+    """
+    probabilities = np.zeros((len(manifest), len(manifest.classes)))
+    for parts, run in zip(folds, learned, strict=True):
+        probabilities[parts.part("test")] = Answers.load(run.folder).probabilities
+    scores = evaluate(probabilities, manifest.labels, manifest.classes, groups=manifest.groups, seed=config.seed)
+    pipeline.write_answers(folder, _all_tested(manifest), probabilities, scores, folds=_numbers(folds))
+    seconds = time.perf_counter() - started
+    run = Run(folder, learned[0].backbone, learned[0].method, seconds, scores, folds=tuple(learned))
+    details = {"per_class": scores.per_class, "confusion": scores.confusion.tolist()}
+    runs.write_json(folder / runs.METRICS, {**run.as_dict(), "classes": list(manifest.classes), **details})
+    return run
