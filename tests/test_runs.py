@@ -75,6 +75,12 @@ def test_a_file_as_run_folder_is_refused_and_gets_no_number(out: Path | None) ->
         new_folder(out, Path("data"))
 
 
+@pytest.mark.parametrize("out", [".", "..", "/", "a/..", ""])
+def test_a_folder_without_a_name_of_its_own_is_refused(out: str) -> None:
+    with pytest.raises(RunError, match="names no new folder"):
+        new_folder(Path(out), Path("data"))
+
+
 def test_a_link_to_nowhere_is_in_the_way() -> None:
     Path("run").symlink_to("nowhere")
     with pytest.raises(RunError, match="run is a file"):

@@ -16,7 +16,7 @@ from regraft.config import Config
 from regraft.data import Manifest, dark, read_looks, scan, split_from
 from regraft.errors import NoImages
 from regraft.pipeline import activate, begin
-from regraft.progress import Progress
+from regraft.progress import Bars, Progress
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +64,8 @@ def check(
     manifest = manifest if config.split_from is None else _in_parts(manifest, config.split_from)
     start = begin(config, named="backbone" in settings)
     plan = methods.plan(start.backbone, config)
-    manifest, prefix, skipped = activate(manifest, start.backbone, [plan], config, progress)
+    # what it would say of unreadable files is among the findings
+    manifest, prefix, skipped = activate(manifest, start.backbone, [plan], config, Bars(progress))
     if not len(manifest):
         name, reason = next(iter(sorted(skipped.items())))
         raise NoImages(f"None of the {len(skipped)} pictures in {data} can be read; the first: {name}: {reason}.")

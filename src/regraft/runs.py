@@ -47,6 +47,8 @@ def claim(out: Path | None, data: Path) -> Path:
 
 
 def _numbered(wanted: Path, number: int) -> Path:
+    if wanted.name in ("", ".."):  # ., .. and /
+        raise RunError(f"{wanted} names no new folder. Expected the name of one that is made: --out FOLDER")
     return wanted if number == 1 else wanted.with_name(f"{wanted.name}-{number}")
 
 
