@@ -10,7 +10,12 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 from PIL import Image, ImageDraw
+
+# how fast a machine draws its examples is no truth about the code
+settings.register_profile("regraft", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("regraft")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 

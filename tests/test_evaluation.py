@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import binomtest
 from sklearn import metrics as sk
 
 from regraft.errors import NoImages
@@ -75,7 +76,7 @@ def pictures(n: int, k: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, lis
 
 
 @every_metric
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(case=predictions())
 def test_equals_a_naive_loop(name, case):
     assert score(name, *case) == pytest.approx(naive(name, *case), rel=1e-6, nan_ok=True)
@@ -101,7 +102,7 @@ def test_equals_scikit_learn(k):
 
 
 @every_metric
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(case=predictions(), seed=st.integers(0, 99))
 def test_a_weight_is_so_many_copies_of_the_picture(name, case, seed):
     probs, labels = case
@@ -115,7 +116,7 @@ def test_a_weight_is_so_many_copies_of_the_picture(name, case, seed):
 
 
 @every_metric
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(case=predictions(), seed=st.integers(0, 99))
 def test_order_does_not_matter(name, case, seed):
     order = np.random.default_rng(seed).permutation(len(case[1]))
@@ -187,6 +188,18 @@ def test_groups_of_one_are_pictures_and_one_group_alone_has_no_interval():
     assert singles.as_dict() == evaluate(probs, labels, classes).as_dict()
     assert singles.groups == 50
     assert all(map(math.isnan, evaluate(probs, labels, classes, groups=["p"] * 50).intervals["accuracy"]))
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_few_pictures_without_a_mistake_do_not_promise_certainty(right):
+    """The interval of the accuracy is SciPy's exact one; of what else does not vary there is none."""
+    labels = np.array([0, 1] * 3)
+    scores = evaluate(np.eye(2)[labels if right else 1 - labels], labels, ["a", "b"])
+    exact = binomtest(6 * right, 6).proportion_ci(0.95, "exact")
+    assert scores.intervals["accuracy"] == pytest.approx((exact.low, exact.high))
+    assert all(map(math.isnan, scores.intervals["auroc"]))
+    of_two = evaluate(np.eye(2)[labels], labels, ["a", "b"], groups=["p", "q"] * 3)
+    assert of_two.intervals["accuracy"] == pytest.approx(tuple(binomtest(2, 2).proportion_ci(0.95, "exact")))
 
 
 @pytest.fixture

@@ -35,6 +35,7 @@ class Commands(TyperGroup):
 
 _GOES_ON = "What the frozen part computed is kept; the same command goes on from there."
 
+UNDEFINED = "–"
 STOPPED = 130  # what shells give a program that Ctrl-C has ended
 
 app = typer.Typer(
@@ -622,11 +623,12 @@ def _print_scores(title: str, scores: Any, what: str = "test pictures") -> None:
 
 
 def _number(value: float | None) -> str:
-    return "–" if value is None or value != value else f"{value:.3f}"
+    return UNDEFINED if value is None or value != value else f"{value:.3f}"
 
 
 def _interval(bounds: tuple[float, float]) -> str:
-    return f"{_number(bounds[0])} to {_number(bounds[1])}"
+    low, high = map(_number, bounds)
+    return low if low == high == UNDEFINED else f"{low} to {high}"
 
 
 def _version(wanted: bool) -> None:

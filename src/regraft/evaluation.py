@@ -124,6 +124,9 @@ METRICS = {
 OF_MANY_CLASSES = {"top5_accuracy": Metric(top5_accuracy, best=1.0, higher_is_better=True)}
 
 
+SHARES = {"accuracy", "top5_accuracy"}  # of pictures that are right
+
+
 def metrics_of(classes: int) -> dict[str, Metric]:
     """The metrics that say something about so many classes."""
     return METRICS | (OF_MANY_CLASSES if classes > 5 else {})
@@ -177,6 +180,10 @@ def evaluate(
     percentiles). With 1000 draws a 95 % bound still has 25 draws beyond it. Draws in which a metric is undefined are
     left out of its interval; one group alone gives no interval (nan).
 
+    Where all draws agree, as where no picture is wrong, the bootstrap would promise certainty, of six pictures too. An
+    accuracy of 1 or 0 then has the exact interval of that many independent pictures or groups (Clopper & Pearson 1934),
+    other metrics have none (nan).
+
     Raises:
         NoImages: nothing to score.
         ValueError: shapes that do not fit, labels outside the classes, probabilities that are not finite.
@@ -184,13 +191,16 @@ def evaluate(
     n, k = _checked_shape(probs, labels, classes)
     units = np.arange(n) if groups is None else np.unique(groups, return_inverse=True)[1]
     tail = _tail(int(units.max()) + 1, level)
-    values = _metrics(probs, labels, np.ones((1, n)))[:, 0]
+    values = dict(zip(metrics_of(k), _metrics(probs, labels, np.ones((1, n)))[:, 0].tolist(), strict=True))
     draws = [_metrics(probs, labels, weights) for weights in _bootstrap(units, bootstraps, seed)]
-    intervals = [_interval(row, tail) for row in np.concatenate(draws, axis=1)]
+    intervals = dict(zip(metrics_of(k), (_interval(row, tail) for row in np.concatenate(draws, axis=1)), strict=True))
+    for name in intervals.keys() & SHARES:
+        if values[name] in (0, 1) and not math.isnan(tail):
+            intervals[name] = _exact_interval(values[name], int(units.max()) + 1, level)
     confusion = np.bincount(labels * k + probs.argmax(1), minlength=k * k).reshape(k, k)
     return Scores(
-        values=dict(zip(metrics_of(k), values.tolist(), strict=True)),
-        intervals=dict(zip(metrics_of(k), intervals, strict=True)),
+        values=values,
+        intervals=intervals,
         per_class=_class_scores(confusion, classes),
         confusion=confusion,
         n=n,
@@ -271,10 +281,16 @@ def _tail(units: int, level: float) -> float:
 
 def _interval(draws: Array, tail: float) -> tuple[float, float]:
     defined = draws[~np.isnan(draws)]
-    if math.isnan(tail) or not len(defined):
+    if math.isnan(tail) or not len(defined) or defined.min() == defined.max():
         return math.nan, math.nan
     low, high = np.quantile(defined, [tail, 1 - tail])
     return float(low), float(high)
+
+
+def _exact_interval(share: float, units: int, level: float) -> tuple[float, float]:
+    """Return the interval of a share of 0 or 1 of independent units."""
+    bound = ((1 - level) / 2) ** (1 / units)
+    return (bound, 1.0) if share else (0.0, 1 - bound)
 
 
 def _class_scores(confusion: Array, classes: Sequence[str]) -> list[ClassScores]:

@@ -46,7 +46,7 @@ def files(root: Path) -> list[str]:
 # ---- what goes in comes out -----------------------------------------------------------------------------------------
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_rows_come_back_equal_in_any_order_and_after_reopening(data: st.DataObject) -> None:
     shape = tuple(data.draw(st.lists(st.integers(1, 5), max_size=3), "shape"))

@@ -34,7 +34,6 @@ def groups_of(manifest, part):
 fractions = st.floats(0.05, 0.4)
 
 
-@settings(deadline=None)
 @given(
     sizes=st.lists(st.integers(1, 60), min_size=2, max_size=6), val=fractions, test=fractions, seed=st.integers(0, 99)
 )
@@ -53,7 +52,7 @@ def test_pictures_every_class_is_in_every_part_or_it_is_refused(sizes, val, test
     assert parts(split(manifest, val=val, test=test, seed=seed)) == parts(done)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     pictures=st.lists(st.tuples(st.integers(0, 2), st.integers(0, 25)), min_size=10, max_size=200),
     val=fractions,
@@ -74,7 +73,7 @@ def test_groups_never_meet_in_two_parts_and_every_class_is_in_every_part_or_it_i
     assert parts(split(manifest, val=val, test=test, seed=seed)) == parts(done)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.lists(st.integers(1, 30), min_size=40, max_size=60), st.integers(0, 99))
 def test_with_many_groups_the_fractions_are_near_what_was_asked(sizes, seed):
     labels = [label for size in sizes for label in [0, 1] * size]
@@ -129,7 +128,7 @@ def test_a_class_of_few_groups_does_not_swell_the_parts():
         assert done.counts(part) == {"0": pytest.approx(45, abs=10), "1": pytest.approx(45, abs=10), "2": 10}
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     count=st.integers(2, 5),
     sizes=st.lists(st.integers(8, 40), min_size=2, max_size=4),
