@@ -11,6 +11,9 @@ What is timed, each in a process of its own, after the imports:
     regraft   `regraft.pipeline.train(method="frozen")`: the exported prefix is there, no activations are kept yet
     repeat    the same command again: now the activations are there, too
 
+No report.html is written (report=False): it is for people, takes some seconds whatever the network and the epochs, and
+the loop has nothing like it.
+
 The weights are random: they change what is learned, not how long it takes. bare, regraft and repeat alternate, and the
 medians are printed, since a shared machine is not equally fast all the time.
 """
@@ -37,7 +40,14 @@ from PIL import Image, ImageDraw
 
 CLASSES = ("circle", "cross", "square", "stripes")
 VALIDATION = 0.15
-SETTINGS: dict[str, Any] = {"method": "frozen", "weights": "random", "patience": 10**5, "seed": 0, "device": "cpu"}
+SETTINGS: dict[str, Any] = {
+    "method": "frozen",
+    "weights": "random",
+    "patience": 10**5,
+    "seed": 0,
+    "device": "cpu",
+    "report": False,
+}
 GOALS = {"loop / regraft": (">=", 15.0), "regraft / bare": ("<=", 1.2), "repeat / bare": ("<=", 0.1)}
 
 

@@ -57,7 +57,7 @@ def measure(folder: Path, place: Path, backbone: str, seed: int) -> dict[tuple[i
     rest = rng.permutation([path for label in REST for path in names[label][:200]]).tolist()
     other = rng.permutation([path for label in REST for path in names[label][200:]]).tolist()
     source = table(place / f"trucks-{seed}.csv", {"truck": names["truck"], "other": rest[: len(names["truck"])]})
-    start = dict(backbone=backbone, seed=seed, **SETTINGS)
+    start = dict(backbone=backbone, seed=seed, report=False, **SETTINGS)
     trucks = regraft.train(source, method="scratch", out=place / f"trucks-{seed}", **start)
     accuracies = {}
     for count in PICTURES:

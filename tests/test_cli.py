@@ -25,6 +25,7 @@ RUN_FILES = {
     "metrics.json",
     "predictions.csv",
     "confusion_matrix.svg",
+    "report.html",
     "model",
 }
 METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "auroc", "log_loss", "calibration_error")
@@ -67,6 +68,7 @@ def test_help_names_every_command(regraft):
         "compare",
         "recommend",
         "check",
+        "report",
         "eval",
         "predict",
         "features",

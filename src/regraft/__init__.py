@@ -32,6 +32,7 @@ _HOMES = {
     "models": "cards",
     "predict": "inference",
     "recommend": "recommendation",
+    "report": "reporting",
     "train": "folds",
 }
 

@@ -134,6 +134,7 @@ def train(
         Path | None, typer.Option("--out", metavar="RUN", help="The run folder. Default: runs/<name of DATA>.")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped.")] = False,
+    report: Annotated[bool, typer.Option("--report/--no-report", help="Write report.html at the end.")] = True,
     as_json: Json = False,
     *,
     given: dict[str, Any],
@@ -141,7 +142,7 @@ def train(
     """Train a classifier on your pictures and keep it, with its figures, in a run folder."""
     from regraft import folds
 
-    run = folds.train(data, out=out, resume=resume, progress=_progress(), **given)
+    run = folds.train(data, out=out, resume=resume, progress=_progress(), report=report, **given)
     if as_json:
         _print_json(run.as_dict())
     elif run.folds:
@@ -149,11 +150,16 @@ def train(
     else:
         _print_scores(f"{run.backbone}, {run.method}", run.test)
         print(
-            f"\nTrained in {run.seconds:.0f} s. The run: {run.folder}\n"
+            f"\nTrained in {run.seconds:.0f} s. The run: {run.folder}{_report_of(run)}\n"
             f"Try it:  {command('predict', run.folder, 'PICTURE_OR_FOLDER')}"
         )
     if run.interrupted:
         _end(f"Stopped. Go on with: {command('train', data, '--out', run.folder, '--resume')}", STOPPED)
+
+
+def _report_of(run: Any) -> str:
+    page = run.folder / "report.html"
+    return f"\nThe report: {page}" if page.exists() else ""
 
 
 def _print_folds(run: Any) -> None:
@@ -169,7 +175,7 @@ def _print_folds(run: Any) -> None:
     _print_scores("All folds together", run.test, "pictures")
     print(
         "The deviation: how much the figures vary from fold to fold. The interval: how sure those of all folds are.\n"
-        f"\nTrained in {run.seconds:.0f} s. The run: {run.folder}\n"
+        f"\nTrained in {run.seconds:.0f} s. The run: {run.folder}{_report_of(run)}\n"
         f"Each fold has a model of its own:  {command('predict', run.folds[0].folder, 'PICTURE_OR_FOLDER')}"
     )
 
@@ -341,6 +347,21 @@ def _print_check(found: Any) -> None:
 def _picture(remark: Any) -> str:
     names = " = ".join(name for name in (remark.filename, remark.other) if name)
     return f"{names}: {remark.remark}"
+
+
+@app.command(rich_help_panel="Everyday")
+def report(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a finished run.", show_default=False)],
+    as_json: Json = False,
+) -> None:
+    """Write a run's report.html anew: figures in plain words, curves, mistakes and hits with heat maps, model card."""
+    from regraft import reporting
+
+    page = reporting.report(run)
+    if as_json:
+        _print_json({"report": str(page)})
+    else:
+        print(page)
 
 
 @app.command("eval", rich_help_panel="Everyday")
@@ -593,7 +614,7 @@ def demo(
         [(row["filename"], row["label"], f"{row['prob']:.3f}") for row in rows],
     )
     _print_scores(f"{run.backbone}, {run.method}, on synthetic cells", run.test)
-    print(f"\nTrained in {run.seconds:.0f} s. The run: {run.folder}")
+    print(f"\nTrained in {run.seconds:.0f} s. The run: {run.folder}{_report_of(run)}")
 
 
 def _progress() -> Any:

@@ -124,6 +124,7 @@ METRICS = {
 OF_MANY_CLASSES = {"top5_accuracy": Metric(top5_accuracy, best=1.0, higher_is_better=True)}
 
 
+FEW_GROUPS = 20  # with fewer, an interval drawn over whole groups is itself uncertain (it is too narrow, as a rule)
 SHARES = {"accuracy", "top5_accuracy"}  # of pictures that are right
 
 

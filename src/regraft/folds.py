@@ -32,6 +32,7 @@ def train(
     out: Path | str | None = None,
     resume: bool = False,
     progress: Progress | None = None,
+    report: bool = True,
     **settings: Any,
 ) -> Run:
     """Train a classifier on a folder or table of labelled pictures and keep it, with its figures, in a run folder.
@@ -44,6 +45,7 @@ def train(
         out: the run folder; ``runs/<name of data>`` by default, with -2 behind it where that is taken.
         resume: go on with a run that was stopped; settings that are not given are those of that run.
         progress: says what is going on; silent by default.
+        report: write report.html at the end, which takes some seconds; `regraft.report` writes it later.
         settings: any field of `Config`, by name.
 
     Raises:
@@ -54,8 +56,11 @@ def train(
     folder = runs.folder_to_resume(wanted, Path(data)) if resume else None
     config = runs.settings_of(folder, settings) if folder else Config(**settings)
     if config.folds is None:
-        return pipeline.train(data, out=out, resume=resume, progress=progress, **settings)
-    return _cross_validate(Path(data), config, settings, wanted, folder, progress or Progress())
+        return pipeline.train(data, out=out, resume=resume, progress=progress, report=report, **settings)
+    run = _cross_validate(Path(data), config, settings, wanted, folder, progress or Progress())
+    if report:
+        pipeline.write_report(run, progress or Progress())
+    return run
 
 
 def _cross_validate(

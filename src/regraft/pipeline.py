@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from regraft import bundle, files, methods, runs
+from regraft import bundle, files, methods, reporting, runs
 from regraft.activations import Pictures, Prefix, engines
 from regraft.answers import Answers
 from regraft.backbones import Backbone
@@ -21,7 +21,7 @@ from regraft.config import Config, command, option
 from regraft.data import AUGMENTATIONS, PARTS, Manifest, dark, read_digests, scan, split, split_from, write_split
 from regraft.data.audit import duplicates_across_parts, label_conflicts
 from regraft.errors import BadImage, ConfigError, DataError, TooManyBadImages, UnknownName
-from regraft.evaluation import Scores, defined, write_predictions
+from regraft.evaluation import FEW_GROUPS, Scores, defined, write_predictions
 from regraft.learning import Learner
 from regraft.plan import Plan, stage_table
 from regraft.plots import confusion_matrix
@@ -29,8 +29,6 @@ from regraft.progress import Progress
 from regraft.weights import filled
 
 MOST_BAD = 0.05  # a folder with more unreadable files than this is rather the wrong folder than a good one with losses
-
-FEW_GROUPS = 20  # with fewer, an interval drawn over whole groups is itself uncertain (it is too narrow, as a rule)
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,6 +83,7 @@ def train(
     out: Path | str | None = None,
     resume: bool = False,
     progress: Progress | None = None,
+    report: bool = True,
     **settings: Any,
 ) -> Run:
     """Train on one split; the arguments are those of `regraft.train`, which is this without folds."""
@@ -116,7 +115,25 @@ def train(
         raise KeyboardInterrupt(going_on(data, folder)) from None
     for notice in few_groups(run.test):
         progress.warn(notice)
+    if report and not run.interrupted:
+        write_report(run, progress)
     return run
+
+
+def write_report(run: Run, progress: Progress) -> None:
+    """Write the page of a finished run. All else is on the disk by now, and whatever goes wrong here leaves it there.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C; says how the page is written later.
+    """
+    later = f"Write it with: {command('report', run.folder)}"
+    try:
+        reporting.report(run.folder)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"{run.folder} is finished, but for its report. {later}") from None
+    except Exception as error:  # noqa: BLE001 - a page that cannot be drawn must not end a run that has gone well
+        said = str(error).split("\n")[0] or type(error).__name__
+        progress.warn(f"The run is kept, but its report could not be written ({said}). {later}")
 
 
 def going_on(data: Path, folder: Path) -> str:

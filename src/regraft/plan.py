@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from torch import nn
 
@@ -96,19 +98,37 @@ def frozen_modules(backbone: Backbone, plan: Plan) -> list[nn.Module]:
     return [module for _, name, module in layers(backbone) if name in names]
 
 
+class StageRow(NamedTuple):
+    """One line of the table of what trains."""
+
+    stage: str
+    state: str  # frozen, trained …
+    parameters: str
+    output: str  # shape
+
+
+def stage_rows(
+    backbone: Backbone, cut: int, frozen_layers: Sequence[str] = (), *, linear: bool = False
+) -> list[StageRow]:
+    """Return what is frozen and what trains: every stage in order, then the head."""
+    partly = {at for at, name, _ in layers(backbone) if name in set(frozen_layers)}
+    rows = []
+    for index, (stage, shape) in enumerate(
+        zip(backbone.stages, backbone.shapes(backbone.preprocessing.size), strict=True)
+    ):
+        state = "frozen" if index < cut else "trained in part" if index in partly else "trained"
+        rows.append(StageRow(stage.name, state, f"{stage.parameter_count:,}", "x".join(map(str, shape))))
+    return [*rows, StageRow("head", "fitted" if linear else "trained, new", "", "")]
+
+
 def stage_table(backbone: Backbone, plan: Plan) -> str:
     """Return the table of stages that a run prints: frozen or trained, parameters, output shape."""
-    size = backbone.preprocessing.size
-    names = set(plan.frozen_layers)
-    rows = [("stage", "", "parameters", "output")]
-    for index, (stage, shape) in enumerate(zip(backbone.stages, backbone.shapes(size), strict=True)):
-        partly = any(at == index and name in names for at, name, _ in layers(backbone))
-        state = "frozen" if index < plan.cut else "trained in part" if partly else "trained"
-        rows.append((stage.name, state, f"{stage.parameter_count:,}", "x".join(map(str, shape))))
-    rows.append(("head", "fitted" if plan.phases[-1].linear else "trained, new", "", ""))
+    found = stage_rows(backbone, plan.cut, plan.frozen_layers, linear=plan.phases[-1].linear)
+    rows = [("stage", "", "parameters", "output"), *found]
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     lines = [
         "  ".join((name.ljust(widths[0]), state.ljust(widths[1]), count.rjust(widths[2]), shape)).rstrip()
         for name, state, count, shape in rows
     ]
+    size = backbone.preprocessing.size
     return "\n".join([f"{backbone.name}, {size} px, method {plan.method}:", *("  " + line for line in lines)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import unicodedata
 import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -18,6 +19,12 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from regraft.curves import Bin, Covered
+
+BLUE, ORANGE = "#3b82f6", "#d9730d"  # both stand out from white and from black by 3 to 1 and more (WCAG 1.4.11)
+INK = "#0b1f3a"  # on light cells, whatever the page is like
+PANEL = (4.6, 3.2)  # inches: as wide as a phone, so that the letters are not shrunk there
+MOST_POINTS = 200  # of a curve; more are not seen
 LABEL_COLUMNS = 28  # longer class names lose their middle: names of one data set often differ at the end
 NUMBERED_CLASSES = 30  # with more classes numbers are no longer readable: colour only
 
@@ -31,7 +38,7 @@ def confusion_matrix(confusion: npt.NDArray[Any], classes: Sequence[str], path: 
     files.write_bytes(path, _svg(lambda: draw_confusion(confusion, classes)))
 
 
-def _svg(draw: Callable[[], Figure]) -> bytes:
+def _svg(draw: Callable[[], Figure], *, transparent: bool = False) -> bytes:
     """Return a drawing as SVG with text as text; equal drawings give equal bytes."""
     import matplotlib as mpl
 
@@ -44,7 +51,9 @@ def _svg(draw: Callable[[], Figure]) -> bytes:
     content = io.BytesIO()
     with mpl.rc_context(style), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing")  # from the fonts here, which do not matter
-        draw().savefig(content, format="svg", metadata={"Date": None, "Creator": None})
+        draw().savefig(
+            content, format="svg", metadata={"Date": None, "Creator": None}, transparent=transparent
+        )
     return content.getvalue()
 
 
@@ -56,6 +65,33 @@ def accuracy_against_time(points: Sequence[tuple[str, float, float]], front: Col
 def learning_curves(curves: Mapping[str, Sequence[float]]) -> str:
     """Return an SVG of validation accuracy after each epoch, one line for each name."""
     return _inline(lambda: _draw_curves(curves))
+
+
+def confusion_drawing(confusion: npt.NDArray[Any], classes: Sequence[str]) -> str:
+    """Return what `confusion_matrix` writes, as an SVG for a page."""
+    return _inline(lambda: draw_confusion(confusion, classes))
+
+
+def training_curves(rows: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
+    """Return two SVG, loss and accuracy after each epoch, from the rows of history.csv; a line where a phase begins."""
+    rows = [row for row in rows if int(row["epoch"])]  # epoch 0 is the phase before
+    starts = [at + 0.5 for at in range(1, len(rows)) if rows[at]["phase"] != rows[at - 1]["phase"]]
+    loss = {"training": _column(rows, "train_loss"), "validation": _column(rows, "val_loss")}
+    accuracy = {"validation": _column(rows, "val_accuracy")}
+    return (
+        _inline(lambda: _draw_epochs(loss, "Loss", starts)),
+        _inline(lambda: _draw_epochs(accuracy, "Accuracy", starts)),
+    )
+
+
+def reliability_diagram(bins: Sequence[Bin]) -> str:
+    """Return an SVG: how often each confidence is right, beside the line of a model as sure as it is right."""
+    return _inline(lambda: _draw_reliability([one for one in bins if one.pictures]))
+
+
+def coverage_curve(points: Sequence[Covered]) -> str:
+    """Return an SVG: how accurate the answers are when the least sure ones are left to a human."""
+    return _inline(lambda: _draw_coverage(points))
 
 
 def embedding_map(
@@ -94,9 +130,76 @@ def _draw_map(
 
 
 def _inline(draw: Callable[[], Figure]) -> str:
-    """Return a drawing for the inside of a page: without the head of a file."""
-    text = _svg(draw).decode()
-    return text[text.index("<svg") :]
+    """Return a drawing for the inside of a page, in the page's own ink: without the head and the addresses of a file."""
+    text = _svg(draw, transparent=True).decode()
+    text = re.sub(r"\s*<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
+    text = re.sub(r' (xmlns(:\w+)?|version)="[^"]*"', "", text)  # what is inside HTML needs none
+    used = set(re.findall(r"#([\w-]+)", text))
+    text = re.sub(r' id="([^"]*)"', lambda found: found[0] if found[1] in used else "", text)  # one id, one thing
+    return text.replace("#000000", "currentColor")
+
+
+def _column(rows: Sequence[Mapping[str, Any]], name: str) -> list[float]:
+    return [float(row[name]) if row[name] not in ("", None) else float("nan") for row in rows]
+
+
+def _panel() -> tuple[Figure, Axes]:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=PANEL, layout="constrained")
+    axes = figure.add_subplot()
+    axes.grid(alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def _draw_epochs(curves: Mapping[str, Sequence[float]], title: str, starts: Sequence[float]) -> Figure:
+    from matplotlib.ticker import MaxNLocator
+
+    figure, axes = _panel()
+    for (name, curve), colour, style in zip(curves.items(), (BLUE, ORANGE), ("-", "--"), strict=False):
+        axes.plot(range(1, len(curve) + 1), curve, style, color=colour, marker="." * (len(curve) < 40), label=name)
+    for start in starts:
+        axes.axvline(start, color="#808080", linewidth=1, linestyle=":")
+    axes.set(xlabel="Epoch", ylabel=title)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    axes.margins(y=0.12)
+    if len(curves) > 1:
+        axes.legend(frameon=False)
+    return figure
+
+
+def _draw_reliability(bins: Sequence[Bin]) -> Figure:
+    figure, axes = _panel()
+    axes.plot([0, 1], [0, 1], color="#808080", linewidth=1, linestyle="--")
+    most = max(one.pictures for one in bins)
+    axes.plot([one.confidence for one in bins], [one.accuracy for one in bins], color=BLUE, linewidth=1)
+    axes.scatter(  # area: how many pictures
+        [one.confidence for one in bins],
+        [one.accuracy for one in bins],
+        s=[12 + 140 * one.pictures / most for one in bins],
+        color=BLUE,
+        linewidths=0,
+        alpha=0.8,
+    )
+    low = min(0.95, *(min(one.confidence, one.accuracy) for one in bins)) if bins else 0
+    axes.set(xlabel="How sure the model is", ylabel="How often it is right")
+    axes.set(xlim=(max(0, low - 0.05), 1.03), ylim=(max(0, low - 0.05), 1.03))
+    return figure
+
+
+def _draw_coverage(points: Sequence[Covered]) -> Figure:
+    figure, axes = _panel()
+    few = [points[at] for at in np.unique(np.linspace(0, len(points) - 1, MOST_POINTS).round().astype(int))]
+    axes.plot(
+        [100 * one.coverage for one in few],
+        [100 * one.accuracy for one in few],
+        color=BLUE,
+        marker="." if len(few) < 20 else "",
+    )
+    axes.set(xlabel="Pictures answered, % (the surest first)", ylabel="Right, %", xlim=(0, 102))
+    axes.margins(y=0.15)
+    return figure
 
 
 def _draw_scatter(points: Sequence[tuple[str, float, float]], front: Collection[str]) -> Figure:
@@ -105,10 +208,10 @@ def _draw_scatter(points: Sequence[tuple[str, float, float]], front: Collection[
     figure = Figure(figsize=(7.2, 4.2), layout="constrained")
     axes = figure.add_subplot()
     on = sorted((milliseconds, accuracy) for name, milliseconds, accuracy in points if name in front)
-    axes.plot([x for x, _ in on], [y for _, y in on], color="#0a58ca", linewidth=1)
+    axes.plot([x for x, _ in on], [y for _, y in on], color=BLUE, linewidth=1)
     for name, milliseconds, accuracy in points:
-        face = "#0a58ca" if name in front else "white"
-        axes.plot(milliseconds, accuracy, "o", color="#0a58ca", markerfacecolor=face)
+        face = BLUE if name in front else "none"
+        axes.plot(milliseconds, accuracy, "o", color=BLUE, markerfacecolor=face)
         axes.annotate(_short(name), (milliseconds, accuracy), xytext=(5, 4), textcoords="offset points", fontsize=7)
     axes.set(xlabel="Time for one picture, ms", ylabel="Accuracy on the test pictures")
     axes.margins(x=0.2, y=0.12)
@@ -122,8 +225,8 @@ def _draw_curves(curves: Mapping[str, Sequence[float]]) -> Figure:
 
     figure = Figure(figsize=(7.2, 3.6), layout="constrained")
     axes = figure.add_subplot()
-    for (name, curve), style in zip(curves.items(), ("-", "--", ":", "-."), strict=False):
-        axes.plot(range(1, len(curve) + 1), curve, style, marker=".", label=name)
+    for (name, curve), style, colour in zip(curves.items(), ("-", "--", ":", "-."), (BLUE, ORANGE) * 2, strict=False):
+        axes.plot(range(1, len(curve) + 1), curve, style, color=colour, marker=".", label=name)
     axes.set(xlabel="Epoch", ylabel="Accuracy on the validation pictures")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(frameon=False)
@@ -176,7 +279,7 @@ def _write_numbers(axes: Axes, confusion: npt.NDArray[Any], shares: npt.NDArray[
     for row, column in np.argwhere((confusion > 0) | np.eye(len(confusion), dtype=bool)):
         count = confusion[row, column]
         text = f"{count}\n{_percent(shares[row, column])}" if count else "0"
-        colour = "white" if dark[row, column] else "black"
+        colour = "white" if dark[row, column] else INK
         axes.text(column + 0.5, row + 0.5, text, ha="center", va="center", fontsize=7, color=colour)
 
 

@@ -7,16 +7,29 @@ from collections.abc import Mapping, Sequence
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
+from regraft.curves import coverage_accuracy, reliability
 from regraft.data import Item, Manifest, Preprocessing, read_picture
 from regraft.errors import BadImage
-from regraft.plots import accuracy_against_time, embedding_map, learning_curves
+from regraft.plots import (
+    accuracy_against_time,
+    confusion_drawing,
+    coverage_curve,
+    embedding_map,
+    learning_curves,
+    reliability_diagram,
+    training_curves,
+)
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from regraft.audit import Audit, Remark
     from regraft.leaderboard import Findings
+    from regraft.reporting import Report, Shown
 
 PICTURES_OF_A_KIND = 12  # of 2 to 4 kB each: a page with every kind of finding stays below a megabyte
 ROWS_OF_A_KIND = 200  # on the page; the table has all
+LARGEST = 160  # pixels, of a picture on a page
 THUMBNAIL = Preprocessing(size=96, resize=96, fit="stretch")
 
 
@@ -32,6 +45,35 @@ def comparison_page(findings: Findings) -> str:
         scatter=accuracy_against_time(points, findings.front),
         curves=learning_curves(curves) if control and control.pretrained else "",
     )
+
+
+def report_page(report: Report) -> str:
+    """Return the page of a run: its figures in plain words, curves, mistakes, what trained, where the weights are from."""
+    answers = report.answers
+    covered = coverage_accuracy(answers.probabilities, answers.labels)
+    loss, accuracy = training_curves(report.history) if report.history else ("", "")
+    return _page(
+        "report.html",
+        report=report,
+        shown=ROWS_OF_A_KIND,
+        confusion=confusion_drawing(report.confusion, report.classes),
+        reliability=reliability_diagram(reliability(answers.probabilities, answers.labels)),
+        coverage=coverage_curve(covered),
+        half=next(point for point in covered if point.coverage >= 0.5),
+        loss=loss,
+        accuracy=accuracy,
+        mistakes=[_with_heat(shown) for shown in report.mistakes],
+        hits=[_with_heat(shown) for shown in report.hits],
+    )
+
+
+def _with_heat(shown: Shown) -> dict[str, Any]:
+    """Return a picture and its heat map, small, with what is said of them."""
+    answered = f"{shown.truth}, answered {shown.answer}"
+    pictures = [picture(shown.pixels, f"{shown.name}: {answered}")]
+    if shown.heat is not None:
+        pictures.append(picture(shown.heat, f"Heat map of {shown.name}: where it speaks for {shown.answer}"))
+    return {"shown": shown, "pictures": pictures}
 
 
 def check_page(audit: Audit, manifest: Manifest, kinds: Mapping[str, str]) -> str:
@@ -68,16 +110,21 @@ def gallery(remarks: Sequence[Remark], items: Mapping[str, Item]) -> list[dict[s
 
 def thumbnail(item: Item) -> dict[str, Any] | None:
     """Return a small JPEG of a picture as a data URI; None where the file has gone since."""
-    from PIL import Image
-
     try:
-        pixels = read_picture(item.path, THUMBNAIL)
+        return picture(read_picture(item.path, THUMBNAIL), item.name)
     except BadImage:
         return None
-    content = BytesIO()
-    Image.fromarray(pixels).save(content, "JPEG", quality=80)
+
+
+def picture(pixels: np.ndarray, says: str) -> dict[str, Any]:
+    """Return pixels, uint8 ``[s, s, 3]``, as a JPEG of 160 pixels at most in a data URI, with its text alternative."""
+    from PIL import Image
+
+    content, image = BytesIO(), Image.fromarray(pixels)
+    image.thumbnail((LARGEST, LARGEST))
+    image.save(content, "JPEG", quality=80)
     data = "data:image/jpeg;base64," + base64.b64encode(content.getvalue()).decode()
-    return {"data": data, "name": item.name, "width": THUMBNAIL.size, "height": THUMBNAIL.size}
+    return {"data": data, "name": says, "width": image.width, "height": image.height}
 
 
 def _page(template: str, **values: Any) -> str:
@@ -90,10 +137,16 @@ def _page(template: str, **values: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    pages.filters["figure"] = _figure
+    pages.filters["figure"], pages.filters["percent"] = _figure, _percent
     return pages.get_template(template).render(**values)
 
 
 def _figure(value: float | None, digits: int = 3) -> str:
     """Return a number for a reader; a dash where there is none."""
     return "–" if value is None or value != value else f"{value:.{digits}f}"
+
+
+def _percent(share: float) -> str:
+    """Return a share in per cent, never rounded to all: 1,999 of 2,000 pictures are not 100 %."""
+    rounded = f"{100 * share:.1f}"
+    return "over 99.9" if share < 1 and rounded == "100.0" else rounded

@@ -1,0 +1,398 @@
+"""Run folder -> report.html: what a run found, on one page that anyone can open, print and pass on.
+
+Everything is read from the run folder, so that the page of a finished run can be written anew, with equal bytes. Only
+the pictures lie elsewhere; where they have gone, or changed, the page says so and does without them.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from regraft import bundle, files, runs
+from regraft.answers import Answers
+from regraft.classifier import Classifier
+from regraft.config import Config, command, option
+from regraft.data import PARTS, decode, digest, identical
+from regraft.data.reading import read_file
+from regraft.errors import BadImage, RunError
+from regraft.evaluation import FEW_GROUPS
+from regraft.explain import heat_maps, overlay
+from regraft.plan import StageRow, stage_rows
+from regraft.training import read_history
+
+PAGE = "report.html"
+MISTAKES, HITS = 12, 8  # pictures on the page, each with its heat map: about 15 kB
+FEW_PICTURES = 30  # of a class in the test part; with fewer, its own figures say little
+
+MEANINGS = {
+    "accuracy": "share of the pictures that are answered right",
+    "balanced_accuracy": "the same, as the mean over the classes: a rare class counts as much as a common one",
+    "macro_f1": "balance of missed pictures and false alarms, as the mean over the classes; 1 is best",
+    "auroc": "how often a picture of a class gets more of that class than one of another does; 0.5 is chance, 1 is best",
+    "log_loss": "surprise at the truth; being sure and wrong costs most; 0 is best",
+    "calibration_error": "how far sureness and being right lie apart; 0 is best",
+    "top5_accuracy": "share of the pictures whose true class is among the five most probable",
+}
+
+
+class Measure(NamedTuple):
+    """A figure on the test part."""
+
+    name: str
+    value: float | None
+    low: float | None
+    high: float | None
+    meaning: str
+
+
+class Confusion(NamedTuple):
+    """How many pictures of one class were taken for another."""
+
+    truth: str
+    answer: str
+    pictures: int
+    share: float  # of the true class
+
+
+class GroupRow(NamedTuple):
+    """The pictures of one patient or source."""
+
+    group: str
+    pictures: int
+    right: int
+    share: float
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A test picture on the page, as the network sees it."""
+
+    name: str
+    truth: str
+    answer: str
+    probability: float  # of the answer
+    pixels: np.ndarray  # uint8 [s, s, 3]
+    heat: np.ndarray | None  # uint8 [s, s, 3], the picture under its heat map; None where no place speaks for the answer
+
+
+@dataclass(frozen=True, eq=False)
+class Report:
+    """What the page says about a run."""
+
+    name: str
+    metrics: dict[str, Any]  # metrics.json
+    config: dict[str, Any]  # config.json
+    answers: Answers
+    history: list[dict[str, Any]]
+    split: list[dict[str, str]]
+    skipped: list[dict[str, str]]
+    stages: list[StageRow]
+    about: dict[str, Any]  # bundle.json, of the first fold where there are folds
+    mistakes: list[Shown]
+    hits: list[Shown]
+    missing: int  # pictures that were to be shown and are no longer there
+
+    # ---- figures ----------------------------------------------------------------------------------------------------
+
+    @property
+    def classes(self) -> list[str]:
+        """The class names, in the order of the probabilities."""
+        return list(self.metrics["classes"])
+
+    @property
+    def folds(self) -> int:
+        """How many models answered; 0 where it is one, on a test part."""
+        return len(self.metrics.get("folds", ()))
+
+    @property
+    def tested(self) -> int:
+        """How many pictures were tested."""
+        return len(self.answers.labels)
+
+    @property
+    def accuracy(self) -> float:
+        """Share of the test pictures that were answered right."""
+        return float(self.metrics["test"]["accuracy"])
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """The accuracy's 95 % interval, where there is one."""
+        low, high = self.metrics["test"]["accuracy_ci"]
+        return None if low is None or high is None else (low, high)
+
+    @cached_property
+    def common(self) -> tuple[str, float]:
+        """The most frequent class of the test pictures, and its share."""
+        counts = np.bincount(self.answers.labels, minlength=len(self.classes))
+        return self.classes[int(counts.argmax())], float(counts.max() / counts.sum())
+
+    @property
+    def measures(self) -> list[Measure]:
+        """Every figure with its interval and its meaning."""
+        test = self.metrics["test"]
+        names = [name for name in test if not name.endswith("_ci")]
+        return [Measure(name.replace("_", " "), test[name], *test[name + "_ci"], MEANINGS[name]) for name in names]
+
+    @property
+    def confusion(self) -> np.ndarray:
+        """Counts [k, k], rows = truth."""
+        return np.array(self.metrics["confusion"])
+
+    @property
+    def confusions(self) -> list[Confusion]:
+        """What is taken for what, the most frequent first."""
+        counts = self.confusion
+        pairs = [(row, column) for row, column in np.argwhere(counts).tolist() if row != column]
+        found = [
+            Confusion(self.classes[row], self.classes[column], int(counts[row, column]), counts[row, column] / of)
+            for row, column in pairs
+            for of in [counts[row].sum()]
+        ]
+        return sorted(found, key=lambda one: (-one.pictures, -one.share))
+
+    @cached_property
+    def groups(self) -> list[GroupRow]:
+        """Each group's figures, the worst first; none where the pictures are not grouped."""
+        hits: dict[str, list[bool]] = defaultdict(list)
+        for group, hit in zip(self.answers.groups or (), self.answers.hits.tolist(), strict=False):
+            hits[group].append(hit)
+        rows = [GroupRow(group, len(found), sum(found), sum(found) / len(found)) for group, found in hits.items()]
+        return sorted(rows, key=lambda row: (row.share, -row.pictures))
+
+    # ---- in plain words ---------------------------------------------------------------------------------------------
+
+    @property
+    def sentence(self) -> str:
+        """Say in plain words what the accuracy means."""
+        of = 100 if self.accuracy <= 0.99 else 1000
+        said = f"Of {of:,} new pictures like these, expect about {of * self.accuracy:.0f} to be answered right"
+        if self.interval:
+            low, high = (of * bound for bound in self.interval)
+            said += f"; with 95 % confidence between {low:.0f} and {high:.0f}"
+        name, share = self.common
+        return f"{said}. Always answering {name}, the most frequent class, would be right for {of * share:.0f} of them."
+
+    @property
+    def cautions(self) -> list[str]:
+        """Say what makes the figures less sure than they look."""
+        count = len(self.groups)
+        few = [row["label"] for row in self.metrics["per_class"] if row["support"] < FEW_PICTURES]
+        said = {
+            "The training was stopped early; the best epoch until then was kept.": self.metrics.get("interrupted"),
+            f"Only {count} groups were tested: other groups may give other figures.": 0 < count < FEW_GROUPS,
+            "There is no interval: the pictures of one group do not show how others vary.": self.interval is None,
+            f"Fewer than {FEW_PICTURES} test pictures of {_some(few)}: their own figures say little.": few,
+        }
+        return [sentence for sentence, holds in said.items() if holds]
+
+    @property
+    def over(self) -> str:
+        """Say what the intervals were drawn over."""
+        return f"{len(self.groups)} groups" if self.groups else f"{self.tested} pictures"
+
+    # ---- the data ---------------------------------------------------------------------------------------------------
+
+    @property
+    def parts(self) -> list[str]:
+        """The parts of the split; with folds every picture has been in each of them."""
+        return [] if self.folds else [part for part in PARTS if any(row["split"] == part for row in self.split)]
+
+    @property
+    def counts(self) -> dict[str, list[int]]:
+        """How many pictures of each class lie in each part, and in all."""
+        found = Counter((row["label"], row["split"]) for row in self.split)
+        all_of = Counter(row["label"] for row in self.split)
+        return {name: [*(found[name, part] for part in self.parts), all_of[name]] for name in self.classes}
+
+    @property
+    def findings(self) -> list[str]:
+        """Say what the files themselves show: unreadable ones, copies, groups in two parts."""
+        digests = [row.get("digest") or BadImage("unknown") for row in self.split]
+        same = [[self.split[at] for at in twins] for twins in identical(digests)]
+        conflicts = sum(len({row["label"] for row in twins}) > 1 for twins in same)
+        leaks = 0 if self.folds else sum(len({row["split"] for row in twins}) > 1 for twins in same)
+        groups = len({row["group"] for row in self.split if row["group"]})
+        return [
+            f"{len(self.split)} pictures were used{f', in {groups} groups' * bool(groups)}; "
+            f"{len(self.skipped) or 'none'} could not be read.",
+            f"{_count(len(same), 'file')} {'is' if len(same) == 1 else 'are'} there more than once, byte for byte.",
+            f"{_count(conflicts, 'picture')} under two labels.",
+            *([] if self.folds else [f"{_count(leaks, 'picture')} in two parts: learned and tested."]),
+            *(["Groups were kept together: no group was both learned and tested."] if groups else []),
+        ]
+
+    # ---- how it came about ------------------------------------------------------------------------------------------
+
+    @cached_property
+    def settings(self) -> list[tuple[str, Any, Any, str]]:
+        """Every setting: its option, its value, its default, what it does."""
+        defaults, now = Config().as_dict(), self.config["settings"]
+        helps = {name: spec.metadata["help"] for name, spec in Config.__dataclass_fields__.items()}
+        return [(option(name), now[name], defaults[name], helps[name]) for name in defaults if name in now]
+
+    @property
+    def command(self) -> str:
+        """The command that trains the same again."""
+        changed = {name: value for name, value in self.config["settings"].items() if _changed(name, value)}
+        return command("train", self.config["data"], **changed)
+
+    @property
+    def check_command(self) -> str:
+        """The command that looks deeper into the data."""
+        groups = self.config["settings"].get("groups")
+        return command("check", self.config["data"], "--split-from", self.name, groups=groups)
+
+    @property
+    def lineage(self) -> list[dict[str, Any]]:
+        """Where the weights come from, oldest first."""
+        return list(self.about.get("lineage", ()))
+
+
+def _changed(name: str, value: Any) -> bool:
+    defaults = Config().as_dict()
+    return name in defaults and value != defaults[name]
+
+
+def _some(names: Sequence[str], most: int = 5) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more classes" if len(names) > most else "")
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number or 'No'} {noun}{'s' * (number != 1)}"
+
+
+# ---- the page -------------------------------------------------------------------------------------------------------
+
+
+def report(run: Path | str) -> Path:
+    """Write report.html into a finished run's folder, anew where it is there already, and return its path.
+
+    Equal runs give equal bytes. The heat maps are computed on the CPU, of 20 pictures at most.
+
+    Raises:
+        RunError: no run there, or one that has no figures yet.
+        BundleError: its model is missing or damaged.
+    """
+    from regraft.pages import report_page
+
+    folder = Path(run)
+    page = report_page(read(folder))
+    files.write_bytes(folder / PAGE, page.encode(errors="backslashreplace"))  # a file name may be no UTF-8
+    return folder / PAGE
+
+
+def read(folder: Path) -> Report:
+    """Read what the page says from a run's folder.
+
+    Raises:
+        RunError, BundleError: as `report`.
+    """
+    if (folder / runs.SETTINGS).exists() and not (folder / runs.METRICS).exists():
+        raise RunError(f"{folder} has no figures yet: its training has not ended. Go on with --resume.")
+    metrics, config = (runs.read_json(folder / name) for name in (runs.METRICS, runs.SETTINGS))
+    parts = [folder / f"fold-{number}" for number in range(1, len(metrics.get("folds", ())) + 1)]
+    first = parts[0] if parts else folder
+    answers, predictions = Answers.load(folder), _rows(folder / "predictions.csv")
+    if len(predictions) != len(answers.labels):
+        raise RunError(
+            f"{folder} has {len(predictions)} rows in predictions.csv and {len(answers.labels)} answers. "
+            "Was a file of another run copied into it? Train again."
+        )
+    split, model = _rows(first / "split.csv"), bundle.load(first)
+    plan = config["plan"]
+    show = _Pictures(folder, Path(config["data"]), model, split, predictions)
+    mistakes, hits = show(worst_mistakes(answers)), show(typical_hits(answers))
+    return Report(
+        folder.absolute().name,
+        metrics,
+        config,
+        answers,
+        read_history(folder / "history.csv"),
+        split,
+        _rows(folder / "skipped.csv"),
+        stage_rows(model.backbone, plan["cut"], plan["frozen_layers"], linear=plan["phases"][-1]["linear"]),
+        model.about,
+        mistakes,
+        hits,
+        len(worst_mistakes(answers)) + len(typical_hits(answers)) - len(mistakes) - len(hits),
+    )
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    if not path.exists():
+        return []
+    with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
+        return list(csv.DictReader(file))
+
+
+# ---- which pictures are shown ---------------------------------------------------------------------------------------
+
+
+def worst_mistakes(answers: Answers) -> list[int]:
+    """Return the wrong answers that leave the true class least probability, the worst first."""
+    true = answers.probabilities[np.arange(len(answers.labels)), answers.labels]
+    return [at for at in np.argsort(true, kind="stable").tolist() if not answers.hits[at]][:MISTAKES]
+
+
+def typical_hits(answers: Answers) -> list[int]:
+    """Return right answers, the surest of each class in turn."""
+    sureness = answers.probabilities.max(1)
+    right = [at for at in np.argsort(-sureness, kind="stable").tolist() if answers.hits[at]]
+    nth: Counter[int] = Counter()
+    turns = []
+    for at in right:
+        label = int(answers.labels[at])
+        turns.append((nth[label], label, at))
+        nth[label] += 1
+    return [at for _, _, at in sorted(turns)[:HITS]]
+
+
+class _Pictures:
+    """Shows test pictures by their position in predictions.csv, as far as they are where they were, and unchanged."""
+
+    def __init__(
+        self,
+        folder: Path,
+        data: Path,
+        model: Classifier,
+        split: Iterable[Mapping[str, str]],
+        predictions: Sequence[Mapping[str, str]],
+    ) -> None:
+        self.folder, self.predictions = folder, predictions
+        self.root = data if data.is_dir() else data.parent
+        self.digests = {row["filename"]: row.get("digest", "") for row in split}
+        self.models = {"": model}
+
+    def __call__(self, positions: Sequence[int]) -> list[Shown]:
+        found = [(row, pixels) for at in positions for row in [self.predictions[at]] for pixels in self._read(row)]
+        return [self._shown(row, pixels) for row, pixels in found]
+
+    def _read(self, row: Mapping[str, str]) -> list[np.ndarray]:
+        """Return the pixels as the network sees them; nothing where the file is not the one that was tested."""
+        name = row["filename"]
+        try:
+            content = read_file(self.root / name)
+            if self.digests.get(name, "") not in ("", digest(content)):
+                return []
+            return [decode(content, self.models[""].backbone.preprocessing)]
+        except BadImage:
+            return []
+
+    def _shown(self, row: Mapping[str, str], pixels: np.ndarray) -> Shown:
+        (heat,) = heat_maps(self._model(row.get("fold", "")), pixels[None], np.array([int(row["index"])]), device="cpu")
+        under = np.asarray(overlay(pixels, heat)) if heat.any() else None
+        return Shown(row["filename"], row["truth"], row["label"], float(row["prob"]), pixels, under)
+
+    def _model(self, fold: str) -> Classifier:
+        """Return the model that gave the answer."""
+        if fold not in self.models:
+            self.models[fold] = bundle.load(self.folder / f"fold-{fold}")
+        return self.models[fold]
