@@ -79,7 +79,10 @@ def test_the_figures_are_those_of_metrics_json(run: Path) -> None:
     page, metrics = page_of(run), metrics_of(run)
     for name, value in metrics["test"].items():
         if not name.endswith("_ci"):
-            shown = re.search(rf'<td class="text">{name.replace("_", " ")}</td><td>([^<]*)</td><td>([^<]*)<', page)
+            shown = re.search(
+                rf'<td class="meant">{name.replace("_", " ")}<small>[^<]+</small></td><td>([^<]*)</td><td>([^<]*)<',
+                page,
+            )
             assert shown is not None
             low, high = metrics["test"][name + "_ci"]
             assert shown[1] == ("–" if value is None else f"{value:.3f}")
@@ -332,7 +335,8 @@ CONTRASTS = """() => {
   const light = (c) => [0.2126, 0.7152, 0.0722].reduce((sum, share, i) => {
     const v = c[i] / 255; return sum + share * (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4); }, 0);
   const behind = (e) => { for (; e; e = e.parentElement) {
-    const c = rgb(getComputedStyle(e).backgroundColor); if (c.length < 4 || c[3] > 0) return c; } return [255, 255, 255]; };
+    const c = rgb(getComputedStyle(e).backgroundColor); if (c.length < 4 || c[3] > 0) return c; }
+    return [255, 255, 255]; };
   const poor = [];
   for (const e of document.querySelectorAll('main *')) {
     if (e.closest('svg') || ![...e.childNodes].some(n => n.nodeType === 3 && n.textContent.trim())) continue;

@@ -51,9 +51,7 @@ def _svg(draw: Callable[[], Figure], *, transparent: bool = False) -> bytes:
     content = io.BytesIO()
     with mpl.rc_context(style), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing")  # from the fonts here, which do not matter
-        draw().savefig(
-            content, format="svg", metadata={"Date": None, "Creator": None}, transparent=transparent
-        )
+        draw().savefig(content, format="svg", metadata={"Date": None, "Creator": None}, transparent=transparent)
     return content.getvalue()
 
 
@@ -130,7 +128,7 @@ def _draw_map(
 
 
 def _inline(draw: Callable[[], Figure]) -> str:
-    """Return a drawing for the inside of a page, in the page's own ink: without the head and the addresses of a file."""
+    """Return a drawing for the inside of a page, in the page's ink: without the head and the addresses of a file."""
     text = _svg(draw, transparent=True).decode()
     text = re.sub(r"\s*<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
     text = re.sub(r' (xmlns(:\w+)?|version)="[^"]*"', "", text)  # what is inside HTML needs none
@@ -173,7 +171,6 @@ def _draw_reliability(bins: Sequence[Bin]) -> Figure:
     figure, axes = _panel()
     axes.plot([0, 1], [0, 1], color="#808080", linewidth=1, linestyle="--")
     most = max(one.pictures for one in bins)
-    axes.plot([one.confidence for one in bins], [one.accuracy for one in bins], color=BLUE, linewidth=1)
     axes.scatter(  # area: how many pictures
         [one.confidence for one in bins],
         [one.accuracy for one in bins],
@@ -182,7 +179,7 @@ def _draw_reliability(bins: Sequence[Bin]) -> Figure:
         linewidths=0,
         alpha=0.8,
     )
-    low = min(0.95, *(min(one.confidence, one.accuracy) for one in bins)) if bins else 0
+    low = min(0.95, *(min(one.confidence, one.accuracy) for one in bins))
     axes.set(xlabel="How sure the model is", ylabel="How often it is right")
     axes.set(xlim=(max(0, low - 0.05), 1.03), ylim=(max(0, low - 0.05), 1.03))
     return figure
@@ -198,7 +195,8 @@ def _draw_coverage(points: Sequence[Covered]) -> Figure:
         marker="." if len(few) < 20 else "",
     )
     axes.set(xlabel="Pictures answered, % (the surest first)", ylabel="Right, %", xlim=(0, 102))
-    axes.margins(y=0.15)
+    low = min(100 * one.accuracy for one in points)
+    axes.set_ylim(max(0, low - 0.1 * (100 - low) - 0.5), 100 + 0.05 * (100 - low) + 0.05)
     return figure
 
 

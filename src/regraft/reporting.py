@@ -36,7 +36,7 @@ MEANINGS = {
     "accuracy": "share of the pictures that are answered right",
     "balanced_accuracy": "the same, as the mean over the classes: a rare class counts as much as a common one",
     "macro_f1": "balance of missed pictures and false alarms, as the mean over the classes; 1 is best",
-    "auroc": "how often a picture of a class gets more of that class than one of another does; 0.5 is chance, 1 is best",
+    "auroc": "how often a picture of a class gets more of it than one of another does; 0.5 is chance, 1 is best",
     "log_loss": "surprise at the truth; being sure and wrong costs most; 0 is best",
     "calibration_error": "how far sureness and being right lie apart; 0 is best",
     "top5_accuracy": "share of the pictures whose true class is among the five most probable",
@@ -80,7 +80,9 @@ class Shown:
     answer: str
     probability: float  # of the answer
     pixels: np.ndarray  # uint8 [s, s, 3]
-    heat: np.ndarray | None  # uint8 [s, s, 3], the picture under its heat map; None where no place speaks for the answer
+    heat: (
+        np.ndarray | None
+    )  # uint8 [s, s, 3], the picture under its heat map; None where no place speaks for the answer
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,7 +141,11 @@ class Report:
         """Every figure with its interval and its meaning."""
         test = self.metrics["test"]
         names = [name for name in test if not name.endswith("_ci")]
-        return [Measure(name.replace("_", " "), test[name], *test[name + "_ci"], MEANINGS[name]) for name in names]
+        return [
+            Measure(name.replace("_", " "), test[name], low, high, MEANINGS[name])
+            for name in names
+            for low, high in [test[name + "_ci"]]
+        ]
 
     @property
     def confusion(self) -> np.ndarray:
@@ -223,9 +229,9 @@ class Report:
         return [
             f"{len(self.split)} pictures were used{f', in {groups} groups' * bool(groups)}; "
             f"{len(self.skipped) or 'none'} could not be read.",
-            f"{_count(len(same), 'file')} {'is' if len(same) == 1 else 'are'} there more than once, byte for byte.",
+            f"{_count(len(same), 'file')} there more than once, byte for byte.",
             f"{_count(conflicts, 'picture')} under two labels.",
-            *([] if self.folds else [f"{_count(leaks, 'picture')} in two parts: learned and tested."]),
+            *([] if self.folds else [f"{_count(leaks, 'picture')} both learned and tested, as a copy in two parts."]),
             *(["Groups were kept together: no group was both learned and tested."] if groups else []),
         ]
 
@@ -266,7 +272,7 @@ def _some(names: Sequence[str], most: int = 5) -> str:
 
 
 def _count(number: int, noun: str) -> str:
-    return f"{number or 'No'} {noun}{'s' * (number != 1)}"
+    return f"{number or 'No'} {noun}{' is' if number < 2 else 's are'}"
 
 
 # ---- the page -------------------------------------------------------------------------------------------------------
@@ -309,7 +315,8 @@ def read(folder: Path) -> Report:
     split, model = _rows(first / "split.csv"), bundle.load(first)
     plan = config["plan"]
     show = _Pictures(folder, Path(config["data"]), model, split, predictions)
-    mistakes, hits = show(worst_mistakes(answers)), show(typical_hits(answers))
+    chosen = [*worst_mistakes(answers), *typical_hits(answers)]
+    shown = show(chosen)
     return Report(
         folder.absolute().name,
         metrics,
@@ -320,9 +327,9 @@ def read(folder: Path) -> Report:
         _rows(folder / "skipped.csv"),
         stage_rows(model.backbone, plan["cut"], plan["frozen_layers"], linear=plan["phases"][-1]["linear"]),
         model.about,
-        mistakes,
-        hits,
-        len(worst_mistakes(answers)) + len(typical_hits(answers)) - len(mistakes) - len(hits),
+        [one for one in shown if one.truth != one.answer],
+        [one for one in shown if one.truth == one.answer],
+        len(chosen) - len(shown),
     )
 
 
@@ -373,7 +380,11 @@ class _Pictures:
 
     def __call__(self, positions: Sequence[int]) -> list[Shown]:
         found = [(row, pixels) for at in positions for row in [self.predictions[at]] for pixels in self._read(row)]
-        return [self._shown(row, pixels) for row, pixels in found]
+        heats = self._heats([row for row, _ in found], [pixels for _, pixels in found])
+        return [
+            Shown(row["filename"], row["truth"], row["label"], float(row["prob"]), pixels, heat)
+            for (row, pixels), heat in zip(found, heats, strict=True)
+        ]
 
     def _read(self, row: Mapping[str, str]) -> list[np.ndarray]:
         """Return the pixels as the network sees them; nothing where the file is not the one that was tested."""
@@ -386,10 +397,16 @@ class _Pictures:
         except BadImage:
             return []
 
-    def _shown(self, row: Mapping[str, str], pixels: np.ndarray) -> Shown:
-        (heat,) = heat_maps(self._model(row.get("fold", "")), pixels[None], np.array([int(row["index"])]), device="cpu")
-        under = np.asarray(overlay(pixels, heat)) if heat.any() else None
-        return Shown(row["filename"], row["truth"], row["label"], float(row["prob"]), pixels, under)
+    def _heats(self, rows: Sequence[Mapping[str, str]], pixels: Sequence[np.ndarray]) -> list[np.ndarray | None]:
+        """Return each picture under its heat map, of the model that answered; all pictures of a model at once."""
+        shown: list[np.ndarray | None] = [None] * len(rows)
+        for fold in sorted({row.get("fold", "") for row in rows}):
+            of = [at for at, row in enumerate(rows) if row.get("fold", "") == fold]
+            answers = np.array([int(rows[at]["index"]) for at in of])
+            heats = heat_maps(self._model(fold), np.stack([pixels[at] for at in of]), answers, device="cpu")
+            for at, heat in zip(of, heats, strict=True):
+                shown[at] = np.asarray(overlay(pixels[at], heat)) if heat.any() else None
+        return shown
 
     def _model(self, fold: str) -> Classifier:
         """Return the model that gave the answer."""

@@ -48,7 +48,7 @@ def comparison_page(findings: Findings) -> str:
 
 
 def report_page(report: Report) -> str:
-    """Return the page of a run: its figures in plain words, curves, mistakes, what trained, where the weights are from."""
+    """Return the page of a run: figures in plain words, curves, mistakes, what trained, where the weights are from."""
     answers = report.answers
     covered = coverage_accuracy(answers.probabilities, answers.labels)
     loss, accuracy = training_curves(report.history) if report.history else ("", "")
