@@ -181,7 +181,7 @@ def _draw_reliability(bins: Sequence[Bin]) -> Figure:
     )
     low = min(0.95, *(min(one.confidence, one.accuracy) for one in bins))
     axes.set(xlabel="How sure the model is", ylabel="How often it is right")
-    axes.set(xlim=(max(0, low - 0.05), 1.03), ylim=(max(0, low - 0.05), 1.03))
+    axes.set(xlim=(max(0, low - 0.05), 1.03), ylim=(low - 0.05, 1.03))
     return figure
 
 
