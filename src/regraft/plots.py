@@ -140,11 +140,10 @@ def draw_confusion(confusion: npt.NDArray[Any], classes: Sequence[str]) -> Figur
     names = [_short(name) for name in classes]
     cell, points = (0.55, 9) if numbered else (0.16, 7)  # inches; type size of the names
     side, margin = len(classes) * cell, 0.4 + max(map(_columns, names)) * points * 0.64 / 72
-    width, height = margin + side + 1.0, margin + side + 0.4
+    width, height = margin + side + (0.2 if numbered else 1.0), margin + side + 0.4
     figure = Figure(figsize=(width, height))
     # placed by hand, in inches: the layout must not depend on the fonts of this machine
     axes = figure.add_axes((margin / width, margin / height, side / width, side / height))
-    bar = figure.add_axes(((margin + side + 0.2) / width, margin / height, 0.15 / width, side / height))
 
     shares = confusion / np.maximum(confusion.sum(1, keepdims=True), 1)  # a class without pictures: an empty row
     norm = PowerNorm(0.5, vmin=0, vmax=1)  # the square root: 2 % of confusions are seen too
@@ -163,11 +162,13 @@ def draw_confusion(confusion: npt.NDArray[Any], classes: Sequence[str]) -> Figur
     }
     axes.set_xticks(ticks, names, rotation=90, **style)  # parse_math: a "$" in a name is a dollar, not a formula
     axes.set_yticks(ticks, names, **style)
+    if numbered:  # each cell says its share: no need of a scale
+        _write_numbers(axes, confusion, shares, dark=norm(shares) > 0.6)
+        return figure
+    bar = figure.add_axes(((margin + side + 0.2) / width, margin / height, 0.15 / width, side / height))
     figure.colorbar(mesh, cax=bar, ticks=[0, 0.05, 0.25, 0.5, 1], format=lambda share, _: f"{share:.0%}")
     bar.tick_params(labelsize=7)
     bar.set_title("of row", fontsize=7)
-    if numbered:
-        _write_numbers(axes, confusion, shares, dark=norm(shares) > 0.6)
     return figure
 
 
