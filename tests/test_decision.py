@@ -432,6 +432,7 @@ def test_a_val_part_without_one_class_is_said_before_anything_is_computed(
     regraft: Callable[..., Any], two: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(two, tmp_path / "data" / "train")
+    shutil.copytree(two, tmp_path / "data" / "test")
     (tmp_path / "data" / "val" / "red").mkdir(parents=True)
     for path in sorted((tmp_path / "data" / "train" / "red").glob("red*"))[:5]:
         path.rename(tmp_path / "data" / "val" / "red" / path.name)
