@@ -102,7 +102,7 @@ def test_a_choice_that_does_not_exist_is_refused_with_those_that_do(name: str) -
 
 @pytest.mark.parametrize(("left", "right"), _EXCLUSIVE)
 def test_settings_that_contradict_each_other_are_refused_by_name(left: str, right: str) -> None:
-    some = {name: 2 if name in WHOLE else "x" for name in (left, right)}
+    some = {name: _RANGES[name][1] if name in _RANGES else "x" for name in (left, right)}
     with pytest.raises(ConfigError, match="contradict") as caught:
         Config(**some)
     assert option(left) in str(caught.value)

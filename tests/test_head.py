@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from regraft.head import Head, HeadSpec, Standardize, build_head, inherit
+from regraft.head import Dropout, Head, HeadSpec, Standardize, build_head, inherit
 
 SPEC = HeadSpec(width=6, classes=3, hidden=5, dropout=0.5)
 
@@ -70,6 +70,17 @@ def test_dropout_acts_in_training_only() -> None:
     head, x = build_head(SPEC), torch.ones(1, 6)
     assert not torch.equal(head(x), head(x))
     assert torch.equal(head.eval()(x), head(x))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("share", [0.0, 0.2, 0.5])
+def test_dropout_drops_its_share_and_keeps_the_mean(share: float, dtype: torch.dtype) -> None:
+    ones = torch.ones(400, 400, dtype=dtype)
+    dropped = Dropout(share)(ones)
+    assert dropped.dtype == dtype
+    kept = dropped[dropped != 0].float()
+    assert kept.numel() / ones.numel() == pytest.approx(1 - share, abs=0.01)
+    torch.testing.assert_close(kept, torch.full_like(kept, 1 / (1 - share)), rtol=0.01, atol=0)
 
 
 def test_the_same_seed_builds_the_same_head_and_leaves_torch_s_own_state() -> None:

@@ -143,6 +143,17 @@ def test_the_machine_may_be_another_one() -> None:
     )
 
 
+def test_a_run_may_go_on_with_another_target_but_not_with_one_for_some_of_its_folds() -> None:
+    """A threshold is fitted after the training, and changes nothing of what was learned."""
+    folder = begun(Path("run"), epochs=7, positive="ill", target_recall=0.99)
+    assert settings_of(folder, {}) == Config(epochs=7, positive="ill", target_recall=0.99)
+    assert settings_of(folder, {"target_recall": 0.9}) == Config(epochs=7, positive="ill", target_recall=0.9)
+    assert settings_of(folder, {"target_precision": 0.8}) == Config(epochs=7, positive="ill", target_precision=0.8)
+    folder = begun(Path("folds"), folds=3, positive="ill", target_recall=0.99)
+    with pytest.raises(RunError, match=r"--target-recall 0\.99, not 0\.9"):
+        settings_of(folder, {"target_recall": 0.9})
+
+
 # ---- files ----------------------------------------------------------------------------------------------------------
 
 

@@ -24,13 +24,14 @@ from regraft import __version__, files
 from regraft.backbones import Backbone, build
 from regraft.classifier import Classifier
 from regraft.data import Preprocessing, learned_digests
+from regraft.decision import Threshold
 from regraft.errors import BundleError, ChecksumMismatch, UnknownName, reason_of
 from regraft.head import HeadSpec, build_head
 from regraft.weights import load_state
 
 Named = TypeVar("Named")
 
-FORMAT = 1
+FORMAT, WITHOUT_THRESHOLD = 2, 1  # who reads only 1 would answer past a threshold, so that a bundle without one keeps 1
 TENSORS, ABOUT = "model.safetensors", "bundle.json"
 
 
@@ -41,13 +42,14 @@ def save(folder: Path, classifier: Classifier) -> None:
     """
     assert classifier.spec is not None, "a network's own ImageNet head is no new model"
     about = {
-        "format": FORMAT,
+        "format": WITHOUT_THRESHOLD if classifier.threshold is None else FORMAT,
         "regraft": __version__,
         "backbone": classifier.backbone.name,
         "classes": list(classifier.classes),
         "preprocessing": classifier.backbone.preprocessing.as_dict(),
         "head": asdict(classifier.spec),
         "temperature": classifier.temperature,
+        **({} if classifier.threshold is None else {"threshold": asdict(classifier.threshold)}),
         **{key: value for key, value in classifier.about.items() if key in ("method", "trained", "lineage")},
     }
     with files.whole(folder, instead=True) as temporary:
@@ -174,7 +176,7 @@ def _build(folder: Path, about: dict[str, Any], tensors: dict[str, Tensor]) -> C
             raise TypeError(f"{len(about['classes'])} class names for {spec.classes} classes")
         load_state(backbone, _under(tensors, "backbone."), origin=str(folder))
         head.load_state_dict(_under(tensors, "head."))
-        return Classifier(backbone, head, tuple(about["classes"]), spec, about, _temperature(about))
+        return Classifier(backbone, head, tuple(about["classes"]), spec, about, _temperature(about), _threshold(about))
     except (KeyError, TypeError, RuntimeError, safetensors.SafetensorError) as error:
         raise BundleError(
             f"{folder} does not fit together: {str(error).splitlines()[0]}. Was {ABOUT} edited?"
@@ -186,6 +188,15 @@ def _temperature(about: dict[str, Any]) -> float:
     if not isinstance(found, int | float) or not 0 < found < math.inf:
         raise TypeError(f"temperature is {found!r}, not a number above 0")
     return float(found)
+
+
+def _threshold(about: dict[str, Any]) -> Threshold | None:
+    if about.get("threshold") is None:
+        return None
+    found = Threshold(**about["threshold"])
+    if found.positive not in about["classes"] or len(about["classes"]) != 2 or not 0 <= found.value <= 1:
+        raise TypeError(f"threshold is {about['threshold']!r}, not a probability of one of two classes")
+    return found
 
 
 def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

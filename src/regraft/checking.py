@@ -57,6 +57,7 @@ def check(
     progress = progress or Progress()
     config = Config(**{"method": "features", "allow_bad": True, **settings})
     config.refuse_folds("check")
+    config.refuse_target("check")
     data = Path(data)
     wanted = Path(out) if out else Path("checks") / (data.stem or "data")
     runs.new_folder(wanted, data)  # a place that cannot be written to is said now

@@ -15,6 +15,7 @@ from regraft.activations import BATCH, batched, cache_folder, engines
 from regraft.activations.store import make_room
 from regraft.backbones import Backbone
 from regraft.data import read_pixels
+from regraft.decision import Threshold
 from regraft.errors import ActivationOverflow, BadImage, StoreError, WeightsMissing
 from regraft.head import HeadSpec
 from regraft.progress import Progress
@@ -43,6 +44,14 @@ class Classifier:
     spec: HeadSpec | None = None
     about: dict[str, Any] = field(default_factory=dict)  # bundle.json
     temperature: float = 1.0  # divides the head's scores, see regraft.calibration
+    threshold: Threshold | None = None  # where one of two classes is answered; None: the most probable class is
+
+    def answers(self, probabilities: np.ndarray) -> np.ndarray:
+        """Return the class answered for each picture: probabilities [n, classes] -> indices [n]."""
+        if self.threshold is not None:
+            return self.threshold.answers(probabilities, self.classes)
+        answered: np.ndarray = probabilities.argmax(1)
+        return answered
 
     def network(self) -> nn.Module:
         """Return uint8 pixels [b, s, s, 3] -> probabilities [b, classes], in eval mode."""

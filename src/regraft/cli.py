@@ -123,6 +123,16 @@ Backbones = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
 Engine = Annotated[str, typer.Option("--engine", help="What runs the network: auto, torch or onnxruntime (CPU).")]
+AbstainBelow = Annotated[
+    float | None,
+    typer.Option(
+        "--abstain-below",
+        metavar="P",
+        min=0.0,
+        max=1.0,
+        help="Give no label where the highest probability is below P: such pictures are for a human.",
+    ),
+]
 Weights = Annotated[str | None, typer.Option("--weights", help="Where a pretrained network's tensors come from.")]
 
 
@@ -149,6 +159,7 @@ def train(
         _print_folds(run)
     else:
         _print_scores(f"{run.backbone}, {run.method}", run.test)
+        _print_threshold(run.threshold)
         print(
             f"\nTrained in {run.seconds:.0f} s. The run: {run.folder}{_report_of(run)}\n"
             f"Try it:  {command('predict', run.folder, 'PICTURE_OR_FOLDER')}"
@@ -173,6 +184,7 @@ def _print_folds(run: Any) -> None:
         [(name, count, *(_number(values[measure]) for measure in measures)) for name, count, values in rows],
     )
     _print_scores("All folds together", run.test, "pictures")
+    _print_threshold(run.threshold)
     print(
         "The deviation: how much the figures vary from fold to fold. The interval: how sure those of all folds are.\n"
         f"\nTrained in {run.seconds:.0f} s. The run: {run.folder}{_report_of(run)}\n"
@@ -374,6 +386,7 @@ def evaluate(
     groups: Annotated[
         str | None, typer.Option("--groups", help="Draw the intervals over patients or sources, as in train.")
     ] = None,
+    abstain_below: AbstainBelow = None,
     weights: Weights = None,
     device: Device = "auto",
     as_json: Json = False,
@@ -382,13 +395,17 @@ def evaluate(
     from regraft import inference
 
     progress = _progress()
-    found = inference.evaluate(model, data, groups=groups, weights=weights, device=device, progress=progress)
+    found = inference.evaluate(
+        model, data, groups=groups, abstain_below=abstain_below, weights=weights, device=device, progress=progress
+    )
     for name, reason in found.skipped.items():
         progress.warn(f"{name} is left out: {reason}.")
     if as_json:
         _print_json(found.as_dict())
     else:
         _print_scores(f"{model} on {data}", found.test, "pictures")
+        _print_threshold(found.threshold)
+        _print_abstain(found)
 
 
 @app.command(rich_help_panel="Everyday")
@@ -407,6 +424,7 @@ def predict(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Write to this file instead of the terminal.")
     ] = None,
+    abstain_below: AbstainBelow = None,
     weights: Weights = None,
     device: Device = "auto",
     as_json: Json = False,
@@ -416,7 +434,15 @@ def predict(
 
     form = "json" if as_json else tables.format_of(form, output)
     tables.check_writable(output)
-    rows = inference.predict(model, pictures, top=top, weights=weights, device=device, progress=_progress())
+    rows = inference.predict(
+        model,
+        pictures,
+        top=top,
+        abstain_below=abstain_below,
+        weights=weights,
+        device=device,
+        progress=_progress(),
+    )
     tables.write(rows, form, output)
 
 
@@ -641,6 +667,37 @@ def _print_scores(title: str, scores: Any, what: str = "test pictures") -> None:
     ]
     if len(classes) <= 40:
         tables.print_table("", ("class", "precision", "recall", "F1", "pictures"), classes)
+
+
+def _print_threshold(found: dict[str, Any] | None) -> None:
+    if found is None:
+        return
+    value = f"from a probability of {found['value']:.3g} on" if "value" in found else "from each fold's threshold on"
+    parts = {name: found[part] for name, part in (("validation", "val"), ("test", "test")) if part in found}
+    tables.print_table(
+        f"{found['positive']!r} is answered {value}, for a {found['target']} of {found['wanted']:g}",
+        ("measure", *(title for name in parts for title in (name, "95 % interval"))),
+        [
+            (name, *(cell for part in parts.values() for cell in (_number(part[name]), _interval(part[f"{name}_ci"]))))
+            for name in ("recall", "precision", "specificity")
+        ],
+    )
+    if fitted := found.get("fitted_on"):
+        print(f"Fitted on {fitted['positive']} {found['positive']!r} and {fitted['other']} other validation pictures.")
+
+
+def _print_abstain(found: Any) -> None:
+    if found.abstain is None:
+        return
+    tables.print_table(
+        f"Answered where the highest probability is {found.abstain['below']:g} or more: "
+        f"{found.abstain['n_answered']} of {found.test.n} pictures",
+        ("measure", "value", "95 % interval"),
+        [
+            (name, _number(found.abstain[name]), _interval(found.abstain[f"{name}_ci"]))
+            for name in ("coverage", "accuracy")
+        ],
+    )
 
 
 def _number(value: float | None) -> str:

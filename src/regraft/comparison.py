@@ -95,6 +95,7 @@ def compare(
     """
     progress = progress or Progress()
     config = Config(**settings)
+    config.refuse_target("compare")
     if config.folds and budget_s is not None:
         raise ConfigError("--budget chooses by a part that --folds would test on; give one of them.")
     started, manifest = time.perf_counter(), scan(Path(data), groups=config.groups)

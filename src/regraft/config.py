@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import shlex
 from dataclasses import dataclass, field
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +117,26 @@ class Config:
         0, "Decides the split, the new head's first weights, the order of pictures and the views.", group="Training"
     )
 
+    positive: str | None = _setting(
+        None, "Of two classes, the one that is looked for, such as a disease; needs a target.", group="Operating point"
+    )
+    target_recall: float | None = _setting(
+        None,
+        "Answer the positive class from that probability on which finds this share of its validation pictures, with as "
+        "few false alarms as that allows; instead of from 0.5 on.",
+        group="Operating point",
+    )
+    target_precision: float | None = _setting(
+        None,
+        "The same, so that this share of the pictures that are called positive are: as many found as that allows.",
+        group="Operating point",
+    )
+    target_specificity: float | None = _setting(
+        None,
+        "The same, so that this share of the other class is not called positive: as many found as that allows.",
+        group="Operating point",
+    )
+
     device: str = _setting("auto", "auto, cpu, cuda or mps.", group="Machine", choices=("auto", "cpu", "cuda", "mps"))
     engine: str = _setting(
         "auto",
@@ -169,6 +190,20 @@ class Config:
         if self.folds is not None:
             raise ConfigError(f"{what} makes no use of folds. Leave them out, or give them to train or compare.")
 
+    @property
+    def target(self) -> tuple[str, float] | None:
+        """What a threshold is fitted for, and how much of it is wanted: ``("recall", 0.99)``."""
+        values = {name: getattr(self, name) for name in TARGETS}
+        return next(
+            ((name.removeprefix("target_"), value) for name, value in values.items() if value is not None), None
+        )
+
+    def refuse_target(self, what: str) -> None:
+        """Raise ConfigError where a threshold is asked of something that fits none."""
+        for name in ("positive", *TARGETS):
+            if getattr(self, name) is not None:
+                raise ConfigError(f"{what} makes no use of {option(name)}: only train fits a threshold. Leave it out.")
+
     def as_dict(self) -> dict[str, Any]:
         """Return the settings as plain JSON values, in the order of definition."""
         return {
@@ -181,6 +216,8 @@ class Config:
         known = {spec.name for spec in dataclasses.fields(cls)}
         return cls(**{name: value for name, value in values.items() if name in known})
 
+
+TARGETS = ("target_recall", "target_precision", "target_specificity")
 
 _RANGES: dict[str, tuple[float, float]] = {
     "val": (0.01, 0.9),
@@ -200,12 +237,18 @@ _RANGES: dict[str, tuple[float, float]] = {
     "mixup": (0.0, 10.0),
     "patience": (1, 100_000),
     "seed": (0, 2**31 - 1),
+    **dict.fromkeys(TARGETS, (0.01, 1.0)),
     "cache_limit": (0.0, 1e6),
 }
 
-_EXCLUSIVE = (("weights", "from_run"), ("unfreeze", "train_layers"), ("folds", "split_from"))
+_EXCLUSIVE = (
+    ("weights", "from_run"),
+    ("unfreeze", "train_layers"),
+    ("folds", "split_from"),
+    *combinations(TARGETS, 2),
+)
 
-OF_ONE_NETWORK = ("backbone", "method", "weights", "from_run", "unfreeze", "train_layers")
+OF_ONE_NETWORK = ("backbone", "method", "weights", "from_run", "unfreeze", "train_layers", "positive", *TARGETS)
 """What `compare` has many of, or has no option for."""
 
 

@@ -1,12 +1,13 @@
-"""Answers -> curves: is the model as sure as it is right, and how right is it where it is surest?"""
+"""Answers -> curves: is it as sure as it is right, how right where it is surest, and what does each threshold cost?"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from regraft.evaluation import CONFIDENCE_BINS, confidence_bins
+from regraft.evaluation import CONFIDENCE_BINS, Resampling, confidence_bins
 
 
 class Bin(NamedTuple):
@@ -25,6 +26,148 @@ class Covered(NamedTuple):
     confidence: float
     coverage: float  # share that is answered
     accuracy: float  # on these
+
+
+class Curve(NamedTuple):
+    """One class against the rest, at every threshold, strictest first; and a band of what other pictures would give.
+
+    At each place of the grid, the band goes from percentile to percentile of y over the draws of a bootstrap, the same
+    draws as those of `evaluate`'s intervals. It is nan where it would say nothing: with one group alone, and where no
+    draw differs from the others, as for a class that is told apart without a mistake. Where the curve comes near 1, few
+    pictures decide, and the band is too narrow.
+    """
+
+    x: np.ndarray  # [points]
+    y: np.ndarray  # [points]
+    thresholds: np.ndarray  # [points], the class is answered where its probability is that or more
+    grid: np.ndarray  # [places], along x
+    low: np.ndarray  # [places], of the band
+    high: np.ndarray  # [places]
+    area: float  # under the curve
+    area_interval: tuple[float, float]
+
+
+def roc(
+    probabilities: np.ndarray,
+    labels: np.ndarray,
+    positive: int,
+    groups: Sequence[str] | None = None,
+    *,
+    bootstraps: int = 1000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> Curve:
+    """Return the recall (y) against the share of other pictures called positive (x); the area is the AUROC.
+
+    The first point is that of a threshold that nothing reaches (inf): nothing is called positive.
+
+    Args:
+        probabilities: [n, k].
+        labels: [n], indices into the classes.
+        positive: the class, an index.
+        groups: [n], as in `evaluate`.
+        bootstraps: draws.
+        level: of the band at each place.
+        seed: of the draws.
+
+    Raises:
+        ValueError: there is no picture of the class, or no other.
+    """
+    grid = np.arange(101) / 100
+    again = Resampling.of(len(labels), groups, bootstraps=bootstraps, level=level, seed=seed)
+    return _curve(probabilities[:, positive], labels == positive, again, grid, _roc_points, _between)
+
+
+def precision_recall(
+    probabilities: np.ndarray,
+    labels: np.ndarray,
+    positive: int,
+    groups: Sequence[str] | None = None,
+    *,
+    bootstraps: int = 1000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> Curve:
+    """Return the precision (y) against the recall (x); the area is the average precision.
+
+    The curve is one of steps: y at a recall between two points is that of the next point, as the average precision has
+    it. Straight lines between points would promise too much (Davis & Goadrich 2006).
+
+    Args:
+        probabilities: [n, k].
+        labels: [n], indices into the classes.
+        positive: the class, an index.
+        groups: [n], as in `evaluate`.
+        bootstraps: draws.
+        level: of the band at each place.
+        seed: of the draws.
+
+    Raises:
+        ValueError: there is no picture of the class, or no other.
+    """
+    grid = np.arange(1, 101) / 100  # a recall of 0 has no precision
+    again = Resampling.of(len(labels), groups, bootstraps=bootstraps, level=level, seed=seed)
+    return _curve(probabilities[:, positive], labels == positive, again, grid, _pr_points, _step)
+
+
+Points = tuple[np.ndarray, np.ndarray, np.ndarray]  # x and y [b, points], area [b]
+
+
+def _curve(
+    scores: np.ndarray,
+    truth: np.ndarray,
+    again: Resampling,
+    grid: np.ndarray,
+    points_of: Callable[[np.ndarray, np.ndarray], Points],
+    at: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray],
+) -> Curve:
+    if truth.all() or not truth.any():
+        raise ValueError(f"{truth.sum()} of {len(truth)} pictures are of the class; a curve needs some and some others")
+    order = np.argsort(-scores, kind="stable")
+    last = np.flatnonzero(np.diff(scores[order], append=-1.0))  # of each run of equals: they are called together
+
+    def points(weights: np.ndarray) -> Points:
+        found, false = (
+            np.cumsum((weights * of)[:, order], axis=1, dtype=np.float64)[:, last] for of in (truth, ~truth)
+        )
+        drawn = (found[:, -1] > 0) & (false[:, -1] > 0)  # a draw of one kind alone has no curve
+        return points_of(found[drawn], false[drawn])
+
+    x, y, area = points(np.ones((1, len(scores))))
+    heights, areas = [np.empty((0, len(grid)))], [np.empty(0)]
+    for weights in again.weights():
+        xs, ys, found = points(weights)
+        heights.append(np.array([at(grid, *row) for row in zip(xs, ys, strict=True)]).reshape(-1, len(grid)))
+        areas.append(found)
+    band = np.array([again.interval(column) for column in np.concatenate(heights).T])  # [places, 2]
+    thresholds = scores[order][last]
+    nothing = np.full(x.shape[1] - len(thresholds), np.inf)
+    interval = again.interval(np.concatenate(areas))
+    return Curve(x[0], y[0], np.append(nothing, thresholds), grid, band[:, 0], band[:, 1], float(area[0]), interval)
+
+
+def _roc_points(found: np.ndarray, false: np.ndarray) -> Points:
+    x, y = (np.pad(count / count[:, -1:], ((0, 0), (1, 0))) for count in (false, found))
+    return x, y, (np.diff(x) * (y[:, 1:] + y[:, :-1]) / 2).sum(1)
+
+
+def _pr_points(found: np.ndarray, false: np.ndarray) -> Points:
+    recall = found / found[:, -1:]
+    called = found + false
+    precision = np.divide(found, called, out=np.zeros_like(found), where=called > 0)  # a draw may lack the first ones
+    return recall, precision, (np.diff(recall, prepend=0.0) * precision).sum(1)
+
+
+def _between(grid: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Return y on straight lines between points; where several share an x, that of the last, the highest."""
+    places: np.ndarray = np.interp(grid, x, y)
+    return places
+
+
+def _step(grid: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Return y of the first point that has come as far as each place."""
+    places: np.ndarray = y[np.searchsorted(x, grid)]
+    return places
 
 
 def reliability(probabilities: np.ndarray, labels: np.ndarray) -> list[Bin]:

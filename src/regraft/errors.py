@@ -17,6 +17,7 @@ RegraftError                 an error the user can mend: one line, exit status 1
 │   └── ActivationOverflow   a value does not fit the kept number format
 ├── RunError                 a run folder: not there, finished, of other settings, not writable
 ├── ConfigError              settings that contradict each other or lie outside their range
+├── TargetMissed             no threshold reaches the recall, precision or specificity that was asked for
 └── MissingExtra             an optional package; the line gives the pip command
 """
 
@@ -104,6 +105,10 @@ class RunError(RegraftError):
 
 class ConfigError(RegraftError):
     """Settings that contradict each other or lie outside their range."""
+
+
+class TargetMissed(RegraftError):
+    """No threshold reaches the recall, precision or specificity that was asked for."""
 
 
 class MissingExtra(RegraftError):

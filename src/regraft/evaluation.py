@@ -127,6 +127,8 @@ OF_MANY_CLASSES = {"top5_accuracy": Metric(top5_accuracy, best=1.0, higher_is_be
 FEW_GROUPS = 20  # with fewer, an interval drawn over whole groups is itself uncertain (it is too narrow, as a rule)
 SHARES = {"accuracy", "top5_accuracy"}  # of pictures that are right
 
+OF_ANSWERS = {"accuracy", "balanced_accuracy", "macro_f1"}  # look at which class is answered, not at how probable it is
+
 
 def metrics_of(classes: int) -> dict[str, Metric]:
     """The metrics that say something about so many classes."""
@@ -168,12 +170,16 @@ def evaluate(
     labels: Array,
     classes: Sequence[str],
     *,
+    answered: Array | None = None,
     groups: Sequence[str] | None = None,
     bootstraps: int = 1000,
     level: float = 0.95,
     seed: int = 0,
 ) -> Scores:
     """Score probabilities [n, k] against labels [n], indices into classes [k].
+
+    `answered` [n] are the classes that were answered, where that is not the most probable one, as with a threshold;
+    what judges the probabilities (AUROC, log loss, calibration) does not look at it.
 
     The intervals are percentiles of a bootstrap over pictures, or over whole groups where there are any: pictures of
     one patient resemble each other, so drawing them one by one would promise too much (Davison & Hinkley 1997,
@@ -190,23 +196,100 @@ def evaluate(
         ValueError: shapes that do not fit, labels outside the classes, probabilities that are not finite.
     """
     n, k = _checked_shape(probs, labels, classes)
-    units = np.arange(n) if groups is None else np.unique(groups, return_inverse=True)[1]
-    tail = _tail(int(units.max()) + 1, level)
-    values = dict(zip(metrics_of(k), _metrics(probs, labels, np.ones((1, n)))[:, 0].tolist(), strict=True))
-    draws = [_metrics(probs, labels, weights) for weights in _bootstrap(units, bootstraps, seed)]
-    intervals = dict(zip(metrics_of(k), (_interval(row, tail) for row in np.concatenate(draws, axis=1)), strict=True))
-    for name in intervals.keys() & SHARES:
-        if values[name] in (0, 1) and not math.isnan(tail):
-            intervals[name] = _exact_interval(values[name], int(units.max()) + 1, level)
-    confusion = np.bincount(labels * k + probs.argmax(1), minlength=k * k).reshape(k, k)
+    again = Resampling.of(n, groups, bootstraps=bootstraps, level=level, seed=seed)
+    answered = probs.argmax(1) if answered is None else answered
+    decided = np.eye(k, dtype=np.float32)[answered]
+
+    def measured(weights: Array) -> Array:  # [metrics, b]
+        seen = [(decided if name in OF_ANSWERS else probs, metric.function) for name, metric in metrics_of(k).items()]
+        return np.stack([function(what, labels, weights) for what, function in seen])
+
+    values = dict(zip(metrics_of(k), measured(np.ones((1, n)))[:, 0].tolist(), strict=True))
+    draws = np.concatenate([measured(weights) for weights in again.weights()], axis=1)
+    intervals = {
+        name: again.interval_of_share(values[name], row) if name in SHARES else again.interval(row)
+        for name, row in zip(metrics_of(k), draws, strict=True)
+    }
+    confusion = np.bincount(labels * k + answered, minlength=k * k).reshape(k, k)
     return Scores(
         values=values,
         intervals=intervals,
         per_class=_class_scores(confusion, classes),
         confusion=confusion,
         n=n,
-        groups=None if groups is None else int(units.max()) + 1,
+        groups=None if groups is None else again.count,
     )
+
+
+def share(
+    hits: Array, groups: Sequence[str] | None = None, *, bootstraps: int = 1000, level: float = 0.95, seed: int = 0
+) -> tuple[float, tuple[float, float]]:
+    """Return the share of pictures that are hits, bool [n], and its interval, as `evaluate` draws it; nan of none."""
+    if not len(hits):
+        return math.nan, (math.nan, math.nan)
+    again = Resampling.of(len(hits), groups, bootstraps=bootstraps, level=level, seed=seed)
+    value = float(np.mean(hits))
+    draws = np.concatenate([_mean(hits.astype(np.float32), weights) for weights in again.weights()])
+    return value, again.interval_of_share(value, draws)
+
+
+@dataclass(frozen=True, eq=False)
+class Resampling:
+    """A bootstrap over pictures, or over whole groups; see `evaluate`."""
+
+    units: Array  # [n], the number of each picture's group, or its own
+    bootstraps: int = 1000
+    level: float = 0.95
+    seed: int = 0
+
+    @classmethod
+    def of(cls, n: int, groups: Sequence[str] | None, **settings: Any) -> Resampling:
+        """Draw n pictures, or their groups [n]."""
+        return cls(np.arange(n) if groups is None else np.unique(groups, return_inverse=True)[1], **settings)
+
+    @property
+    def count(self) -> int:
+        """How many pictures or groups there are to draw."""
+        return int(self.units.max()) + 1
+
+    @property
+    def tail(self) -> float:
+        """Share of the draws to leave out at either end: (1 - level) / 2, less where the units are few; nan for one.
+
+        Resampled means of u units vary by sqrt((u - 1) / u) too little, and normal tails are too thin for u units:
+        Hesterberg, What Teachers Should Know About the Bootstrap, The American Statistician 69 (2015), section 4.
+        """
+        from scipy.special import ndtr, stdtrit  # comes with scikit-learn
+
+        units = self.count
+        if units == 1:
+            return math.nan
+        return float(ndtr(math.sqrt(units / (units - 1)) * stdtrit(units - 1, (1 - self.level) / 2)))
+
+    def weights(self) -> Iterator[Array]:
+        """Draw with replacement; yield weights float32 [b, n], a chunk at a time."""
+        rng, size = np.random.default_rng(self.seed), self.count
+        chunk = max(1, CHUNK // len(self.units))
+        for start in range(0, self.bootstraps, chunk):
+            rows = min(chunk, self.bootstraps - start)
+            drawn = rng.integers(size, size=(rows, size)) + size * np.arange(rows)[:, None]  # each draw counts apart
+            counts = np.bincount(drawn.ravel(), minlength=rows * size).reshape(rows, size)
+            yield counts.T.astype(np.float32).take(self.units, axis=0).T  # draws of a picture side by side: fast
+
+    def interval(self, draws: Array) -> tuple[float, float]:
+        """Return the percentiles of a figure's draws; nan where they say nothing: one unit, or all draws equal."""
+        defined = draws[~np.isnan(draws)]
+        if math.isnan(self.tail) or not len(defined) or defined.min() == defined.max():
+            return math.nan, math.nan
+        low, high = np.quantile(defined, [self.tail, 1 - self.tail])
+        return float(low), float(high)
+
+    def interval_of_share(self, value: float, draws: Array) -> tuple[float, float]:
+        """Return the interval of a share of pictures, whose draws are all equal where it is 0 or 1."""
+        if value not in (0, 1) or math.isnan(self.tail):
+            return self.interval(draws)
+        bound = ((1 - self.level) / 2) ** (1 / self.count)  # Clopper & Pearson
+        return (bound, 1.0) if value else (0.0, 1 - bound)
 
 
 def write_predictions(
@@ -216,20 +299,22 @@ def write_predictions(
     classes: Sequence[str],
     truth: Array | None = None,
     folds: Array | None = None,
+    answered: Array | None = None,
 ) -> None:
-    """Write predictions.csv: filename, index, label, prob of the most probable class, and what else is known.
+    """Write predictions.csv: filename, index, label, prob of the class answered, and what else is known.
 
-    That is the truth (a class name) and the fold whose model answered, a number from 1, [n].
+    That is the truth (a class name) and the fold whose model answered, a number from 1, [n]. The class answered is the
+    most probable one, or `answered` [n].
 
     The file appears whole or not at all. A file name that is not valid UTF-8 keeps its bytes.
     """
-    best = probs.argmax(1)
+    best = probs.argmax(1) if answered is None else answered
     header = ["filename", "index", "label", "prob"]
     columns: list[Sequence[object]] = [
         names,
         best.tolist(),
         [classes[i] for i in best],
-        [f"{p:.6g}" for p in probs.max(1)],
+        [f"{p:.6g}" for p in probs[np.arange(len(best)), best]],
     ]
     if truth is not None:
         header.append("truth")
@@ -251,47 +336,6 @@ def _checked_shape(probs: Array, labels: Array, classes: Sequence[str]) -> tuple
     if not np.isfinite(probs).all():
         raise ValueError("probs holds values that are not finite; did the training diverge?")
     return n, k
-
-
-def _metrics(probs: Array, labels: Array, weights: Array) -> Array:
-    """Every metric of every draw, [metrics, b]."""
-    return np.stack([metric.function(probs, labels, weights) for metric in metrics_of(probs.shape[1]).values()])
-
-
-def _bootstrap(units: Array, bootstraps: int, seed: int) -> Iterator[Array]:
-    """Draw units [n] (picture or group numbers) with replacement; yield weights [b, n], a chunk at a time."""
-    rng = np.random.default_rng(seed)
-    size, chunk = int(units.max()) + 1, max(1, CHUNK // len(units))
-    for start in range(0, bootstraps, chunk):
-        rows = min(chunk, bootstraps - start)
-        drawn = rng.integers(size, size=(rows, size)) + size * np.arange(rows)[:, None]  # each draw counts on its own
-        counts = np.bincount(drawn.ravel(), minlength=rows * size).reshape(rows, size)
-        yield counts.T.astype(np.float32).take(units, axis=0).T  # the draws of a picture side by side: gathered fast
-
-
-def _tail(units: int, level: float) -> float:
-    """Share of the draws to leave out at either end: (1 - level) / 2, less where the units are few.
-
-    Resampled means of u units vary by sqrt((u - 1) / u) too little, and normal tails are too thin for u units:
-    Hesterberg, What Teachers Should Know About the Bootstrap, The American Statistician 69 (2015), section 4.
-    """
-    from scipy.special import ndtr, stdtrit  # comes with scikit-learn
-
-    return float(ndtr(math.sqrt(units / (units - 1)) * stdtrit(units - 1, (1 - level) / 2))) if units > 1 else math.nan
-
-
-def _interval(draws: Array, tail: float) -> tuple[float, float]:
-    defined = draws[~np.isnan(draws)]
-    if math.isnan(tail) or not len(defined) or defined.min() == defined.max():
-        return math.nan, math.nan
-    low, high = np.quantile(defined, [tail, 1 - tail])
-    return float(low), float(high)
-
-
-def _exact_interval(share: float, units: int, level: float) -> tuple[float, float]:
-    """Return the interval of a share of 0 or 1 of independent units."""
-    bound = ((1 - level) / 2) ** (1 / units)
-    return (bound, 1.0) if share else (0.0, 1 - bound)
 
 
 def _class_scores(confusion: Array, classes: Sequence[str]) -> list[ClassScores]:

@@ -62,7 +62,8 @@ def heat_maps(
     Args:
         classifier: from ``regraft.load``, or a pretrained network with its own ImageNet head.
         pixels: uint8 ``[n, s, s, 3]``, as the classifier's preprocessing makes them.
-        classes: the class numbers ``[n]`` to explain. Default: those that the classifier answers.
+        classes: the class numbers ``[n]`` to explain. Default: the most probable ones,
+            whatever the classifier's threshold.
         layer: the stage whose output is explained. Default: the last one, where a place knows most about the class;
             earlier ones are finer, and know less.
         device: auto, cpu, cuda or mps.

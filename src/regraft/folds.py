@@ -72,6 +72,7 @@ def _cross_validate(
         runs.new_folder(wanted, data)  # a place that cannot be written to is said now
     pipeline.check(config)
     manifest = scan(data, groups=config.groups)
+    pipeline.check_target(config, manifest)
     pipeline.refuse_parts(manifest, given)
     # folds that cannot be made are said before anything is computed
     whole = None if begun else _divide(manifest, config)
@@ -196,8 +197,15 @@ def _read_back(where: Path, parts: Manifest, config: Config) -> Run:
             f"{where} was tested on {len(answers.labels)} pictures; {len(parts.part('test'))} of them are here now. "
             "Put the others back, or start a new run without --resume."
         )
-    scores = evaluate(answers.probabilities, answers.labels, parts.classes, groups=answers.groups, seed=config.seed)
-    return Run(where, about["backbone"], about["method"], about["seconds"], scores)
+    scores = evaluate(
+        answers.probabilities,
+        answers.labels,
+        parts.classes,
+        answered=answers.answered,
+        groups=answers.groups,
+        seed=config.seed,
+    )
+    return Run(where, about["backbone"], about["method"], about["seconds"], scores, threshold=about.get("threshold"))
 
 
 # ---- all together ---------------------------------------------------------------------------------------------------
@@ -212,12 +220,25 @@ def _together(
     little below the mean over the folds (Forman & Scholz 2010).
     """
     probabilities = np.zeros((len(manifest), len(manifest.classes)))
+    given = np.zeros(len(manifest), np.int64)
     for parts, run in zip(folds, learned, strict=True):
-        probabilities[parts.part("test")] = Answers.load(run.folder).probabilities
-    scores = evaluate(probabilities, manifest.labels, manifest.classes, groups=manifest.groups, seed=config.seed)
-    pipeline.write_answers(folder, _all_tested(manifest), probabilities, scores, folds=_numbers(folds))
+        answers = Answers.load(run.folder)
+        probabilities[parts.part("test")], given[parts.part("test")] = answers.probabilities, answers.given
+    answered = given if config.target else None  # each fold has a threshold of its own
+    scores = evaluate(
+        probabilities,
+        manifest.labels,
+        manifest.classes,
+        answered=answered,
+        groups=manifest.groups,
+        seed=config.seed,
+    )
+    pipeline.write_answers(
+        folder, _all_tested(manifest), probabilities, scores, folds=_numbers(folds), answered=answered
+    )
     seconds = time.perf_counter() - started
-    run = Run(folder, learned[0].backbone, learned[0].method, seconds, scores, folds=tuple(learned))
+    reached = pipeline.reached_by_folds(manifest, given, config)
+    run = Run(folder, learned[0].backbone, learned[0].method, seconds, scores, threshold=reached, folds=tuple(learned))
     details = {"per_class": scores.per_class, "confusion": scores.confusion.tolist()}
     runs.write_json(folder / runs.METRICS, {**run.as_dict(), "classes": list(manifest.classes), **details})
     return run

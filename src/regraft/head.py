@@ -59,6 +59,20 @@ class Standardize(nn.Module):
         return (x - self.mean) / self.std
 
 
+class Dropout(nn.Dropout):
+    """`nn.Dropout` with a quicker mask: torch draws Bernoulli's numbers one by one on a CPU, three times as long.
+
+    That was a tenth of the time in which a head trains.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape; in eval mode the input itself."""
+        if not self.training or not self.p:
+            return x
+        kept = torch.rand(x.shape, device=x.device) >= self.p
+        return x * (kept / (1 - self.p)).to(x.dtype)
+
+
 class Head(nn.Module):
     """Pool, standardize, dropout, dense, dense: [b, width / 2, h, w] or [b, width] -> [b, classes]."""
 
@@ -67,9 +81,9 @@ class Head(nn.Module):
         self.pool, self.standardize = GlobalPool(), Standardize(spec.width)
         self.hidden, width = nn.Sequential(), spec.width
         if spec.hidden:
-            self.hidden = nn.Sequential(nn.Dropout(spec.dropout), nn.Linear(width, spec.hidden), nn.ReLU())
+            self.hidden = nn.Sequential(Dropout(spec.dropout), nn.Linear(width, spec.hidden), nn.ReLU())
             width = spec.hidden
-        self.dropout, self.out = nn.Dropout(spec.dropout), nn.Linear(width, spec.classes)
+        self.dropout, self.out = Dropout(spec.dropout), nn.Linear(width, spec.classes)
 
     def forward(self, x: Tensor) -> Tensor:
         """[b, width / 2, h, w] or [b, width] -> scores (logits) [b, classes]."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,8 @@ import numpy as np
 from regraft import bundle
 from regraft.classifier import Classifier, Prediction, pretrained
 from regraft.data import Manifest, find_pictures, read_digests, scan
-from regraft.errors import DataError, NoImages
+from regraft.decision import abstaining, rates
+from regraft.errors import ConfigError, DataError, NoImages
 from regraft.evaluation import Scores
 from regraft.evaluation import evaluate as score
 from regraft.progress import Progress
@@ -32,30 +33,51 @@ def open_model(model: Path | str, *, weights: str | None = None) -> Classifier:
     return bundle.load_or(model, lambda name: pretrained(name, weights))
 
 
-def rows_of(predictions: Iterator[Prediction], classes: Sequence[str], top: int) -> Iterator[dict[str, Any]]:
-    """Yield one row per picture and rank, best first: filename, rank, index, label, prob, error."""
+def rows_of(
+    predictions: Iterator[Prediction], classifier: Classifier, top: int, abstain_below: float = 0.0
+) -> Iterator[dict[str, Any]]:
+    """Yield one row per picture and rank, the class answered first: filename, rank, index, label, prob, error.
+
+    A picture that cannot be read, and one whose highest probability is below `abstain_below`, has one row without a
+    label; the first has no probability and an error, the second its highest probability and no error.
+    """
     for prediction in predictions:
-        if prediction.probabilities is None:
+        found = prediction.probabilities
+        if found is None or float(found.max()) < abstain_below:
             yield {
                 "filename": str(prediction.path),
                 "rank": 1,
                 "index": None,
                 "label": None,
-                "prob": None,
+                "prob": None if found is None else round(float(found.max()), 6),
                 "error": prediction.error,
             }
             continue
-        best = np.argsort(-prediction.probabilities, kind="stable")[:top]
-        for rank, index in enumerate(best.tolist(), start=1):
-            probability = round(float(prediction.probabilities[index]), 6)
+        order = np.argsort(-found, kind="stable")
+        if classifier.threshold is not None:  # two classes: the one that is answered may be the less probable one
+            order = order if order[0] == classifier.answers(found[None])[0] else order[::-1]
+        for rank, index in enumerate(order[:top].tolist(), start=1):
             yield {
                 "filename": str(prediction.path),
                 "rank": rank,
                 "index": index,
-                "label": classes[index],
-                "prob": probability,
+                "label": classifier.classes[index],
+                "prob": round(float(found[index]), 6),
                 "error": "",
             }
+
+
+def check_abstaining(model: str, classifier: Classifier, below: float | None) -> None:
+    """Raise ConfigError where `below` is no probability, or the model has another rule of answering."""
+    if below is None:
+        return
+    if not 0 <= below <= 1:
+        raise ConfigError(f"--abstain-below is {below}; expected a probability from 0 to 1.")
+    if classifier.threshold is not None:
+        raise ConfigError(
+            f"{model} answers {classifier.threshold}. --abstain-below asks for another rule, and both do not go "
+            "together. Leave it out, or use a model that was trained without a target."
+        )
 
 
 def predict(
@@ -63,6 +85,7 @@ def predict(
     paths: Sequence[Path | str],
     *,
     top: int = 1,
+    abstain_below: float | None = None,
     weights: str | None = None,
     device: str = "auto",
     engine: str = "auto",
@@ -71,11 +94,18 @@ def predict(
     """Classify files and folders of pictures.
 
     Returns rows with filename, rank (1 to `top`), index, label, prob and error; a picture that cannot be read has one
-    row with its error and nothing else.
+    row with its error and nothing else. With `abstain_below`, a picture whose highest probability is lower has one row
+    with that probability and no label. A model with a threshold answers by it: its label may be the less probable one.
+
+    Raises:
+        ConfigError: `abstain_below` is no probability, or the model has a threshold.
     """
     classifier = model if isinstance(model, Classifier) else open_model(model, weights=weights)
+    check_abstaining("The model" if isinstance(model, Classifier) else str(model), classifier, abstain_below)
+    if classifier.threshold is not None and progress is not None:
+        progress.note(f"{model} answers {classifier.threshold}.")
     answers = classifier.predict(find_pictures(paths), device=device, engine=engine, progress=progress)
-    return list(rows_of(answers, classifier.classes, top))
+    return list(rows_of(answers, classifier, top, abstain_below or 0.0))
 
 
 @dataclass(frozen=True)
@@ -87,6 +117,8 @@ class Evaluation:
     seconds: float
     test: Scores
     skipped: dict[str, str]  # pictures that could not be read, and why
+    threshold: dict[str, Any] | None = None  # of a model that has one, and what it reaches here
+    abstain: dict[str, Any] | None = None  # coverage and accuracy where unsure pictures are not answered
 
     def as_dict(self) -> dict[str, Any]:
         """Return what ``--json`` prints."""
@@ -97,6 +129,8 @@ class Evaluation:
             "n_test": self.test.n,
             "seconds": round(self.seconds, 2),
             "test": self.test.as_dict(),
+            **({"threshold": self.threshold} if self.threshold else {}),
+            **({"abstain": self.abstain} if self.abstain else {}),
         }
 
 
@@ -105,6 +139,7 @@ def evaluate(
     data: Path | str,
     *,
     groups: str | None = None,
+    abstain_below: float | None = None,
     weights: str | None = None,
     device: str = "auto",
     engine: str = "auto",
@@ -113,14 +148,18 @@ def evaluate(
     """Measure a model on labelled pictures: all of `data`, or its test part where it has parts.
 
     Pictures that the model has learned from are left out, by their content, where others remain; `progress` says so.
-    Classes are matched by name, so a folder may lack some of the model's classes.
+    Classes are matched by name, so a folder may lack some of the model's classes. `Evaluation.test` is measured on all
+    pictures; with `abstain_below`, `Evaluation.abstain` says how many have a highest probability that is no lower, and
+    how many of these are right.
 
     Raises:
+        ConfigError: `abstain_below` is no probability, or the model has a threshold.
         DataError: the data has a class that the model does not know.
         NoImages: no picture could be read.
     """
     started = time.perf_counter()
     classifier = open_model(model, weights=weights)
+    check_abstaining(str(model), classifier, abstain_below)
     manifest = _unseen(_test_part(scan(Path(data), groups=groups)), str(model), progress or Progress())
     labels = _labels_of_model(manifest, classifier, str(model))
     answers = list(
@@ -133,8 +172,21 @@ def evaluate(
     probabilities = np.stack(list(answered.values())).astype(np.float64)
     groups_of = manifest.groups  # made anew each time
     chosen = [groups_of[index] for index in answered] if groups_of else None
-    scores = score(probabilities, labels[list(answered)], classifier.classes, groups=chosen)
-    return Evaluation(str(model), classifier, time.perf_counter() - started, scores, skipped)
+    truth, given = labels[list(answered)], classifier.answers(probabilities)
+    scores = score(probabilities, truth, classifier.classes, answered=given, groups=chosen)
+    reached = _reached(classifier, given, truth, chosen)
+    abstain = None if abstain_below is None else abstaining(probabilities, truth, abstain_below, chosen)
+    return Evaluation(str(model), classifier, time.perf_counter() - started, scores, skipped, reached, abstain)
+
+
+def _reached(
+    classifier: Classifier, answered: np.ndarray, labels: np.ndarray, groups: Sequence[str] | None
+) -> dict[str, Any] | None:
+    threshold = classifier.threshold
+    if threshold is None:
+        return None
+    index = classifier.classes.index(threshold.positive)
+    return {**asdict(threshold), "test": rates(answered == index, labels == index, groups)}
 
 
 def _test_part(manifest: Manifest) -> Manifest:

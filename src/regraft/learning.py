@@ -64,14 +64,22 @@ class Learner:
             self._tail(self.plan.cut), head, self._examples(part, self.plan.phases[-1]), device=self.prefix.device
         )
 
-    def score(self, probabilities: np.ndarray, part: str) -> Scores:
-        """Return a part's figures, with intervals over groups where there are groups."""
+    def score(self, probabilities: np.ndarray, part: str, answered: np.ndarray | None = None) -> Scores:
+        """Return a part's figures, with intervals over groups where there are groups; `answered` as in `evaluate`."""
         which = self.manifest.part(part)
-        groups = self.manifest.groups
-        chosen = None if groups is None else [groups[index] for index in which]
         return evaluate(
-            probabilities, self.manifest.labels[which], self.manifest.classes, groups=chosen, seed=self.config.seed
+            probabilities,
+            self.manifest.labels[which],
+            self.manifest.classes,
+            answered=answered,
+            groups=self.groups(part),
+            seed=self.config.seed,
         )
+
+    def groups(self, part: str) -> list[str] | None:
+        """Return the groups of a part's pictures, where there are groups."""
+        groups = self.manifest.groups
+        return None if groups is None else [groups[index] for index in self.manifest.part(part)]
 
     def _examples(self, part: str, phase: Phase) -> Examples:
         kept_views = phase.views if phase.cut and part == "train" else 1  # only training sees other than plain pictures

@@ -20,7 +20,8 @@ from regraft.classifier import Classifier
 from regraft.config import Config, command, option
 from regraft.data import AUGMENTATIONS, PARTS, Manifest, dark, read_digests, scan, split, split_from, write_split
 from regraft.data.audit import duplicates_across_parts, label_conflicts
-from regraft.errors import BadImage, ConfigError, DataError, TooManyBadImages, UnknownName
+from regraft.decision import Threshold, fit_threshold, rates, too_few
+from regraft.errors import BadImage, ConfigError, DataError, TargetMissed, TooManyBadImages, UnknownName
 from regraft.evaluation import FEW_GROUPS, Scores, defined, write_predictions
 from regraft.learning import Learner
 from regraft.plan import Plan, stage_table
@@ -41,6 +42,7 @@ class Run:
     seconds: float
     test: Scores
     interrupted: bool = False
+    threshold: dict[str, Any] | None = None  # with a target: the threshold, and what it reaches on val and test
     folds: tuple[Run, ...] = ()  # of a cross-validation, whose `test` is measured on the answers of all of them
 
     @property
@@ -65,6 +67,7 @@ class Run:
             "n_test": self.test.n,
             "seconds": round(self.seconds, 2),
             "test": self.test.as_dict(),
+            **({"threshold": self.threshold} if self.threshold else {}),
             **({"interrupted": True} if self.interrupted else {}),
             **(self._folds_as_dict() if self.folds else {}),
         }
@@ -95,6 +98,7 @@ def train(
     config.refuse_folds("pipeline.train")  # folds.train does
     check(config)
     manifest = scan(data, groups=config.groups)
+    check_target(config, manifest)
     source = folder if resume else config.split_from
     # a split that cannot be made is said before anything is computed
     whole = None if resume else into_parts(manifest, config, source)
@@ -113,6 +117,9 @@ def train(
         run = carry_out(data, start, plan, manifest, prefix, config, folder, progress, started=started, resume=resume)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(going_on(data, folder)) from None
+    except TargetMissed as missed:
+        again = command("train", data, "--out", folder, "--resume", option(f"target_{config.target[0]}"), "LESS")  # type: ignore[index]
+        raise TargetMissed(f"{missed} What was learned is kept; in seconds: {again}") from None
     for notice in few_groups(run.test):
         progress.warn(notice)
     if report and not run.interrupted:
@@ -161,20 +168,24 @@ def carry_out(
     runs.write_json(folder / runs.SETTINGS, about_run(data, config, plan, start))
     write_split(manifest, folder / "split.csv", prefix.pictures.digests)
     learner = Learner(start.backbone, plan, manifest, prefix, config, folder, progress)
+    for notice in _few_to_fit(manifest, config):
+        progress.warn(notice)
     head, interrupted = learner.learn(earlier=start.earlier, resume=resume)
     untempered = {part: learner.probabilities(head, part) for part in ("val", "test")}
     labels = {part: manifest.labels[manifest.part(part)] for part in untempered}
     temperature = fit_temperature(untempered["val"], labels["val"])
-    about = _about_model(start, plan, config)
-    bundle.save(
-        folder / "model", Classifier(start.backbone, head, manifest.classes, learner.spec(), about, temperature)
-    )
-
     answers = {part: tempered(found, temperature) for part, found in untempered.items()}
-    scores = {part: learner.score(answers[part], part) for part in answers}
-    write_answers(folder, manifest, answers["test"], scores["test"])
+    threshold = _threshold(answers["val"], labels["val"], manifest, config)
+    about = _about_model(start, plan, config)
+    model = Classifier(start.backbone, head, manifest.classes, learner.spec(), about, temperature, threshold)
+    bundle.save(folder / "model", model)
+
+    answered = {part: model.answers(found) for part, found in answers.items()}
+    scores = {part: learner.score(answers[part], part, answered[part]) for part in answers}
+    write_answers(folder, manifest, answers["test"], scores["test"], answered=answered["test"] if threshold else None)
+    reached = _reached(threshold, answered, labels, learner)
     seconds = time.perf_counter() - started
-    run = Run(folder, start.backbone.name, config.method, seconds, scores["test"], interrupted)
+    run = Run(folder, start.backbone.name, config.method, seconds, scores["test"], interrupted, reached)
     details = {
         "val": scores["val"].as_dict(),
         "per_class": scores["test"].per_class,
@@ -191,6 +202,76 @@ def carry_out(
     if not interrupted:
         files.remove_folder(folder / "checkpoints")  # nothing goes on from here
     return run
+
+
+# ---- where a class is answered --------------------------------------------------------------------------------------
+
+
+def check_target(config: Config, manifest: Manifest) -> None:
+    """Raise where a target cannot be meant: which class is the disease is never guessed.
+
+    Raises:
+        ConfigError: more than two classes, or a positive class without a target, or the other way round.
+        UnknownName: there is no such class.
+    """
+    if config.target is None and config.positive is None:
+        return
+    given = option("positive" if config.target is None else f"target_{config.target[0]}")
+    names = manifest.classes
+    if len(names) != 2:
+        raise ConfigError(
+            f"{given} is for two classes; {manifest.root} has {len(names)}: {', '.join(names[:5])}"
+            f"{' …' if len(names) > 5 else ''}. Leave it out, or sort the pictures into two folders."
+        )
+    if config.positive is None:
+        raise ConfigError(
+            f"{given} needs the class that is looked for: --positive {names[0]} or --positive {names[1]}?"
+        )
+    if config.positive not in names:
+        raise UnknownName("class", config.positive, names)
+    if config.target is None:
+        raise ConfigError(f"{given} {config.positive} needs a target, such as --target-recall 0.99.")
+
+
+def _target(config: Config) -> dict[str, Any]:
+    assert config.target is not None
+    return {"positive": config.positive, "target": config.target[0], "wanted": config.target[1]}
+
+
+def _few_to_fit(manifest: Manifest, config: Config) -> list[str]:
+    if config.target is None:
+        return []
+    notice = too_few(manifest.labels[manifest.part("val")], manifest.classes, **_target(config))
+    return [notice] * bool(notice)
+
+
+def _threshold(probabilities: np.ndarray, labels: np.ndarray, manifest: Manifest, config: Config) -> Threshold | None:
+    return fit_threshold(probabilities, labels, manifest.classes, **_target(config)) if config.target else None
+
+
+def _reached(
+    threshold: Threshold | None, answered: Mapping[str, np.ndarray], labels: Mapping[str, np.ndarray], learner: Learner
+) -> dict[str, Any] | None:
+    """Return what metrics.json says of a threshold: on how many pictures it was fitted, and what it reaches."""
+    if threshold is None:
+        return None
+    index = learner.manifest.classes.index(threshold.positive)
+    truth = {part: found == index for part, found in labels.items()}
+    reached = {
+        part: rates(answered[part] == index, is_so, learner.groups(part), seed=learner.config.seed)
+        for part, is_so in truth.items()
+    }
+    fitted_on = {"positive": int(truth["val"].sum()), "other": int((~truth["val"]).sum())}
+    return {**asdict(threshold), "fitted_on": fitted_on, **reached}
+
+
+def reached_by_folds(manifest: Manifest, answered: np.ndarray, config: Config) -> dict[str, Any] | None:
+    """Return what the thresholds of all folds reach together; None without a target."""
+    if config.target is None:
+        return None
+    index = manifest.classes.index(str(config.positive))
+    reached = rates(answered == index, manifest.labels == index, manifest.groups, seed=config.seed)
+    return {**_target(config), "test": reached}
 
 
 # ---- what a run starts from -----------------------------------------------------------------------------------------
@@ -342,6 +423,11 @@ def into_parts(manifest: Manifest, config: Config, source: Path | None) -> Manif
             f"The class {absent[0]!r} has no picture in train that can be read: it cannot be learned. "
             "Add pictures to train, or remove the class."
         )
+    if config.target and (absent := [name for name, count in parts.counts("val").items() if not count]):
+        raise DataError(
+            f"The class {absent[0]!r} has no picture in val: a threshold is fitted there and needs both classes. "
+            "Add pictures to val, or remove that part so that one is drawn."
+        )
     return parts
 
 
@@ -412,11 +498,17 @@ def _about_model(start: Start, plan: Plan, config: Config) -> dict[str, Any]:
 
 
 def write_answers(
-    folder: Path, manifest: Manifest, probabilities: np.ndarray, scores: Scores, *, folds: np.ndarray | None = None
+    folder: Path,
+    manifest: Manifest,
+    probabilities: np.ndarray,
+    scores: Scores,
+    *,
+    folds: np.ndarray | None = None,
+    answered: np.ndarray | None = None,
 ) -> None:
     """Write what was answered on the test part, picture by picture and as a confusion matrix."""
-    Answers.of(manifest, probabilities).save(folder)
+    Answers.of(manifest, probabilities, answered).save(folder)
     which = manifest.part("test")
     names, truth = [manifest.items[index].name for index in which], manifest.labels[which]
-    write_predictions(folder / "predictions.csv", names, probabilities, manifest.classes, truth, folds)
+    write_predictions(folder / "predictions.csv", names, probabilities, manifest.classes, truth, folds, answered)
     confusion_matrix(scores.confusion, manifest.classes, folder / "confusion_matrix.svg")

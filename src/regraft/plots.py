@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from regraft.curves import Bin, Covered
+    from regraft.curves import Bin, Covered, Curve
 
 BLUE, ORANGE = "#3b82f6", "#d9730d"  # both stand out from white and from black by 3 to 1 and more (WCAG 1.4.11)
 INK = "#0b1f3a"  # on light cells, whatever the page is like
@@ -90,6 +90,11 @@ def reliability_diagram(bins: Sequence[Bin]) -> str:
 def coverage_curve(points: Sequence[Covered]) -> str:
     """Return an SVG: how accurate the answers are when the least sure ones are left to a human."""
     return _inline(lambda: _draw_coverage(points))
+
+
+def threshold_curve(curve: Curve, x: str, y: str, at: tuple[float, float] | None = None) -> str:
+    """Return an SVG of what each threshold gives, with its band, the axes' names, and a dot `at` the one in use."""
+    return _inline(lambda: _draw_thresholds(curve, x, y, at))
 
 
 def embedding_map(
@@ -200,6 +205,17 @@ def _draw_coverage(points: Sequence[Covered]) -> Figure:
     return figure
 
 
+def _draw_thresholds(curve: Curve, x: str, y: str, at: tuple[float, float] | None) -> Figure:
+    figure, axes = _panel()
+    axes.fill_between(curve.grid, curve.low, curve.high, color=BLUE, alpha=0.2, linewidth=0)
+    few = np.unique(np.linspace(0, len(curve.x) - 1, 5 * MOST_POINTS).round().astype(int))
+    axes.plot(curve.x[few], curve.y[few], color=BLUE)
+    if at is not None:
+        axes.plot(*at, "o", color=ORANGE, markersize=8)
+    axes.set(xlabel=x, ylabel=y, xlim=(-0.02, 1.02), ylim=(-0.02, 1.04))
+    return figure
+
+
 def _draw_scatter(points: Sequence[tuple[str, float, float]], front: Collection[str]) -> Figure:
     from matplotlib.figure import Figure
 
@@ -241,11 +257,10 @@ def draw_confusion(confusion: npt.NDArray[Any], classes: Sequence[str]) -> Figur
     names = [_short(name) for name in classes]
     cell, points = (0.55, 9) if numbered else (0.16, 7)  # inches; type size of the names
     side, margin = len(classes) * cell, 0.4 + max(map(_columns, names)) * points * 0.64 / 72
-    width, height = margin + side + 1.0, margin + side + 0.4
+    width, height = margin + side + (0.2 if numbered else 1.0), margin + side + 0.4
     figure = Figure(figsize=(width, height))
     # placed by hand, in inches: the layout must not depend on the fonts of this machine
     axes = figure.add_axes((margin / width, margin / height, side / width, side / height))
-    bar = figure.add_axes(((margin + side + 0.2) / width, margin / height, 0.15 / width, side / height))
 
     shares = confusion / np.maximum(confusion.sum(1, keepdims=True), 1)  # a class without pictures: an empty row
     norm = PowerNorm(0.5, vmin=0, vmax=1)  # the square root: 2 % of confusions are seen too
@@ -264,11 +279,13 @@ def draw_confusion(confusion: npt.NDArray[Any], classes: Sequence[str]) -> Figur
     }
     axes.set_xticks(ticks, names, rotation=90, **style)  # parse_math: a "$" in a name is a dollar, not a formula
     axes.set_yticks(ticks, names, **style)
+    if numbered:  # each cell says its share: no need of a scale
+        _write_numbers(axes, confusion, shares, dark=norm(shares) > 0.6)
+        return figure
+    bar = figure.add_axes(((margin + side + 0.2) / width, margin / height, 0.15 / width, side / height))
     figure.colorbar(mesh, cax=bar, ticks=[0, 0.05, 0.25, 0.5, 1], format=lambda share, _: f"{share:.0%}")
     bar.tick_params(labelsize=7)
     bar.set_title("of row", fontsize=7)
-    if numbered:
-        _write_numbers(axes, confusion, shares, dark=norm(shares) > 0.6)
     return figure
 
 

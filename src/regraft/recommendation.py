@@ -108,6 +108,7 @@ def recommend(
     progress = progress or Progress()
     config = Config(**settings, method="features")
     config.refuse_folds("recommend")
+    config.refuse_target("recommend")
     manifest = scan(Path(data), groups=config.groups)
     chosen = _sample(manifest, sample, config.seed)
     candidates, failed = [], {}

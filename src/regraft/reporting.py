@@ -351,7 +351,7 @@ def worst_mistakes(answers: Answers) -> list[int]:
 
 def typical_hits(answers: Answers) -> list[int]:
     """Return right answers, the surest of each class in turn."""
-    sureness = answers.probabilities.max(1)
+    sureness = answers.probabilities[np.arange(len(answers.labels)), answers.given]
     right = [at for at in np.argsort(-sureness, kind="stable").tolist() if answers.hits[at]]
     nth: Counter[int] = Counter()
     turns = []

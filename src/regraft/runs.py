@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from regraft import files
-from regraft.config import Config, option
+from regraft.config import TARGETS, Config, option
 from regraft.errors import RunError, reason_of
 
 SETTINGS, METRICS = "config.json", "metrics.json"
 MACHINE_SETTINGS = frozenset({"device", "engine", "keep", "cache_limit", "allow_bad"})  # may differ when a run goes on
+AFTERWARDS = frozenset({"positive", *TARGETS})  # so may these: they change nothing of what was learned
 
 
 def new_folder(out: Path | None, data: Path) -> Path:
@@ -87,6 +88,8 @@ def finished(folder: Path) -> bool:
 def settings_of(folder: Path, given: Mapping[str, Any]) -> Config:
     """Return the settings of a run, with the machine's settings replaced by those given now.
 
+    So is the target of a threshold, which is fitted after the training; not with folds, of which some have theirs.
+
     Raises:
         RunError: another setting was given that differs: the result would be neither of the two runs.
     """
@@ -97,13 +100,16 @@ def settings_of(folder: Path, given: Mapping[str, Any]) -> Config:
             f"{folder / SETTINGS} holds no settings. Is {folder} a run folder? Start a new run without --resume."
         ) from error
     now = {**kept, **Config(**given).as_dict()}
+    may_differ = MACHINE_SETTINGS if kept["folds"] else MACHINE_SETTINGS | AFTERWARDS
+    if may_differ & given.keys() & set(TARGETS):  # another target takes the place of the earlier one
+        kept |= dict.fromkeys(TARGETS)
     for name in given:
-        if name not in MACHINE_SETTINGS and now[name] != kept[name]:
+        if name not in may_differ and now[name] != kept[name]:
             raise RunError(
                 f"{folder} was begun with {option(name)} {kept[name]}, not {now[name]}. "
                 "Leave that option out, or start a new run without --resume."
             )
-    return Config.from_dict({**kept, **{name: now[name] for name in given if name in MACHINE_SETTINGS}})
+    return Config.from_dict({**kept, **{name: now[name] for name in given if name in may_differ}})
 
 
 def read_json(path: Path) -> dict[str, Any]:

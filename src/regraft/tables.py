@@ -16,6 +16,8 @@ from regraft.errors import ConfigError, UnknownName
 
 Rows = Sequence[dict[str, Any]]
 
+UNSURE = "unsure"  # what a table says where a picture has a probability and no label
+
 
 def format_of(name: str, output: Path | None) -> str:
     """Return the format: the one named, else the one that the file's ending tells, else a table.
@@ -69,7 +71,9 @@ def _table(rows: Rows) -> bytes:
 
 
 def _answer(row: dict[str, Any]) -> str:
-    return f"cannot be read: {row['error']}" if row["error"] else f"{row['label']} {row['prob']:.3f}"
+    if row["error"]:
+        return f"cannot be read: {row['error']}"
+    return f"{UNSURE if row['label'] is None else row['label']} {row['prob']:.3f}"
 
 
 def _csv(rows: Rows) -> bytes:

@@ -24,7 +24,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, IterableDataset
 
 from regraft import files
 from regraft.activations import Activations, Kept, engines
@@ -86,7 +85,7 @@ class Fitted:
     interrupted: bool
 
 
-class Batches(IterableDataset[tuple[Tensor, Tensor]]):
+class Batches:
     """Whole batches, straight from the activations: one read per batch instead of one per picture."""
 
     def __init__(
@@ -139,8 +138,7 @@ class TailAndHead(lightning.LightningModule):
             module.requires_grad_(False)
         weights = recipe.class_weights
         self.register_buffer("class_weights", None if weights is None else torch.tensor(weights), persistent=False)
-        self._train_sums: list[Tensor] = []
-        self._val_sums: list[Tensor] = []
+        self._sums: dict[str, list[Tensor]] = {"train_loss": [], "val_loss": [], "val_accuracy": []}  # [total, weight]
 
     def train(self, mode: bool = True) -> TailAndHead:  # noqa: D102  what is frozen keeps its BatchNorm statistics
         super().train(mode)
@@ -153,7 +151,6 @@ class TailAndHead(lightning.LightningModule):
         return self.head(self.tail(x.float()))  # type: ignore[no-any-return]
 
     def training_step(self, batch: tuple[Tensor, Tensor], number: int) -> Tensor:  # noqa: D102
-        # not once an epoch: the data loader draws from the same generator, before or after an epoch's start
         key = np.random.SeedSequence((self.recipe.seed, self.current_epoch, number))
         rows, labels = batch
         _reseed(int(key.generate_state(1)[0]), rows.device)
@@ -165,7 +162,7 @@ class TailAndHead(lightning.LightningModule):
                 for share, answer in answers
             ]
         ).sum()
-        self._train_sums.append(torch.stack([len(labels) * loss.detach(), torch.ones_like(loss) * len(labels)]))
+        self._sums["train_loss"].append(torch.stack([len(labels) * loss.detach(), torch.ones_like(loss) * len(labels)]))
         return loss
 
     def _mixed(self, rows: Tensor, labels: Tensor) -> tuple[Tensor, list[tuple[float, Tensor]]]:
@@ -199,13 +196,14 @@ class TailAndHead(lightning.LightningModule):
         scores = self(rows).float()
         losses = F.cross_entropy(scores, labels, weight=self.class_weights, reduction="sum")  # type: ignore[arg-type]
         weights = torch.ones_like(scores[0]) if self.class_weights is None else self.class_weights
-        self._val_sums.append(torch.stack([losses, weights[labels].sum()]))  # type: ignore[index]
-        self.log("val_accuracy", (scores.argmax(1) == labels).float().mean(), on_epoch=True, batch_size=len(labels))
+        hits = (scores.argmax(1) == labels).float()
+        self._sums["val_loss"].append(torch.stack([losses, weights[labels].sum()]))  # type: ignore[index]
+        self._sums["val_accuracy"].append(torch.stack([hits.sum(), torch.ones_like(hits).sum()]))
 
     def on_validation_epoch_end(self) -> None:
         """Take the mean over the whole part: batches come in class order; in one of a single class weights cancel."""
         # summed by hand: Lightning's own means, taken at every step, cost a quarter of the time that a head trains
-        for name, sums in (("train_loss", self._train_sums), ("val_loss", self._val_sums)):
+        for name, sums in self._sums.items():
             if sums:  # nothing has been trained when a phase is judged before it begins
                 total, weight = torch.stack(sums).sum(0)
                 self.log(name, total / weight)
@@ -447,10 +445,10 @@ def fit(
         on_interrupt = signal.getsignal(signal.SIGINT)
         try:
             if learned and not resumed:
-                seen.start(trainer.validate(module, _loader(checked), verbose=False)[0])
+                seen.start(trainer.validate(module, checked, verbose=False)[0])
                 trainer.save_checkpoint(best, weights_only=True)
                 module.train()
-            trainer.fit(module, _loader(batches), _loader(checked), ckpt_path=resumed, weights_only=True)
+            trainer.fit(module, batches, checked, ckpt_path=resumed, weights_only=True)
         except SystemExit:  # this is how Lightning answers Ctrl-C; what is there can still be used
             interrupted = True
             signal.signal(signal.SIGINT, on_interrupt)  # Lightning has switched it off
@@ -512,10 +510,6 @@ def read_history(path: Path) -> list[dict[str, Any]]:
         return []
     with path.open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
-
-
-def _loader(batches: Batches) -> DataLoader[Any]:
-    return DataLoader(batches, batch_size=None)
 
 
 def _machine(device: torch.device) -> dict[str, Any]:

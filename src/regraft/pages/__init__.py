@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
-from regraft.curves import coverage_accuracy, reliability
+from regraft.curves import coverage_accuracy, precision_recall, reliability, roc
 from regraft.data import Item, Manifest, Preprocessing, read_picture
 from regraft.errors import BadImage
 from regraft.plots import (
@@ -17,6 +17,7 @@ from regraft.plots import (
     embedding_map,
     learning_curves,
     reliability_diagram,
+    threshold_curve,
     training_curves,
 )
 
@@ -59,12 +60,41 @@ def report_page(report: Report) -> str:
         confusion=confusion_drawing(report.confusion, report.classes),
         reliability=reliability_diagram(reliability(answers.probabilities, answers.labels)),
         coverage=coverage_curve(covered),
+        all=covered[-1],
         half=next(point for point in covered if point.coverage >= 0.5),
+        thresholds=_thresholds(report),
         loss=loss,
         accuracy=accuracy,
         mistakes=[_with_heat(shown) for shown in report.mistakes],
         hits=[_with_heat(shown) for shown in report.hits],
     )
+
+
+def _thresholds(report: Report) -> dict[str, Any] | None:
+    """Return what each threshold would give, drawn, where there are two classes and pictures of both."""
+    answers, reached = report.answers, report.metrics.get("threshold") or {}
+    if len(report.classes) != 2 or len(set(answers.labels.tolist())) != 2:
+        return None
+    positive = report.classes.index(reached["positive"]) if reached else 1
+    given = (answers.probabilities, answers.labels, positive, answers.groups)
+    seed = report.config["settings"]["seed"]
+    found = {"roc": roc(*given, seed=seed), "precision": precision_recall(*given, seed=seed)}
+    test = reached.get("test", {})
+    specificity, recall, precision = (test.get(name) for name in ("specificity", "recall", "precision"))
+    at = {
+        "roc": None if specificity is None or recall is None else (1 - specificity, recall),
+        "precision": None if precision is None or recall is None else (recall, precision),
+    }
+    return {
+        "positive": report.classes[positive],
+        "roc": found["roc"],
+        "precision": found["precision"],
+        "roc_drawn": threshold_curve(found["roc"], "False alarms: share of the others", "Found (recall)", at["roc"]),
+        "precision_drawn": threshold_curve(
+            found["precision"], "Found (recall)", "Right among the found (precision)", at["precision"]
+        ),
+        "reached": reached,
+    }
 
 
 def _with_heat(shown: Shown) -> dict[str, Any]:

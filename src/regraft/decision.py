@@ -1,0 +1,165 @@
+"""Probabilities -> what is answered: the most probable class, a class from a threshold on, or nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from regraft.errors import TargetMissed
+from regraft.evaluation import defined, share
+
+TARGETS = ("recall", "precision", "specificity")
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """Answer `positive`, one of two classes, wherever its probability is `value` or more; else the other one."""
+
+    positive: str
+    value: float
+    target: str  # what it was fitted for: recall, precision or specificity
+    wanted: float  # how much of it
+
+    def answers(self, probabilities: np.ndarray, classes: Sequence[str]) -> np.ndarray:
+        """Return the class answered for each picture: probabilities [n, 2] -> indices into classes [n]."""
+        index = classes.index(self.positive)
+        scores = probabilities[:, index].astype(np.float64)  # or the threshold would be rounded to their half or float
+        answered: np.ndarray = np.where(scores >= self.value, index, 1 - index)
+        return answered
+
+    def __str__(self) -> str:
+        return f"{self.positive!r} from a probability of {self.value:.3g} on, for a {self.target} of {self.wanted:g}"
+
+
+def fit_threshold(
+    probabilities: np.ndarray, labels: np.ndarray, classes: Sequence[str], *, positive: str, target: str, wanted: float
+) -> Threshold:
+    """Return the threshold that reaches the target on these pictures, and gives up least for it.
+
+    Thresholds lie between two neighbouring probabilities, halfway, so that a rounding in the last digit changes no
+    answer. Of those that reach the target, it is the one with the highest specificity where a recall is wanted, and the
+    one with the highest recall where a precision or a specificity is wanted; among equals, the one with the most of
+    what is wanted. One that finds no positive picture, or calls all of them positive, tells nothing apart and is
+    not considered.
+
+    Args:
+        probabilities: [n, 2], tempered, of pictures that the model has not learned from.
+        labels: [n], indices into classes.
+        classes: two names.
+        positive: the class that is looked for.
+        target: recall (sensitivity), precision or specificity.
+        wanted: how much of it, above 0 and up to 1.
+
+    Raises:
+        TargetMissed: no threshold reaches it; says how much the best one has.
+    """
+    index = classes.index(positive)
+    scores, truth = probabilities[:, index].astype(np.float64), labels == index
+    if truth.all() or not truth.any():
+        raise TargetMissed(
+            f"The validation part has {truth.sum()} pictures of {positive!r} and {(~truth).sum()} others: "
+            "no threshold can be fitted. It needs both; --val makes it larger."
+        )
+    levels, where = np.unique(scores, return_inverse=True)
+    below = [np.cumsum(np.bincount(where[of], minlength=len(levels)))[:-1] for of in (truth, ~truth)]
+    found, false = (np.sum(of) - count for of, count in zip((truth, ~truth), below, strict=True))  # at each cut
+    rates = {
+        "recall": found / truth.sum(),
+        "precision": found / (found + false),
+        "specificity": below[1] / (~truth).sum(),
+    }
+    useful = (found > 0) & (below[1] > 0)
+    reached = np.flatnonzero(useful & (rates[target] >= wanted))
+    if not len(reached):
+        most = f"the most is {rates[target][useful].max():.3f}" if useful.any() else "none tells the classes apart"
+        raise TargetMissed(
+            f"No threshold on the {truth.sum()} pictures of {positive!r} and {(~truth).sum()} others in the validation "
+            f"part gives a {target} of {wanted:g}: {most}. Ask for less."
+        )
+    other = "specificity" if target == "recall" else "recall"
+    cut = max(reached.tolist(), key=lambda cut: (rates[other][cut], rates[target][cut]))
+    value = max(levels[cut : cut + 2].mean(), np.nextafter(levels[cut], 1))  # the mean of neighbours may be the lower
+    return Threshold(positive, float(value), target, wanted)
+
+
+def too_few(labels: np.ndarray, classes: Sequence[str], *, positive: str, target: str, wanted: float) -> str:
+    """Return a sentence where one picture more or less decides whether the target is reached; else nothing.
+
+    A recall of 0.99 is about one miss in a hundred: it takes more than 100 positive pictures to see that there is one.
+    For a precision all pictures are counted, as no more can be answered.
+
+    Args:
+        labels: [n], of the pictures that the threshold is fitted on.
+        classes: two names.
+        positive: the class that is looked for.
+        target: as in `fit_threshold`.
+        wanted: as in `fit_threshold`.
+    """
+    truth = labels == classes.index(positive)
+    count, what = {
+        "recall": (int(truth.sum()), f"pictures of {positive!r}"),
+        "precision": (len(truth), "pictures"),
+        "specificity": (int((~truth).sum()), f"pictures that are not {positive!r}"),
+    }[target]
+    if count * (1 - wanted) > 1 + 1e-9:
+        return ""
+    needed = (
+        f"more than {1 / (1 - wanted):.0f}" if wanted < 1 else "no number of them is enough for certainty, but many"
+    )
+    return (
+        f"The threshold is fitted on {count} {what}; a {target} of {wanted:g} can be known from {needed}. "
+        "Read the interval on the test part, and take more pictures or a larger --val where you can."
+    )
+
+
+def rates(
+    found: np.ndarray, truth: np.ndarray, groups: Sequence[str] | None = None, *, seed: int = 0
+) -> dict[str, Any]:
+    """Return recall, precision and specificity for JSON, each with a ``…_ci``; None where there is nothing to count.
+
+    An interval is drawn over the pictures that the figure counts, or over their groups: the positive ones for recall,
+    those that were called positive for precision, the negative ones for specificity.
+
+    Args:
+        found: bool [n], whether positive was answered.
+        truth: bool [n], whether it is.
+        groups: [n].
+        seed: of the bootstrap.
+    """
+    counted = {"recall": (truth, found), "precision": (found, truth), "specificity": (~truth, ~found)}
+    flat: dict[str, Any] = {}
+    for name, (which, hits) in counted.items():
+        flat |= _named(name, hits, which, groups, seed)
+    return flat
+
+
+def abstaining(
+    probabilities: np.ndarray, labels: np.ndarray, below: float, groups: Sequence[str] | None = None, *, seed: int = 0
+) -> dict[str, Any]:
+    """Return what is left when pictures whose highest probability is below `below` are not answered, for JSON.
+
+    That is the coverage, the share of the pictures that are answered, and the accuracy on these, each with a ``…_ci``.
+
+    Args:
+        probabilities: [n, k].
+        labels: [n].
+        below: a probability.
+        groups: [n].
+        seed: of the bootstrap.
+    """
+    sure = probabilities.max(1) >= below
+    return {
+        "below": below,
+        "n_answered": int(sure.sum()),
+        **_named("coverage", sure, np.ones_like(sure), groups, seed),
+        **_named("accuracy", probabilities.argmax(1) == labels, sure, groups, seed),
+    }
+
+
+def _named(name: str, hits: np.ndarray, which: np.ndarray, groups: Sequence[str] | None, seed: int) -> dict[str, Any]:
+    chosen = None if groups is None else [groups[index] for index in np.flatnonzero(which).tolist()]
+    value, interval = share(hits[which], chosen, seed=seed)
+    return {name: defined(value), f"{name}_ci": [defined(bound) for bound in interval]}
