@@ -134,7 +134,7 @@ def test_json_is_one_object_on_stdout_and_all_else_goes_to_stderr(regraft, shape
     assert (found["run"], found["backbone"], found["method"]) == expected
     for name in METRICS:
         low, high = found["test"][name + "_ci"]
-        assert low <= found["test"][name] <= high
+        assert low is high is None or low <= found["test"][name] <= high  # none where all pictures are right
     assert "head" in answer.err  # the table of stages
     assert "Training" in answer.err
 
