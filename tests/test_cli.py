@@ -293,6 +293,18 @@ def test_eval_draws_intervals_over_groups(regraft, small_run, drawn):
     assert "over 8 groups" in answer.out
 
 
+def test_eval_draws_intervals_over_the_groups_of_the_run_where_they_fit(regraft, small_run, drawn, tmp_path):
+    """Else the same pictures would look surer in eval than in train."""
+    run = Path(shutil.copytree(small_run, tmp_path / "run"))
+    about = json.loads((run / "config.json").read_text())
+    for pattern, over, says in ((r"\d+", "over 8 groups", ""), ("patient", "over pictures", "--groups 'patient'")):
+        about["settings"]["groups"] = pattern
+        (run / "config.json").write_text(json.dumps(about))
+        answer = regraft("eval", run, drawn)
+        assert over in answer.out
+        assert says in answer.err
+
+
 def test_eval_measures_a_pretrained_network_on_a_folder_of_imagenet(regraft, drawn, tmp_path):
     """By identifier, by identifier and name, by number; 24 pictures lie in the class answered first, 8 in the third."""
     rows = json.loads(regraft("predict", "tf_efficientnet_lite0", drawn, "--top", 3, "--json").out)["rows"]

@@ -344,7 +344,7 @@ def test_both_kinds_of_file_hold_the_same_rows_in_natural_order(
     ("output", "says"),
     [
         ("rows.csv", "expected .npz or .parquet"),
-        ("nowhere/rows.npz", "no folder that can be written to"),
+        ("nowhere/rows.npz", "there is no folder"),
         ("taken.npz", "is a folder"),
     ],
 )

@@ -141,7 +141,7 @@ Weights = Annotated[str | None, typer.Option("--weights", help="Where a pretrain
 def train(
     data: Data,
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="RUN", help="The run folder. Default: runs/<name of DATA>.")
+        Path | None, typer.Option("--out", "-o", metavar="RUN", help="The run folder. Default: runs/<name of DATA>.")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped.")] = False,
     report: Annotated[bool, typer.Option("--report/--no-report", help="Write report.html at the end.")] = True,
@@ -205,7 +205,7 @@ def compare(
         int, typer.Option("--control-epochs", min=0, help="Of the best network from random weights; 0: no control.")
     ] = 5,
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="DIR", help="Default: comparisons/<name of DATA>.")
+        Path | None, typer.Option("--out", "-o", metavar="DIR", help="Default: comparisons/<name of DATA>.")
     ] = None,
     as_json: Json = False,
     *,
@@ -318,7 +318,9 @@ def check(
             "--fail-on", metavar="KINDS", help="End with status 1 on these findings, such as leak,label-conflict."
         ),
     ] = "",
-    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Default: checks/<name of DATA>.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="DIR", help="Default: checks/<name of DATA>.")
+    ] = None,
     as_json: Json = False,
     *,
     given: dict[str, Any],
@@ -384,7 +386,8 @@ def evaluate(
     ],
     data: Data,
     groups: Annotated[
-        str | None, typer.Option("--groups", help="Draw the intervals over patients or sources, as in train.")
+        str | None,
+        typer.Option("--groups", help="Draw the intervals over patients or sources, as in train. Default: the run's."),
     ] = None,
     abstain_below: AbstainBelow = None,
     weights: Weights = None,

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from regraft import bundle
+from regraft import bundle, runs
 from regraft.classifier import Classifier, Prediction, pretrained
 from regraft.data import Manifest, find_pictures, read_digests, scan
 from regraft.decision import abstaining, rates
@@ -160,7 +160,8 @@ def evaluate(
     started = time.perf_counter()
     classifier = open_model(model, weights=weights)
     check_abstaining(str(model), classifier, abstain_below)
-    manifest = _unseen(_test_part(scan(Path(data), groups=groups)), str(model), progress or Progress())
+    progress = progress or Progress()
+    manifest = _unseen(_test_part(_scan(Path(data), groups, str(model), progress)), str(model), progress)
     labels = _labels_of_model(manifest, classifier, str(model))
     answers = list(
         classifier.predict([item.path for item in manifest.items], device=device, engine=engine, progress=progress)
@@ -177,6 +178,26 @@ def evaluate(
     reached = _reached(classifier, given, truth, chosen)
     abstain = None if abstain_below is None else abstaining(probabilities, truth, abstain_below, chosen)
     return Evaluation(str(model), classifier, time.perf_counter() - started, scores, skipped, reached, abstain)
+
+
+def _scan(data: Path, groups: str | None, model: str, progress: Progress) -> Manifest:
+    """Group pictures as asked; else as the run did that made the model, where their names or columns allow it."""
+    of_run = _groups_of(model) if groups is None else None
+    if of_run is None:
+        return scan(data, groups=groups)
+    try:
+        return scan(data, groups=of_run)
+    except DataError:
+        progress.warn(f"{model} was trained with --groups '{of_run}', which does not fit {data}: none are made here.")
+        return scan(data)
+
+
+def _groups_of(model: str) -> str | None:
+    folder = bundle.folder_of(Path(model))
+    if folder is None or not (folder.parent / runs.SETTINGS).exists():
+        return None
+    asked: str | None = runs.read_json(folder.parent / runs.SETTINGS).get("settings", {}).get("groups")
+    return asked
 
 
 def _reached(
