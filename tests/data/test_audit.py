@@ -14,7 +14,7 @@ ITEMS = [
 def test_one_picture_in_two_classes_is_found():
     finding = label_conflicts(ITEMS, ["x", "x", "y", "z"])
     assert finding.pictures == [("a/1", "b/2")]
-    assert finding.notice == "1 pictures lie in more than one class: a/1 = b/2."
+    assert finding.notice == "1 picture lies in more than one class: a/1 = b/2."
 
 
 def test_one_picture_in_two_parts_is_found():

@@ -20,12 +20,12 @@ class Finding(NamedTuple):
 
 def label_conflicts(items: Sequence[Item], digests: Sequence[str | BadImage]) -> Finding:
     """Find identical pictures with different labels: at least one of them is wrong, no network can learn both."""
-    return _find(items, digests, lambda item: item.label, "lie in more than one class")
+    return _find(items, digests, lambda item: item.label, "more than one class")
 
 
 def duplicates_across_parts(items: Sequence[Item], digests: Sequence[str | BadImage]) -> Finding:
     """Find identical pictures in different parts: what was learned by heart would be measured as recognised."""
-    return _find(items, digests, lambda item: item.part, "lie in more than one of train, val and test")
+    return _find(items, digests, lambda item: item.part, "more than one of train, val and test")
 
 
 def identical(digests: Sequence[str | BadImage]) -> list[list[int]]:
@@ -43,4 +43,5 @@ def _find(
     same = [[items[index] for index in twins] for twins in identical(digests)]
     found = [tuple(item.name for item in twins) for twins in same if len(set(map(trait, twins))) > 1]
     named = name_some(" = ".join(names) for names in found)
-    return Finding(found, f"{len(found)} pictures {what}: {named}." if found else "")
+    lie = "1 picture lies" if len(found) == 1 else f"{len(found)} pictures lie"
+    return Finding(found, f"{lie} in {what}: {named}." if found else "")
