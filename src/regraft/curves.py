@@ -91,19 +91,7 @@ def precision_recall(
     """Return the precision (y) against the recall (x); the area is the average precision.
 
     The curve is one of steps: y at a recall between two points is that of the next point, as the average precision has
-    it. Straight lines between points would promise too much (Davis & Goadrich 2006).
-
-    Args:
-        probabilities: [n, k].
-        labels: [n], indices into the classes.
-        positive: the class, an index.
-        groups: [n], as in `evaluate`.
-        bootstraps: draws.
-        level: of the band at each place.
-        seed: of the draws.
-
-    Raises:
-        ValueError: there is no picture of the class, or no other.
+    it. Straight lines between points would promise too much (Davis & Goadrich 2006). Arguments and errors as of `roc`.
     """
     grid = np.arange(1, 101) / 100  # a recall of 0 has no precision
     again = Resampling.of(len(labels), groups, bootstraps=bootstraps, level=level, seed=seed)

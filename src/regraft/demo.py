@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 from typing import Any
 
-from regraft import inference, pipeline, runs
+from regraft import files, inference, pipeline, runs
 from regraft.data import draw_cells
 from regraft.progress import Progress
 
@@ -30,6 +29,6 @@ def demo(
         cells.parent.mkdir(parents=True, exist_ok=True)
         draw_cells(cells, per_class=per_class, difficulty=difficulty, seed=seed)
     run = pipeline.train(cells, out=out / "run", groups=PATIENTS, seed=seed, progress=progress)
-    with (run.folder / "split.csv").open(newline="", encoding="utf-8") as file:
-        held_out = [cells / row["filename"] for row in csv.DictReader(file) if row["split"] == "test"]
+    split = files.read_csv(run.folder / "split.csv")
+    held_out = [cells / row["filename"] for row in split if row["split"] == "test"]
     return run, inference.predict(run.folder, held_out[:: max(1, len(held_out) // 4)][:4])

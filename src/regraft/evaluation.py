@@ -125,6 +125,14 @@ OF_MANY_CLASSES = {"top5_accuracy": Metric(top5_accuracy, best=1.0, higher_is_be
 
 
 FEW_GROUPS = 20  # with fewer, an interval drawn over whole groups is itself uncertain (it is too narrow, as a rule)
+
+
+def few_groups(count: int | None) -> list[str]:
+    """Return a sentence where figures rest on few groups; none where there are many, or pictures without groups."""
+    few = count is not None and count < FEW_GROUPS
+    return [f"Only {count} groups were tested: other groups may give other figures."] * few
+
+
 SHARES = {"accuracy", "top5_accuracy"}  # of pictures that are right
 
 OF_ANSWERS = {"accuracy", "balanced_accuracy", "macro_f1"}  # look at which class is answered, not at how probable it is

@@ -94,6 +94,14 @@ def write_bytes(path: Path, content: bytes) -> None:
         temporary.write_bytes(content)
 
 
+def read_csv(path: Path) -> list[dict[str, str]]:
+    """Read a CSV file with a header, as `write_csv` writes it; an absent one has no rows."""
+    if not path.exists():
+        return []
+    with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
+        return list(csv.DictReader(file))
+
+
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Write a CSV file in UTF-8, whole or not at all. A file name that is not valid UTF-8 keeps its bytes."""
     with (

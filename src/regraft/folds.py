@@ -20,7 +20,7 @@ from regraft.answers import Answers
 from regraft.config import Config
 from regraft.data import Manifest, into_folds, scan, write_split
 from regraft.errors import RunError
-from regraft.evaluation import evaluate
+from regraft.evaluation import evaluate, few_groups
 from regraft.pipeline import Run, Start
 from regraft.plan import Plan
 from regraft.progress import PartOf, Progress
@@ -97,7 +97,7 @@ def _cross_validate(
     except KeyboardInterrupt:
         raise KeyboardInterrupt(pipeline.going_on(data, folder)) from None
     run = _together(manifest, folds, learned, config, folder, started)
-    for notice in pipeline.few_groups(run.test):
+    for notice in few_groups(run.test.groups):
         progress.warn(notice)
     return run
 
@@ -127,17 +127,12 @@ def _numbers(folds: Sequence[Manifest]) -> np.ndarray:
 
 def _notices(manifest: Manifest, folds: Sequence[Manifest], prefix: Prefix, config: Config) -> list[str]:
     """Return what the user should read: identical pictures in two folds, pictures that an earlier model has seen."""
-    found = pipeline.notices(_with_parts(folds[0], [f"fold {number}" for number in _numbers(folds)]), prefix)
+    found = pipeline.notices(folds[0].with_parts([f"fold {number}" for number in _numbers(folds)]), prefix)
     return [*found, *pipeline.learned_before(_all_tested(manifest), prefix, config)]
 
 
 def _all_tested(manifest: Manifest) -> Manifest:
-    return _with_parts(manifest, ["test"] * len(manifest))
-
-
-def _with_parts(manifest: Manifest, parts: Sequence[str]) -> Manifest:
-    items = (replace(item, part=part) for item, part in zip(manifest.items, parts, strict=True))
-    return replace(manifest, items=tuple(items))
+    return manifest.with_parts(["test"] * len(manifest))
 
 
 # ---- one after the other --------------------------------------------------------------------------------------------

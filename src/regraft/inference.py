@@ -150,7 +150,8 @@ def evaluate(
     Pictures that the model has learned from are left out, by their content, where others remain; `progress` says so.
     Classes are matched by name, so a folder may lack some of the model's classes. `Evaluation.test` is measured on all
     pictures; with `abstain_below`, `Evaluation.abstain` says how many have a highest probability that is no lower, and
-    how many of these are right.
+    how many of these are right. Intervals are drawn over `groups`, else over those of the run that made the model,
+    where they fit the data.
 
     Raises:
         ConfigError: `abstain_below` is no probability, or the model has a threshold.

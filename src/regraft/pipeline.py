@@ -22,7 +22,7 @@ from regraft.data import AUGMENTATIONS, PARTS, Manifest, dark, read_digests, sca
 from regraft.data.audit import duplicates_across_parts, label_conflicts
 from regraft.decision import Threshold, fit_threshold, rates, too_few
 from regraft.errors import BadImage, ConfigError, DataError, TargetMissed, TooManyBadImages, UnknownName
-from regraft.evaluation import FEW_GROUPS, Scores, defined, write_predictions
+from regraft.evaluation import Scores, defined, few_groups, write_predictions
 from regraft.learning import Learner
 from regraft.plan import Plan, stage_table
 from regraft.plots import confusion_matrix
@@ -120,7 +120,7 @@ def train(
     except TargetMissed as missed:
         again = command("train", data, "--out", folder, "--resume", option(f"target_{config.target[0]}"), "LESS")  # type: ignore[index]
         raise TargetMissed(f"{missed} What was learned is kept; in seconds: {again}") from None
-    for notice in few_groups(run.test):
+    for notice in few_groups(run.test.groups):
         progress.warn(notice)
     if report and not run.interrupted:
         write_report(run, progress)
@@ -466,12 +466,6 @@ def learned_before(manifest: Manifest, prefix: Prefix, config: Config) -> list[s
         f"Its own parts keep them apart: --split-from {shlex.quote(config.from_run)}"
         f"{', without --folds' * bool(config.folds)}"
     ] * bool(count)
-
-
-def few_groups(scores: Scores) -> list[str]:
-    """Return a sentence where the figures rest on few groups."""
-    few = scores.groups is not None and scores.groups < FEW_GROUPS
-    return [f"Only {scores.groups} groups were tested: other groups may give other figures."] * few
 
 
 # ---- what is written ------------------------------------------------------------------------------------------------

@@ -6,7 +6,6 @@ the pictures lie elsewhere; where they have gone, or changed, the page says so a
 
 from __future__ import annotations
 
-import csv
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,8 +21,9 @@ from regraft.classifier import Classifier
 from regraft.config import Config, command, option
 from regraft.data import PARTS, decode, digest, identical
 from regraft.data.reading import read_file
+from regraft.data.rows import name_some
 from regraft.errors import BadImage, RunError
-from regraft.evaluation import FEW_GROUPS
+from regraft.evaluation import few_groups
 from regraft.explain import heat_maps, overlay
 from regraft.plan import StageRow, stage_rows
 from regraft.training import read_history
@@ -80,9 +80,7 @@ class Shown:
     answer: str
     probability: float  # of the answer
     pixels: np.ndarray  # uint8 [s, s, 3]
-    heat: (
-        np.ndarray | None
-    )  # uint8 [s, s, 3], the picture under its heat map; None where no place speaks for the answer
+    heat: np.ndarray | None  # uint8 [s, s, 3], it under its heat map; None where no place speaks for the answer
 
 
 @dataclass(frozen=True, eq=False)
@@ -189,13 +187,12 @@ class Report:
     @property
     def cautions(self) -> list[str]:
         """Say what makes the figures less sure than they look."""
-        count = len(self.groups)
         few = [row["label"] for row in self.metrics["per_class"] if row["support"] < FEW_PICTURES]
         said = {
             "The training was stopped early; the best epoch until then was kept.": self.metrics.get("interrupted"),
-            f"Only {count} groups were tested: other groups may give other figures.": 0 < count < FEW_GROUPS,
+            **dict.fromkeys(few_groups(len(self.groups) or None), True),
             "There is no interval: the pictures of one group do not show how others vary.": self.interval is None,
-            f"Fewer than {FEW_PICTURES} test pictures of {_some(few)}: their own figures say little.": few,
+            f"Fewer than {FEW_PICTURES} test pictures of {name_some(few, 5)}: their own figures say little.": few,
         }
         return [sentence for sentence, holds in said.items() if holds]
 
@@ -267,10 +264,6 @@ def _changed(name: str, value: Any) -> bool:
     return name in defaults and value != defaults[name]
 
 
-def _some(names: Sequence[str], most: int = 5) -> str:
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more classes" if len(names) > most else "")
-
-
 def _count(number: int, noun: str) -> str:
     return f"{number or 'No'} {noun}{' is' if number < 2 else 's are'}"
 
@@ -306,13 +299,13 @@ def read(folder: Path) -> Report:
     metrics, config = (runs.read_json(folder / name) for name in (runs.METRICS, runs.SETTINGS))
     parts = [folder / f"fold-{number}" for number in range(1, len(metrics.get("folds", ())) + 1)]
     first = parts[0] if parts else folder
-    answers, predictions = Answers.load(folder), _rows(folder / "predictions.csv")
+    answers, predictions = Answers.load(folder), files.read_csv(folder / "predictions.csv")
     if len(predictions) != len(answers.labels):
         raise RunError(
             f"{folder} has {len(predictions)} rows in predictions.csv and {len(answers.labels)} answers. "
             "Was a file of another run copied into it? Train again."
         )
-    split, model = _rows(first / "split.csv"), bundle.load(first)
+    split, model = files.read_csv(first / "split.csv"), bundle.load(first)
     plan = config["plan"]
     show = _Pictures(folder, Path(config["data"]), model, split, predictions)
     chosen = [*worst_mistakes(answers), *typical_hits(answers)]
@@ -324,20 +317,13 @@ def read(folder: Path) -> Report:
         answers,
         read_history(folder / "history.csv"),
         split,
-        _rows(folder / "skipped.csv"),
+        files.read_csv(folder / "skipped.csv"),
         stage_rows(model.backbone, plan["cut"], plan["frozen_layers"], linear=plan["phases"][-1]["linear"]),
         model.about,
         [one for one in shown if one.truth != one.answer],
         [one for one in shown if one.truth == one.answer],
         len(chosen) - len(shown),
     )
-
-
-def _rows(path: Path) -> list[dict[str, str]]:
-    if not path.exists():
-        return []
-    with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
-        return list(csv.DictReader(file))
 
 
 # ---- which pictures are shown ---------------------------------------------------------------------------------------

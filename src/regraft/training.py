@@ -7,7 +7,6 @@ goes on from the checkpoint of epoch 7 does in epoch 8 exactly what an uninterru
 from __future__ import annotations
 
 import contextlib
-import csv
 import logging
 import math
 import pickle
@@ -506,10 +505,7 @@ def _best_epoch(rows: Sequence[dict[str, Any]]) -> int:
 
 def read_history(path: Path) -> list[dict[str, Any]]:
     """Read history.csv; an absent file has no rows."""
-    if not path.exists():
-        return []
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+    return files.read_csv(path)
 
 
 def _machine(device: torch.device) -> dict[str, Any]:

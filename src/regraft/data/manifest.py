@@ -59,6 +59,11 @@ class Manifest:
         """Return the manifest of these items only; the classes stay, so that no label shifts."""
         return replace(self, items=tuple(self.items[at] for at in indices))
 
+    def with_parts(self, parts: Sequence[str | None]) -> Manifest:
+        """Return the manifest with other parts, one for each item; None: it is in none."""
+        items = (replace(item, part=part) for item, part in zip(self.items, parts, strict=True))
+        return replace(self, items=tuple(items))
+
     def counts(self, part: str | None = None) -> dict[str, int]:
         """Return the number of pictures of every class, in all or in one part."""
         labels = self.labels if part is None else self.labels[self.part(part)]

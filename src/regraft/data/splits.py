@@ -52,7 +52,7 @@ def split(manifest: Manifest, *, val: float = 0.15, test: float = 0.15, seed: in
         choose = _choose_groups if manifest.groups else _choose_pictures
         chosen = choose(manifest.keep(pool), held_out, np.random.RandomState(seed))
         parts[pool] = np.array(["train", *held_out], dtype=object)[chosen]
-    return _with_parts(manifest, parts.tolist())
+    return manifest.with_parts(parts.tolist())
 
 
 def folds(
@@ -67,7 +67,7 @@ def folds(
     Raises:
         SplitError: A class has too few pictures, or groups, for so many folds.
     """
-    free = _with_parts(manifest, [None] * len(manifest))
+    free = manifest.with_parts([None] * len(manifest))
     _check_foldable(free, count)
     for draw in range(FOLD_DRAWS if free.groups else 1):  # of single pictures, every draw has every class in each fold
         try:
@@ -85,7 +85,7 @@ def _tested(free: Manifest, count: int, seed: int, every_class: bool) -> list[Ma
     folding = StratifiedGroupKFold if free.groups else StratifiedKFold
     parts = folding(count, shuffle=True, random_state=seed).split(free.labels, free.labels, free.groups)
     tested = [set(inside.tolist()) for _, inside in parts]
-    made = [_with_parts(free, ["test" if at in inside else None for at in range(len(free))]) for inside in tested]
+    made = [free.with_parts(["test" if at in inside else None for at in range(len(free))]) for inside in tested]
     absent = [name for fold in made for name, found in fold.counts("test").items() if not found]
     if every_class and absent:
         raise SplitError(
@@ -146,7 +146,7 @@ def split_from(manifest: Manifest, source: Path) -> Manifest:
         notices.append(f"{len(gone)} pictures listed in {table} are not among the data: {name_some(gone)}.")
     parts = [part_of[name] for name in known]
     _check_groups(manifest, parts)
-    return replace(_with_parts(manifest, parts), notices=(*manifest.notices, *notices))
+    return replace(manifest.with_parts(parts), notices=(*manifest.notices, *notices))
 
 
 def write_split(manifest: Manifest, path: Path, digests: Sequence[str] | None = None) -> None:
@@ -163,11 +163,6 @@ def learned_digests(table: Path) -> set[str]:
     columns = read_columns(table) if table.is_file() else {}
     rows = zip(columns.get("digest", ()), columns.get("split", ()), strict=False)
     return {digest for digest, part in rows if digest and part != "test"}
-
-
-def _with_parts(manifest: Manifest, parts: Sequence[str | None]) -> Manifest:
-    items = (replace(item, part=part) for item, part in zip(manifest.items, parts, strict=True))
-    return replace(manifest, items=tuple(items))
 
 
 def _check_groups(manifest: Manifest, parts: Sequence[str | None] | NDArray[np.object_]) -> None:
