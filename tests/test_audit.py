@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from regraft.audit import KINDS, Audit, audit_of, check_kinds, out_of_fold
+from regraft.audit import KINDS, Audit, audit_of, check_kinds, out_of_fold, read_remarks, write_remarks
 from regraft.data import Item, Look, Manifest
 from regraft.errors import UnknownName
 
@@ -137,12 +137,13 @@ def test_unreadable_files_come_first_with_their_reason(tmp_path: Path) -> None:
     found = audit(digests=["same", DIGESTS[1], "same", *DIGESTS[3:]], skipped={"z.png": "cut off"})
     assert [remark.kind for remark in found.remarks] == ["corrupt", "duplicate"]
     assert found.summary().startswith("Among 100 pictures: 1 unreadable, 1 duplicate.")
-    found.write_csv(tmp_path / "findings.csv")
+    write_remarks(tmp_path / "findings.csv", found.remarks)
     rows = list(csv.DictReader((tmp_path / "findings.csv").open()))
     assert [(row["kind"], row["filename"], row["remark"]) for row in rows] == [
         ("corrupt", "z.png", "cut off"),
         ("duplicate", "0.png", "the same file"),
     ]
+    assert read_remarks(tmp_path / "findings.csv") == found.remarks
     assert found.as_dict()["counts"] == dict.fromkeys(KINDS, 0) | {"corrupt": 1, "duplicate": 1}
 
 

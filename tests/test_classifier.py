@@ -11,7 +11,7 @@ import torch
 
 from regraft.backbones import build
 from regraft.classifier import Classifier
-from regraft.data import Preprocessing
+from regraft.data import Preprocessing, decode, digest, draw_view
 from regraft.errors import ActivationOverflow, StoreError
 from regraft.head import HeadSpec, build_head
 from regraft.progress import Progress
@@ -59,3 +59,30 @@ def test_answers_that_are_no_numbers_are_an_error(classifier: Classifier, pictur
         classifier.head.out.weight.fill_(torch.inf)  # type: ignore[union-attr,operator]
     with pytest.raises(ActivationOverflow, match="not numbers"):
         list(classifier.predict([picture], device="cpu"))
+
+
+def test_an_answer_from_several_views_is_the_mean_over_them(classifier: Classifier, shapes: Path) -> None:
+    pictures = sorted(shapes.rglob("*.png"))[:40:4]
+    found = list(classifier.predict(pictures, views=4, augment=("flip", "turn", "crop"), device="cpu"))
+    network = classifier.network()
+    for answer in found:
+        plain = decode(answer.path.read_bytes(), classifier.backbone.preprocessing)
+        of = digest(plain.tobytes())
+        views = [draw_view(plain, view=v, digest=of, augment=("flip", "turn", "crop"), seed=0) for v in range(4)]
+        with torch.no_grad():
+            each = [network(torch.from_numpy(view[None]))[0][0].numpy() for view in views]
+        assert answer.probabilities is not None
+        np.testing.assert_allclose(answer.probabilities, np.mean(each, axis=0), atol=1e-5)
+        assert not np.allclose(answer.probabilities, each[0], atol=1e-6)  # the plain picture alone says something else
+
+
+def test_several_views_answer_alike_in_any_company_and_pass_bad_pictures_by(
+    classifier: Classifier, picture: Path, tmp_path: Path
+) -> None:
+    bad = tmp_path / "bad.png"
+    bad.write_bytes(b"none")
+    asked = {"views": 3, "augment": ("crop",), "device": "cpu"}
+    (alone,) = classifier.predict([picture], **asked)  # type: ignore[arg-type]
+    between = list(classifier.predict([bad, picture, bad], **asked))  # type: ignore[arg-type]
+    assert [answer.probabilities is None for answer in between] == [True, False, True]
+    np.testing.assert_allclose(between[1].probabilities, alone.probabilities, atol=1e-6)  # type: ignore[arg-type]

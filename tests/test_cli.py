@@ -20,6 +20,7 @@ SMALL = ("--img-size", 64, "--epochs", 2)
 RUN_FILES = {
     "config.json",
     "skipped.csv",
+    "findings.csv",
     "split.csv",
     "history.csv",
     "metrics.json",
@@ -71,6 +72,7 @@ def test_help_names_every_command(regraft):
         "report",
         "eval",
         "predict",
+        "explain",
         "features",
         "models",
         "weights",

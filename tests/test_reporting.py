@@ -14,10 +14,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from PIL import Image
 
 import regraft
 from regraft import pipeline
 from regraft.answers import Answers
+from regraft.audit import read_remarks
 from regraft.errors import BundleError, RunError
 from regraft.progress import Progress
 from regraft.reporting import HITS, MISTAKES, read, typical_hits, worst_mistakes
@@ -158,7 +160,8 @@ def test_every_picture_has_a_text_and_a_heat_map_where_a_place_speaks_for_the_an
     found, page = read(run), page_of(run)
     shown = [*found.mistakes, *found.hits]
     assert shown
-    images = re.findall(r'<img src="data:image/jpeg;base64,[^"]+" alt="([^"]+)"', page)
+    album = page[page.index('<section id="pictures">') :].split("</section>")[0]
+    images = re.findall(r'<img src="data:image/jpeg;base64,[^"]+" alt="([^"]+)"', album)
     assert len(images) == len(shown) + sum(one.heat is not None for one in shown)
     assert found.missing == 0
     assert "are not shown" not in page
@@ -247,11 +250,44 @@ def test_a_page_that_cannot_be_written_is_told_in_one_line_and_leaves_the_run(co
     (copy / "report.html").unlink()
     (copy / "report.html").mkdir()
     (copy / "report.html" / "in the way").touch()
-    pipeline.write_report(pipeline.Run(copy, "", "", 0.0, None), Listening())  # type: ignore[arg-type]
+    pipeline.write_report(pipeline.Run(copy, "", "", 0.0, None), Listening(), lambda: None)  # type: ignore[arg-type]
     assert len(said) == 1
     assert "The run is kept" in said[0]
     assert f"regraft report {copy}" in said[0]
     assert (copy / "metrics.json").exists()
+
+
+# the data
+
+
+def test_leaks_that_files_do_not_show_are_on_the_page_as_regraft_check_finds_them(drawn: Path, tmp_path: Path) -> None:
+    """The same picture as a PNG that is learned and a smaller JPEG that is tested."""
+    for folder in sorted(drawn.iterdir()):
+        for number, picture in enumerate(sorted(folder.iterdir())):
+            part = tmp_path / "parts" / ("train", "train", "train", "val", "val", "test", "test", "test")[number]
+            (part / folder.name).mkdir(parents=True, exist_ok=True)
+            shutil.copy(picture, part / folder.name)
+    data = tmp_path / "parts"
+    learned = next((data / "train" / "red").iterdir())
+    Image.open(learned).resize((60, 60)).save(data / "test" / "red" / "again.jpg", quality=90)
+    run = regraft.train(data, out=tmp_path / "run", method="features", img_size=64).folder
+    checked = regraft.check(data, out=tmp_path / "check", img_size=64)
+    remarks = read_remarks(run / "findings.csv")
+    assert remarks == read_remarks(checked.folder / "findings.csv")
+    leaks = [remark for remark in remarks if remark.kind == "leak"]
+    planted = {f"train/red/{learned.name}", "test/red/again.jpg"}
+    assert planted in [{one.filename, one.other} for one in leaks]  # among others: drawn shapes are much alike
+    page = page_of(run)
+    assert f'<td class="text">leak</td><td>{len(leaks)}</td>' in page
+    assert f'alt="{leaks[0].other}"' in page
+    assert page == regraft.report(run).read_text(encoding="utf-8")
+
+
+def test_where_nothing_was_kept_the_page_names_the_command_that_judges_the_data(drawn: Path, tmp_path: Path) -> None:
+    run = regraft.train(drawn, out=tmp_path / "run", method="scratch", img_size=64, epochs=1).folder
+    assert not (run / "findings.csv").exists()
+    assert "This looks at files only" in page_of(run)
+    assert "regraft check" in page_of(run)
 
 
 # in a browser

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from regraft.classifier import Classifier as Classifier
     from regraft.config import Config as Config
     from regraft.errors import RegraftError as RegraftError
+    from regraft.explanation import explain as explain
     from regraft.extraction import features as features
     from regraft.folds import train as train
     from regraft.pipeline import Run as Run
@@ -27,6 +28,7 @@ _HOMES = {
     "check": "checking",
     "compare": "comparison",
     "evaluate": "inference",
+    "explain": "explanation",
     "features": "extraction",
     "load": "bundle",
     "models": "cards",

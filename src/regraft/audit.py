@@ -42,6 +42,9 @@ SMALL, LONG = 4.0, 3.0  # times smaller than the median, times longer for its wi
 MAP_AT_MOST = 2000  # pictures on the map: more dots hide each other, and t-SNE takes minutes
 
 
+FINDINGS = "findings.csv"
+
+
 class Remark(NamedTuple):
     """One finding: a row of findings.csv."""
 
@@ -106,10 +109,18 @@ class Audit:
             "summary": self.summary(),
         }
 
-    def write_csv(self, path: Path) -> None:
-        """Write findings.csv: kind, filename, label, other, score, remark."""
-        rows = ([_cell(value) for value in remark] for remark in self.remarks)
-        files.write_csv(path, Remark._fields, rows)
+
+def write_remarks(path: Path, remarks: Iterable[Remark]) -> None:
+    """Write findings.csv: kind, filename, label, other, score, remark."""
+    files.write_csv(path, Remark._fields, ([_cell(value) for value in remark] for remark in remarks))
+
+
+def read_remarks(path: Path) -> list[Remark]:
+    """Read findings.csv."""
+    return [
+        Remark(**{**row, "score": float(row["score"]) if row["score"] else None})  # type: ignore[arg-type]
+        for row in files.read_csv(path)
+    ]
 
 
 def _cell(value: str | float | None) -> str:
@@ -159,10 +170,47 @@ def audit_of(
         seed: decides the folds of the label check and the pictures on the map.
     """
     points = reduced(embeddings)
+    remarks, quality, notices = _judged(manifest, digests, points, looks, skipped or {}, seed)
+    places, mapped = _map(points, seed)
+    return Audit(
+        len(manifest),
+        manifest.counts(),
+        _sizes(looks),
+        dict(Counter(look.mode for look in looks).most_common()),
+        remarks,
+        quality,
+        places,
+        mapped,
+        notices,
+    )
+
+
+def remarks_of(
+    manifest: Manifest,
+    digests: Sequence[str],
+    embeddings: NDArray[Any],
+    looks: Sequence[Look],
+    *,
+    skipped: Mapping[str, str] | None = None,
+    seed: int = 0,
+) -> list[Remark]:
+    """Return the findings of `audit_of` alone, in a fraction of the time: no map is drawn."""
+    return _judged(manifest, digests, reduced(embeddings), looks, skipped or {}, seed)[0]
+
+
+def _judged(
+    manifest: Manifest,
+    digests: Sequence[str],
+    points: NDArray[np.float32],
+    looks: Sequence[Look],
+    skipped: Mapping[str, str],
+    seed: int,
+) -> tuple[list[Remark], NDArray[np.float64] | None, list[str]]:
+    """Return the findings, how far each label is believed, and what could not be judged."""
     nearest, distances = _neighbours(points)
     quality, suspects, notices = _label_errors(manifest, points, seed)
     remarks = [
-        *(Remark("corrupt", name, "", "", None, reason) for name, reason in sorted((skipped or {}).items())),
+        *(Remark("corrupt", name, "", "", None, reason) for name, reason in sorted(skipped.items())),
         *_torn_groups(manifest),
         *_twins(manifest, digests, nearest, looks),
         *suspects,
@@ -170,18 +218,7 @@ def audit_of(
         *_odd_sizes(manifest, looks),
     ]
     order = list(KINDS)
-    places, mapped = _map(points, seed)
-    return Audit(
-        len(manifest),
-        manifest.counts(),
-        _sizes(looks),
-        dict(Counter(look.mode for look in looks).most_common()),
-        sorted(remarks, key=lambda remark: order.index(remark.kind)),
-        quality,
-        places,
-        mapped,
-        notices,
-    )
+    return sorted(remarks, key=lambda remark: order.index(remark.kind)), quality, notices
 
 
 def reduced(embeddings: NDArray[Any]) -> NDArray[np.float32]:

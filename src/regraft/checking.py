@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from regraft import files, methods, runs
-from regraft.audit import KINDS, Audit, audit_of, check_kinds
+from regraft.audit import FINDINGS, KINDS, Audit, audit_of, check_kinds, write_remarks
 from regraft.config import Config
 from regraft.data import Manifest, dark, read_looks, scan, split_from
 from regraft.errors import NoImages
@@ -88,7 +88,7 @@ def write(audit: Audit, manifest: Manifest, folder: Path) -> None:
     """Write check.html and findings.csv."""
     from regraft.pages import check_page
 
-    audit.write_csv(folder / "findings.csv")
+    write_remarks(folder / FINDINGS, audit.remarks)
     page = check_page(audit, manifest, KINDS)
     files.write_bytes(folder / "check.html", page.encode(errors="backslashreplace"))
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from regraft.activations import BATCH, batched, cache_folder, engines
 from regraft.activations.store import make_room
 from regraft.backbones import Backbone
-from regraft.data import read_pixels
+from regraft.data import digest, draw_view, read_pixels
 from regraft.decision import Threshold
 from regraft.errors import ActivationOverflow, BadImage, StoreError, WeightsMissing
 from regraft.head import HeadSpec
@@ -64,17 +64,27 @@ class Classifier:
         return _Answers(nn.Sequential(body, self.head, _Tempered(self.temperature), nn.Softmax(1))).eval()
 
     def predict(
-        self, paths: Sequence[Path], *, device: str = "auto", engine: str = "auto", progress: Progress | None = None
+        self,
+        paths: Sequence[Path],
+        *,
+        views: int = 1,
+        augment: Sequence[str] = (),
+        device: str = "auto",
+        engine: str = "auto",
+        progress: Progress | None = None,
     ) -> Iterator[Prediction]:
         """Classify files, in order, in constant memory; a file that cannot be read gives its reason.
 
+        With more `views` than one, the probabilities are the mean over the plain picture and views that `augment`
+        draws. They depend on the picture alone: asking twice, or for other pictures beside it, gives the same answer.
+
         `engine` is as in the settings: ``auto`` exports to ONNX Runtime where there are many pictures and no GPU.
         """
-        run = self._engine(device, engine, len(paths), progress or Progress())
+        run = self._engine(device, engine, len(paths) * views, progress or Progress())
         with (progress or Progress()).track("Predicting", len(paths), "pictures") as tick:
             for batch in batched(read_pixels(paths, self.backbone.preprocessing), BATCH):
                 good = [pixels for _, pixels in batch if not isinstance(pixels, BadImage)]
-                answers = iter(_finite(run(np.stack(good))[0]) if good else ())
+                answers = iter(_finite(_mean_answers(run, good, views, augment)) if good else ())
                 for position, pixels in batch:
                     bad = isinstance(pixels, BadImage)
                     yield Prediction(paths[position], None if bad else next(answers), str(pixels) if bad else "")
@@ -101,6 +111,20 @@ class Classifier:
         engine = engines.on_onnxruntime(self.network(), size=look.size, recipe=recipe, folder=folder)
         make_room([folder], 0, MOST_EXPORTS)
         return engine
+
+
+def _mean_answers(run: engines.Engine, pictures: list[np.ndarray], views: int, augment: Sequence[str]) -> np.ndarray:
+    """Answer from the plain pictures and the views drawn of them: n of uint8 [s, s, 3] -> [n, classes]."""
+    total = run(np.stack(pictures))[0]
+    digests = [digest(pixels.tobytes()) for pixels in pictures] if views > 1 else []
+    for view in range(1, views):
+        drawn = [
+            draw_view(pixels, view=view, digest=of, augment=augment, seed=0)
+            for pixels, of in zip(pictures, digests, strict=True)
+        ]
+        total = total + run(np.stack(drawn))[0]
+    mean: np.ndarray = total / views
+    return mean
 
 
 def _finite(answers: np.ndarray) -> np.ndarray:

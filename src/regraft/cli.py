@@ -133,6 +133,14 @@ AbstainBelow = Annotated[
         help="Give no label where the highest probability is below P: such pictures are for a human.",
     ),
 ]
+Views = Annotated[
+    int,
+    typer.Option(
+        "--tta",
+        metavar="V",
+        help="Answer from the mean over V views of each picture, drawn as in training: V times as long.",
+    ),
+]
 Weights = Annotated[str | None, typer.Option("--weights", help="Where a pretrained network's tensors come from.")]
 
 
@@ -389,6 +397,7 @@ def evaluate(
         str | None,
         typer.Option("--groups", help="Draw the intervals over patients or sources, as in train. Default: the run's."),
     ] = None,
+    tta: Views = 1,
     abstain_below: AbstainBelow = None,
     weights: Weights = None,
     device: Device = "auto",
@@ -399,7 +408,14 @@ def evaluate(
 
     progress = _progress()
     found = inference.evaluate(
-        model, data, groups=groups, abstain_below=abstain_below, weights=weights, device=device, progress=progress
+        model,
+        data,
+        groups=groups,
+        tta=tta,
+        abstain_below=abstain_below,
+        weights=weights,
+        device=device,
+        progress=progress,
     )
     for name, reason in found.skipped.items():
         progress.warn(f"{name} is left out: {reason}.")
@@ -427,6 +443,7 @@ def predict(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Write to this file instead of the terminal.")
     ] = None,
+    tta: Views = 1,
     abstain_below: AbstainBelow = None,
     weights: Weights = None,
     device: Device = "auto",
@@ -441,12 +458,53 @@ def predict(
         model,
         pictures,
         top=top,
+        tta=tta,
         abstain_below=abstain_below,
         weights=weights,
         device=device,
         progress=_progress(),
     )
     tables.write(rows, form, output)
+
+
+@app.command(rich_help_panel="Everyday")
+def explain(
+    model: Annotated[
+        str,
+        typer.Argument(metavar="MODEL", help="A run or bundle folder, or the name of a network.", show_default=False),
+    ],
+    pictures: Annotated[list[Path], typer.Argument(metavar="PICTURE|FOLDER...", show_default=False)],
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", metavar="FOLDER", help="The folder to make. Default: heatmaps.")
+    ] = None,
+    label: Annotated[
+        str | None, typer.Option("--label", metavar="CLASS", help="The class to explain. Default: the answer.")
+    ] = None,
+    layer: Annotated[
+        str | None,
+        typer.Option(
+            "--layer",
+            metavar="STAGE",
+            help="Where to look; earlier stages are finer and know less. Default: the one before the last.",
+        ),
+    ] = None,
+    weights: Weights = None,
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Draw where pictures speak for the answer: each beside its heat map, in a new folder."""
+    from regraft import explanation
+
+    rows = explanation.explain(
+        model, pictures, out=out, label=label, layer=layer, weights=weights, device=device, progress=_progress()
+    )
+    if as_json:
+        _print_json({"rows": rows})
+        return
+    for row in rows:
+        said = f"{row['label']} {row['prob']:.3f}" if row["label"] else f"cannot be read: {row['error']}"
+        drawn = f" -> {row['heatmap']}" if row["heatmap"] else ", and no place speaks for it" * bool(row["label"])
+        print(f"{row['filename']}: {said}{drawn}")
 
 
 @app.command(rich_help_panel="Everyday")

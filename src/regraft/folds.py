@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -57,14 +58,17 @@ def train(
     config = runs.settings_of(folder, settings) if folder else Config(**settings)
     if config.folds is None:
         return pipeline.train(data, out=out, resume=resume, progress=progress, report=report, **settings)
-    run = _cross_validate(Path(data), config, settings, wanted, folder, progress or Progress())
-    if report:
-        pipeline.write_report(run, progress or Progress())
-    return run
+    return _cross_validate(Path(data), config, settings, wanted, folder, progress or Progress(), report)
 
 
 def _cross_validate(
-    data: Path, config: Config, given: Mapping[str, Any], wanted: Path | None, begun: Path | None, progress: Progress
+    data: Path,
+    config: Config,
+    given: Mapping[str, Any],
+    wanted: Path | None,
+    begun: Path | None,
+    progress: Progress,
+    report: bool,
 ) -> Run:
     """Tell the story of `pipeline.train` for all folds; `begun` is the folder of a run that goes on."""
     started = time.perf_counter()
@@ -99,6 +103,9 @@ def _cross_validate(
     run = _together(manifest, folds, learned, config, folder, started)
     for notice in few_groups(run.test.groups):
         progress.warn(notice)
+    if report:
+        judge = partial(pipeline.judged, manifest, plan, prefix, skipped, config, progress)
+        pipeline.write_report(run, progress, judge)
     return run
 
 

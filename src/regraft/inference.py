@@ -13,13 +13,15 @@ import numpy as np
 
 from regraft import bundle, runs
 from regraft.classifier import Classifier, Prediction, pretrained
-from regraft.data import Manifest, find_pictures, read_digests, scan
+from regraft.config import Config
+from regraft.data import Manifest, augmentations, find_pictures, read_digests, scan
 from regraft.decision import abstaining, rates
 from regraft.errors import ConfigError, DataError, NoImages
 from regraft.evaluation import Scores
 from regraft.evaluation import evaluate as score
 from regraft.progress import Progress
 
+MOST_VIEWS = 1000  # as many as training may draw
 WNID = re.compile(r"n\d{8}(?![^ _-])")  # WordNet's identifier, alone or before a name
 
 
@@ -80,11 +82,31 @@ def check_abstaining(model: str, classifier: Classifier, below: float | None) ->
         )
 
 
+def drawn_views(
+    model: Path | str | Classifier, classifier: Classifier, views: int, progress: Progress
+) -> dict[str, Any]:
+    """Return the arguments of `Classifier.predict` for so many views, drawn as the model's training was to draw them.
+
+    Raises:
+        ConfigError: `views` is out of range.
+    """
+    if not 1 <= views <= MOST_VIEWS:
+        raise ConfigError(f"--tta is {views}; expected 1 (the plain picture alone) to {MOST_VIEWS} views.")
+    if views > 1 and classifier.threshold is not None:
+        progress.warn(
+            f"The threshold, {classifier.threshold.value:.3g}, was chosen on plain pictures: with --tta the model may "
+            "reach less than was asked, or more. `regraft eval --tta` measures it."
+        )
+    asked = None if isinstance(model, Classifier) else _setting_of(str(model), "augment")
+    return {"views": views, "augment": augmentations(Config.augment if asked is None else asked)}
+
+
 def predict(
     model: Path | str | Classifier,
     paths: Sequence[Path | str],
     *,
     top: int = 1,
+    tta: int = 1,
     abstain_below: float | None = None,
     weights: str | None = None,
     device: str = "auto",
@@ -96,15 +118,19 @@ def predict(
     Returns rows with filename, rank (1 to `top`), index, label, prob and error; a picture that cannot be read has one
     row with its error and nothing else. With `abstain_below`, a picture whose highest probability is lower has one row
     with that probability and no label. A model with a threshold answers by it: its label may be the less probable one.
+    With `tta`, the probabilities are the mean over so many views of a picture, the plain one among them, which takes
+    so many times as long; the others are drawn as in the model's training.
 
     Raises:
-        ConfigError: `abstain_below` is no probability, or the model has a threshold.
+        ConfigError: `abstain_below` is no probability, or the model has a threshold; `tta` is out of range.
     """
+    progress = progress or Progress()
     classifier = model if isinstance(model, Classifier) else open_model(model, weights=weights)
     check_abstaining("The model" if isinstance(model, Classifier) else str(model), classifier, abstain_below)
-    if classifier.threshold is not None and progress is not None:
+    views = drawn_views(model, classifier, tta, progress)
+    if classifier.threshold is not None:
         progress.note(f"{model} answers {classifier.threshold}.")
-    answers = classifier.predict(find_pictures(paths), device=device, engine=engine, progress=progress)
+    answers = classifier.predict(find_pictures(paths), **views, device=device, engine=engine, progress=progress)
     return list(rows_of(answers, classifier, top, abstain_below or 0.0))
 
 
@@ -139,6 +165,7 @@ def evaluate(
     data: Path | str,
     *,
     groups: str | None = None,
+    tta: int = 1,
     abstain_below: float | None = None,
     weights: str | None = None,
     device: str = "auto",
@@ -151,10 +178,10 @@ def evaluate(
     Classes are matched by name, so a folder may lack some of the model's classes. `Evaluation.test` is measured on all
     pictures; with `abstain_below`, `Evaluation.abstain` says how many have a highest probability that is no lower, and
     how many of these are right. Intervals are drawn over `groups`, else over those of the run that made the model,
-    where they fit the data.
+    where they fit the data. `tta` is as in `predict`.
 
     Raises:
-        ConfigError: `abstain_below` is no probability, or the model has a threshold.
+        ConfigError: `abstain_below` is no probability, or the model has a threshold; `tta` is out of range.
         DataError: the data has a class that the model does not know.
         NoImages: no picture could be read.
     """
@@ -162,11 +189,11 @@ def evaluate(
     classifier = open_model(model, weights=weights)
     check_abstaining(str(model), classifier, abstain_below)
     progress = progress or Progress()
+    views = drawn_views(model, classifier, tta, progress)
     manifest = _unseen(_test_part(_scan(Path(data), groups, str(model), progress)), str(model), progress)
     labels = _labels_of_model(manifest, classifier, str(model))
-    answers = list(
-        classifier.predict([item.path for item in manifest.items], device=device, engine=engine, progress=progress)
-    )
+    paths = [item.path for item in manifest.items]
+    answers = list(classifier.predict(paths, **views, device=device, engine=engine, progress=progress))
     answered = {index: answer.probabilities for index, answer in enumerate(answers) if answer.probabilities is not None}
     skipped = {manifest.items[index].name: answer.error for index, answer in enumerate(answers) if answer.error}
     if not answered:
@@ -183,7 +210,7 @@ def evaluate(
 
 def _scan(data: Path, groups: str | None, model: str, progress: Progress) -> Manifest:
     """Group pictures as asked; else as the run did that made the model, where their names or columns allow it."""
-    of_run = _groups_of(model) if groups is None else None
+    of_run = _setting_of(model, "groups") if groups is None else None
     if of_run is None:
         return scan(data, groups=groups)
     try:
@@ -193,11 +220,12 @@ def _scan(data: Path, groups: str | None, model: str, progress: Progress) -> Man
         return scan(data)
 
 
-def _groups_of(model: str) -> str | None:
+def _setting_of(model: str, name: str) -> str | None:
+    """Return a setting of the run that made the model, where the model lies in its run's folder."""
     folder = bundle.folder_of(Path(model))
     if folder is None or not (folder.parent / runs.SETTINGS).exists():
         return None
-    asked: str | None = runs.read_json(folder.parent / runs.SETTINGS).get("settings", {}).get("groups")
+    asked: str | None = runs.read_json(folder.parent / runs.SETTINGS).get("settings", {}).get(name)
     return asked
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,23 @@ import numpy as np
 from regraft import bundle, files, methods, reporting, runs
 from regraft.activations import Pictures, Prefix, engines
 from regraft.answers import Answers
+from regraft.audit import FINDINGS, Remark, remarks_of, write_remarks
 from regraft.backbones import Backbone
 from regraft.calibration import before_and_after, fit_temperature, tempered
 from regraft.classifier import Classifier
 from regraft.config import Config, command, option
-from regraft.data import AUGMENTATIONS, PARTS, Manifest, dark, read_digests, scan, split, split_from, write_split
+from regraft.data import (
+    PARTS,
+    Manifest,
+    augmentations,
+    dark,
+    read_digests,
+    read_looks,
+    scan,
+    split,
+    split_from,
+    write_split,
+)
 from regraft.data.audit import duplicates_across_parts, label_conflicts
 from regraft.decision import Threshold, fit_threshold, rates, too_few
 from regraft.errors import BadImage, ConfigError, DataError, TargetMissed, TooManyBadImages, UnknownName
@@ -29,6 +42,9 @@ from regraft.plots import confusion_matrix
 from regraft.progress import Progress
 from regraft.weights import filled
 
+MOST_JUDGED = (
+    20_000  # pictures whose data are judged for the report: a minute of reading; `regraft check` takes any number
+)
 MOST_BAD = 0.05  # a folder with more unreadable files than this is rather the wrong folder than a good one with losses
 
 
@@ -123,18 +139,35 @@ def train(
     for notice in few_groups(run.test.groups):
         progress.warn(notice)
     if report and not run.interrupted:
-        write_report(run, progress)
+        write_report(run, progress, partial(judged, manifest, plan, prefix, skipped, config, progress))
     return run
 
 
-def write_report(run: Run, progress: Progress) -> None:
-    """Write the page of a finished run. All else is on the disk by now, and whatever goes wrong here leaves it there.
+def judged(
+    manifest: Manifest, plan: Plan, prefix: Prefix, skipped: Mapping[str, str], config: Config, progress: Progress
+) -> list[Remark] | None:
+    """Judge the data by what the frozen part made of them; None where that was not kept: nothing runs twice for it."""
+    cut = max(plan.cuts)
+    if not prefix.keeps(cut) or len(manifest) > MOST_JUDGED:
+        return None
+    looks = read_looks([item.path for item in manifest.items], progress=progress)
+    embeddings = prefix.at(cut).rows(range(len(manifest)), [0] * len(manifest))
+    return remarks_of(manifest, prefix.pictures.digests, embeddings, looks, skipped=skipped, seed=config.seed)
+
+
+def write_report(run: Run, progress: Progress, judge: Callable[[], list[Remark] | None]) -> None:
+    """Judge the data and write the page of a finished run.
+
+    All else is on the disk by now, and whatever goes wrong here leaves it there.
 
     Raises:
         KeyboardInterrupt: Ctrl-C; says how the page is written later.
     """
     later = f"Write it with: {command('report', run.folder)}"
     try:
+        found = judge()
+        if found is not None:
+            write_remarks(run.folder / FINDINGS, found)
         reporting.report(run.folder)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"{run.folder} is finished, but for its report. {later}") from None
@@ -280,7 +313,7 @@ def reached_by_folds(manifest: Manifest, answered: np.ndarray, config: Config) -
 def check(config: Config) -> None:
     """Raise UnknownName for a misspelt method or augmentation, before anything is computed."""
     methods.check(config.method)
-    _augmentations(config)
+    augmentations(config.augment)
 
 
 def prepare(config: Config, given: Mapping[str, Any], progress: Progress) -> tuple[Start, Plan]:
@@ -358,7 +391,7 @@ def activate(
     }
     total = len(manifest)
     manifest, known = _without(manifest, skipped), [found for found in digests if isinstance(found, str)]
-    augment = _augmentations(config)
+    augment = augmentations(config.augment)
     pictures = Pictures([item.path for item in manifest.items], known, backbone.preprocessing, augment, config.seed)
     epochs = {0: networks} if networks > 1 else {}
     for plan in plans:
@@ -388,14 +421,6 @@ def activate(
 
 def _without(manifest: Manifest, skipped: Mapping[str, str]) -> Manifest:
     return manifest.keep([index for index, item in enumerate(manifest.items) if item.name not in skipped])
-
-
-def _augmentations(config: Config) -> tuple[str, ...]:
-    names = tuple(name.strip() for name in config.augment.split(",") if name.strip())
-    for name in names:
-        if name not in AUGMENTATIONS:
-            raise UnknownName("augmentation", name, AUGMENTATIONS)
-    return names
 
 
 def _refuse_many_bad(skipped: Mapping[str, str], total: int, config: Config, progress: Progress) -> None:

@@ -17,6 +17,7 @@ import numpy as np
 
 from regraft import bundle, files, runs
 from regraft.answers import Answers
+from regraft.audit import FINDINGS, KINDS, Remark, read_remarks
 from regraft.classifier import Classifier
 from regraft.config import Config, command, option
 from regraft.data import PARTS, decode, digest, identical
@@ -24,7 +25,7 @@ from regraft.data.reading import read_file
 from regraft.data.rows import name_some
 from regraft.errors import BadImage, RunError
 from regraft.evaluation import few_groups
-from regraft.explain import heat_maps, overlay
+from regraft.heatmaps import heat_maps, overlay
 from regraft.plan import StageRow, stage_rows
 from regraft.training import read_history
 
@@ -99,6 +100,7 @@ class Report:
     mistakes: list[Shown]
     hits: list[Shown]
     missing: int  # pictures that were to be shown and are no longer there
+    remarks: list[Remark] | None  # findings.csv; None where the data were not judged
 
     # ---- figures ----------------------------------------------------------------------------------------------------
 
@@ -232,6 +234,28 @@ class Report:
             *(["Groups were kept together: no group was both learned and tested."] if groups else []),
         ]
 
+    @cached_property
+    def remark_counts(self) -> dict[str, int]:
+        """How many findings there are of each kind that has some, the gravest kind first."""
+        found = Counter(remark.kind for remark in self.remarks or ())
+        return {kind: found[kind] for kind in KINDS if found[kind]}
+
+    def remarks_of(self, kind: str) -> list[Remark]:
+        """Return the findings of one kind, the surest first."""
+        return [remark for remark in self.remarks or () if remark.kind == kind]
+
+    @property
+    def kinds(self) -> dict[str, str]:
+        """What is looked for, and what it is."""
+        return KINDS
+
+    @property
+    def paths(self) -> dict[str, Path]:
+        """Where each picture was."""
+        data = Path(self.config["data"])
+        root = data if data.is_dir() else data.parent
+        return {row["filename"]: root / row["filename"] for row in self.split}
+
     # ---- how it came about ------------------------------------------------------------------------------------------
 
     @cached_property
@@ -323,6 +347,7 @@ def read(folder: Path) -> Report:
         [one for one in shown if one.truth != one.answer],
         [one for one in shown if one.truth == one.answer],
         len(chosen) - len(shown),
+        read_remarks(folder / FINDINGS) if (folder / FINDINGS).exists() else None,
     )
 
 

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from regraft.data import AUGMENTATIONS, draw_view
+from regraft.data import augmentations, draw_view
+from regraft.data.views import AUGMENTATIONS
 from regraft.errors import UnknownName
 
 rng = np.random.default_rng(0)
@@ -68,3 +69,10 @@ def test_turns_and_flips_only_move_pixels():
 def test_a_misspelt_augmentation_is_told_even_for_the_plain_view():
     with pytest.raises(UnknownName, match="Did you mean flip"):
         view(0, "flipp")
+
+
+def test_names_are_read_from_one_line():
+    assert augmentations(" flip, turn,") == ("flip", "turn")
+    assert augmentations("") == ()
+    with pytest.raises(UnknownName, match="flap"):
+        augmentations("flip,flap")

@@ -200,12 +200,16 @@ class Prefix:
             for first in range(1, views, VIEWS_AT_ONCE):
                 self._fill(which, range(first, min(first + VIEWS_AT_ONCE, views)))
 
+    def keeps(self, cut: int) -> bool:
+        """Say whether the rows at one cut are on disk, so that they are read without running anything."""
+        return cut > 0 and self.decisions[cut].keep
+
     def at(self, cut: int, views: int = 1) -> Activations:
         """Return the activations at one cut, wherever they come from."""
         pixels = self._pixels()
         if cut == 0:
             return pixels
-        if self.decisions[cut].keep:
+        if self.keeps(cut):
             return Kept([self._store(cut, view) for view in range(views)], self.pictures.digests)
         return Computed(pixels, lambda batch: self._run([cut], batch)[0], self._shape(cut))
 

@@ -11,10 +11,9 @@ from regraft.data.splits import folds as into_folds
 from regraft.data.splits import folds_at_most as into_folds_at_most
 from regraft.data.splits import learned_digests, split, split_from, write_split
 from regraft.data.synthetic import draw_cells
-from regraft.data.views import AUGMENTATIONS, draw_view
+from regraft.data.views import augmentations, draw_view
 
 __all__ = [
-    "AUGMENTATIONS",
     "IMAGE_SUFFIXES",
     "LOOK_SIDE",
     "MAX_MEGAPIXELS",
@@ -26,6 +25,7 @@ __all__ = [
     "Manifest",
     "Preprocessing",
     "ahead_of",
+    "augmentations",
     "dark",
     "decode",
     "digest",

