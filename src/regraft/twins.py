@@ -23,7 +23,7 @@ CROPS = (0.96, 0.92, 0.88)
 
 FEW = 20  # with fewer pictures their mean says more about each one than about what is common
 COMPONENTS = 64  # of a small grey picture, where its nearest ones are looked for
-PAIRS_AT_ONCE = 2048
+PAIRS_AT_ONCE = 256  # 30 MB of crops
 
 Grey = NDArray[np.float32]  # [n, s, s]
 Pairs = NDArray[np.int64]  # [m, 2], each with the smaller index first
@@ -76,19 +76,33 @@ def _alike_in_some_orientation(greys: NDArray[np.uint8], shared: Grey) -> Pairs:
 
 
 def _compare(greys: NDArray[np.uint8], shared: Grey, pairs: Pairs, crops: tuple[float, ...]) -> NDArray[np.float32]:
-    """Return the highest correlation [m] of each pair, over orientations and crops of either of the two."""
+    """Return the highest correlation [m] of each pair, over orientations and crops of either of the two.
+
+    To turn the moved picture, or to turn the other one and what is shared back, comes to the same: so all crops meet
+    all orientations in one matrix product a pair, [crops, s * s] x [s * s, 8].
+    """
     best = np.full(len(pairs), -1, np.float32)
+    frame = shared - shared.mean()
+    frames = np.concatenate([_rows(turned) for turned in _orientations(frame[None])])  # [8, s * s]
     for still, moved in ((0, 1), (1, 0)) if crops else ((0, 1),):
         fixed = _normed(greys[pairs[:, still]].astype(np.float32), shared)
-        for cropped in _cropped(greys[pairs[:, moved]].astype(np.float32), crops):
-            for turned in _orientations(cropped):
-                np.maximum(best, (fixed * _normed(turned, shared)).sum(1), out=best)
+        turned = np.stack([_rows(one) for one in _orientations(fixed.reshape(-1, *shared.shape))], 1)  # [m, 8, s * s]
+        laid = np.stack([_rows(one) for one in _cropped(greys[pairs[:, moved]].astype(np.float32), crops)], 1)
+        laid -= laid.mean(2, keepdims=True)  # [m, crops, s * s]
+        products = laid @ turned.swapaxes(1, 2) - (fixed @ frame.ravel())[:, None, None]  # [m, crops, 8]
+        squares = np.einsum("mcp,mcp->mc", laid, laid)[:, :, None] - 2 * (laid @ frames.T) + (frame**2).sum()
+        # a length below 1 is rounding: the picture is what all share, and is like no other
+        np.maximum(best, (products / np.sqrt(np.maximum(squares, 1.0))).max((1, 2)), out=best)
     return best
+
+
+def _rows(pictures: Grey) -> NDArray[np.float32]:
+    return pictures.reshape(len(pictures), -1)
 
 
 def _normed(pictures: Grey, shared: Grey) -> NDArray[np.float32]:
     """Return rows [n, s * s] of mean 0 and length 1: their products are correlations. A blank picture becomes 0."""
-    rows = (pictures - shared).reshape(len(pictures), -1)
+    rows = _rows(pictures - shared)
     rows = rows - rows.mean(1, keepdims=True)
     normed: NDArray[np.float32] = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-3)
     return normed
