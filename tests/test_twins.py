@@ -1,5 +1,6 @@
 """Copies of a picture are found however they were made; pictures that only look alike are not called copies."""
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -56,3 +57,10 @@ def test_a_copy_that_is_not_cropped_needs_no_embedding(cells: list[Path], tmp_pa
 def test_few_pictures_are_no_error(count: int, cells: list[Path]) -> None:
     few = greys(cells[:5])[:count]
     assert near_duplicates(few, np.zeros((count, 1), np.int64)) == []
+
+
+@pytest.mark.parametrize("count", [5, 30])
+def test_blank_pictures_are_no_copies_and_raise_no_warning(count: int) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert near_duplicates(np.full((count, 32, 32), 7, np.uint8), np.zeros((count, 1), np.int64)) == []

@@ -66,7 +66,9 @@ def _alike_in_some_orientation(greys: NDArray[np.uint8], shared: Grey) -> Pairs:
 
     plain = _normed(greys.astype(np.float32), shared)
     components = min(COMPONENTS, *plain.shape)
-    pca = PCA(components, svd_solver="randomized" if components == COMPONENTS else "full", random_state=0).fit(plain)
+    pca = PCA(components, svd_solver="randomized" if components == COMPONENTS else "full", random_state=0)
+    with np.errstate(invalid="ignore"):  # pictures that are all the same have no variance to take a share of
+        pca.fit(plain)
     index = NearestNeighbors(n_neighbors=2, algorithm="brute").fit(pca.transform(plain))
     pairs = []
     for turned in _orientations(greys.astype(np.float32)):
