@@ -82,7 +82,7 @@ def check_abstaining(model: str, classifier: Classifier, below: float | None) ->
         )
 
 
-def drawn_views(
+def _drawn_views(
     model: Path | str | Classifier, classifier: Classifier, views: int, progress: Progress
 ) -> dict[str, Any]:
     """Return the arguments of `Classifier.predict` for so many views, drawn as the model's training was to draw them.
@@ -127,7 +127,7 @@ def predict(
     progress = progress or Progress()
     classifier = model if isinstance(model, Classifier) else open_model(model, weights=weights)
     check_abstaining("The model" if isinstance(model, Classifier) else str(model), classifier, abstain_below)
-    views = drawn_views(model, classifier, tta, progress)
+    views = _drawn_views(model, classifier, tta, progress)
     if classifier.threshold is not None:
         progress.note(f"{model} answers {classifier.threshold}.")
     answers = classifier.predict(find_pictures(paths), **views, device=device, engine=engine, progress=progress)
@@ -189,7 +189,7 @@ def evaluate(
     classifier = open_model(model, weights=weights)
     check_abstaining(str(model), classifier, abstain_below)
     progress = progress or Progress()
-    views = drawn_views(model, classifier, tta, progress)
+    views = _drawn_views(model, classifier, tta, progress)
     manifest = _unseen(_test_part(_scan(Path(data), groups, str(model), progress)), str(model), progress)
     labels = _labels_of_model(manifest, classifier, str(model))
     paths = [item.path for item in manifest.items]

@@ -42,9 +42,7 @@ from regraft.plots import confusion_matrix
 from regraft.progress import Progress
 from regraft.weights import filled
 
-MOST_JUDGED = (
-    20_000  # pictures whose data are judged for the report: a minute of reading; `regraft check` takes any number
-)
+MOST_JUDGED = 20_000  # pictures: a minute of reading for the report; `regraft check` takes any number
 MOST_BAD = 0.05  # a folder with more unreadable files than this is rather the wrong folder than a good one with losses
 
 
