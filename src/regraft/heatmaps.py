@@ -6,8 +6,8 @@ not rest on. On drawn cells, whose parasite has a known place, the hottest place
 EfficientNet-Lite0, 65 % for MobileNetV2 and 46 % for SqueezeNet 1.1 (98, 87 and 77 % with half a cell of the map's grid
 as tolerance); Grad-CAM at the last stage gave 27, 61 and 4 %.
 
-The stages up to the explained one run without gradients, so that frozen and
-trained networks are treated alike; the gradient is taken with respect to what that stage hands on.
+The stages up to the explained one run without gradients, so that frozen and trained networks are treated alike; the
+gradient is taken with respect to what that stage hands on.
 """
 
 from __future__ import annotations
