@@ -158,6 +158,7 @@ def audit_of(
     *,
     skipped: Mapping[str, str] | None = None,
     seed: int = 0,
+    map_at_most: int = MAP_AT_MOST,
 ) -> Audit:
     """Judge pictures by what is known of them. Memory grows with n; time with n^2 of one matrix product.
 
@@ -168,49 +169,13 @@ def audit_of(
         looks: of `regraft.data.read_looks`, [n].
         skipped: file names that cannot be read, and why.
         seed: decides the folds of the label check and the pictures on the map.
+        map_at_most: pictures on the map; 0 draws none.
     """
     points = reduced(embeddings)
-    remarks, quality, notices = _judged(manifest, digests, points, looks, skipped or {}, seed)
-    places, mapped = _map(points, seed)
-    return Audit(
-        len(manifest),
-        manifest.counts(),
-        _sizes(looks),
-        dict(Counter(look.mode for look in looks).most_common()),
-        remarks,
-        quality,
-        places,
-        mapped,
-        notices,
-    )
-
-
-def remarks_of(
-    manifest: Manifest,
-    digests: Sequence[str],
-    embeddings: NDArray[Any],
-    looks: Sequence[Look],
-    *,
-    skipped: Mapping[str, str] | None = None,
-    seed: int = 0,
-) -> list[Remark]:
-    """Return the findings of `audit_of` alone, in a fraction of the time: no map is drawn."""
-    return _judged(manifest, digests, reduced(embeddings), looks, skipped or {}, seed)[0]
-
-
-def _judged(
-    manifest: Manifest,
-    digests: Sequence[str],
-    points: NDArray[np.float32],
-    looks: Sequence[Look],
-    skipped: Mapping[str, str],
-    seed: int,
-) -> tuple[list[Remark], NDArray[np.float64] | None, list[str]]:
-    """Return the findings, how far each label is believed, and what could not be judged."""
     nearest, distances = _neighbours(points)
     quality, suspects, notices = _label_errors(manifest, points, seed)
     remarks = [
-        *(Remark("corrupt", name, "", "", None, reason) for name, reason in sorted(skipped.items())),
+        *(Remark("corrupt", name, "", "", None, reason) for name, reason in sorted((skipped or {}).items())),
         *_torn_groups(manifest),
         *_twins(manifest, digests, nearest, looks),
         *suspects,
@@ -218,7 +183,18 @@ def _judged(
         *_odd_sizes(manifest, looks),
     ]
     order = list(KINDS)
-    return sorted(remarks, key=lambda remark: order.index(remark.kind)), quality, notices
+    places, mapped = _map(points, seed, map_at_most)
+    return Audit(
+        len(manifest),
+        manifest.counts(),
+        _sizes(looks),
+        dict(Counter(look.mode for look in looks).most_common()),
+        sorted(remarks, key=lambda remark: order.index(remark.kind)),
+        quality,
+        places,
+        mapped,
+        notices,
+    )
 
 
 def reduced(embeddings: NDArray[Any]) -> NDArray[np.float32]:
@@ -393,15 +369,15 @@ def _odd_sizes(manifest: Manifest, looks: Sequence[Look]) -> list[Remark]:
 # ---- the map --------------------------------------------------------------------------------------------------------
 
 
-def _map(points: NDArray[np.float32], seed: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+def _map(points: NDArray[np.float32], seed: int, at_most: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Lay the pictures out on a plane, the like beside the like (t-SNE); of many a random choice."""
     from sklearn.manifold import TSNE
 
     chosen = np.arange(len(points))
-    if len(points) > MAP_AT_MOST:
-        chosen = np.sort(np.random.default_rng(seed).choice(len(points), MAP_AT_MOST, replace=False))
+    if len(points) > at_most:
+        chosen = np.sort(np.random.default_rng(seed).choice(len(points), at_most, replace=False))
     if len(chosen) < 8:
-        return np.asarray(np.pad(points, ((0, 0), (0, 2)))[:, :2], np.float64), chosen
+        return np.asarray(np.pad(points[chosen], ((0, 0), (0, 2)))[:, :2], np.float64), chosen
     perplexity = min(30.0, (len(chosen) - 1) / 3)
     places = TSNE(2, perplexity=perplexity, init="pca", random_state=seed).fit_transform(points[chosen, :50])
     return np.asarray(places, np.float64), chosen

@@ -114,6 +114,11 @@ Data = Annotated[
         show_default=False,
     ),
 ]
+Model = Annotated[
+    str,
+    typer.Argument(metavar="MODEL", help="A run or bundle folder, or the name of a network.", show_default=False),
+]
+Pictures = Annotated[list[Path], typer.Argument(metavar="PICTURE|FOLDER...", show_default=False)]
 Backbones = Annotated[
     str,
     typer.Option(
@@ -388,10 +393,7 @@ def report(
 
 @app.command("eval", rich_help_panel="Everyday")
 def evaluate(
-    model: Annotated[
-        str,
-        typer.Argument(metavar="MODEL", help="A run or bundle folder, or the name of a network.", show_default=False),
-    ],
+    model: Model,
     data: Data,
     groups: Annotated[
         str | None,
@@ -437,7 +439,7 @@ def predict(
             show_default=False,
         ),
     ],
-    pictures: Annotated[list[Path], typer.Argument(metavar="PICTURE|FOLDER...", show_default=False)],
+    pictures: Pictures,
     top: Annotated[int, typer.Option("--top", min=1, help="How many classes for each picture.")] = 1,
     form: Annotated[str, typer.Option("--format", help="table, csv, json or parquet.")] = "",
     output: Annotated[
@@ -469,11 +471,8 @@ def predict(
 
 @app.command(rich_help_panel="Everyday")
 def explain(
-    model: Annotated[
-        str,
-        typer.Argument(metavar="MODEL", help="A run or bundle folder, or the name of a network.", show_default=False),
-    ],
-    pictures: Annotated[list[Path], typer.Argument(metavar="PICTURE|FOLDER...", show_default=False)],
+    model: Model,
+    pictures: Pictures,
     out: Annotated[
         Path | None, typer.Option("-o", "--out", metavar="FOLDER", help="The folder to make. Default: heatmaps.")
     ] = None,
@@ -509,11 +508,8 @@ def explain(
 
 @app.command(rich_help_panel="Everyday")
 def features(
-    model: Annotated[
-        str,
-        typer.Argument(metavar="MODEL", help="A run or bundle folder, or the name of a network.", show_default=False),
-    ],
-    pictures: Annotated[list[Path], typer.Argument(metavar="PICTURE|FOLDER...", show_default=False)],
+    model: Model,
+    pictures: Pictures,
     output: Annotated[
         Path, typer.Option("-o", "--output", metavar="F.npz|F.parquet", help="The file to write.", show_default=False)
     ],

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from regraft import files, runs
-from regraft.activations import batched, engines
+from regraft.activations import BATCH, batched, engines
 from regraft.classifier import Classifier
 from regraft.data import find_pictures, read_pixels
 from regraft.errors import BadImage, UnknownName
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 FOLDER = "heatmaps"
 ROWS = "heatmaps.csv"
 HEADER = ("filename", "label", "prob", "heatmap", "error")
-BATCH = 32  # pictures at once: they fit into memory with the last layers' gradients
 
 
 def explain(

@@ -15,7 +15,7 @@ import numpy as np
 from regraft import bundle, files, methods, reporting, runs
 from regraft.activations import Pictures, Prefix, engines
 from regraft.answers import Answers
-from regraft.audit import FINDINGS, Remark, remarks_of, write_remarks
+from regraft.audit import FINDINGS, Remark, audit_of, write_remarks
 from regraft.backbones import Backbone
 from regraft.calibration import before_and_after, fit_temperature, tempered
 from regraft.classifier import Classifier
@@ -150,7 +150,8 @@ def judged(
         return None
     looks = read_looks([item.path for item in manifest.items], progress=progress)
     embeddings = prefix.at(cut).rows(range(len(manifest)), [0] * len(manifest))
-    return remarks_of(manifest, prefix.pictures.digests, embeddings, looks, skipped=skipped, seed=config.seed)
+    digests = prefix.pictures.digests
+    return audit_of(manifest, digests, embeddings, looks, skipped=skipped, seed=config.seed, map_at_most=0).remarks
 
 
 def write_report(run: Run, progress: Progress, judge: Callable[[], list[Remark] | None]) -> None:

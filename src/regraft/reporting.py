@@ -249,11 +249,10 @@ class Report:
         """What is looked for, and what it is."""
         return KINDS
 
-    @property
+    @cached_property
     def paths(self) -> dict[str, Path]:
         """Where each picture was."""
-        data = Path(self.config["data"])
-        root = data if data.is_dir() else data.parent
+        root = _root(Path(self.config["data"]))
         return {row["filename"]: root / row["filename"] for row in self.split}
 
     # ---- how it came about ------------------------------------------------------------------------------------------
@@ -286,6 +285,11 @@ class Report:
 def _changed(name: str, value: Any) -> bool:
     defaults = Config().as_dict()
     return name in defaults and value != defaults[name]
+
+
+def _root(data: Path) -> Path:
+    """Return the folder that the names of the pictures start from."""
+    return data if data.is_dir() else data.parent
 
 
 def _count(number: int, noun: str) -> str:
@@ -385,7 +389,7 @@ class _Pictures:
         predictions: Sequence[Mapping[str, str]],
     ) -> None:
         self.folder, self.predictions = folder, predictions
-        self.root = data if data.is_dir() else data.parent
+        self.root = _root(data)
         self.digests = {row["filename"]: row.get("digest", "") for row in split}
         self.models = {"": model}
 
