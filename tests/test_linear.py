@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 
 from regraft.head import HeadSpec, build_head
-from regraft.linear import PENALTIES, fit_linear
+from regraft.linear import NARROW, PENALTIES, fit_linear
 
 
 def clusters(
@@ -32,13 +32,15 @@ def probabilities(x: np.ndarray, weights: np.ndarray, biases: np.ndarray) -> np.
 
 @pytest.mark.parametrize("classes", [2, 3, 5])
 @pytest.mark.parametrize("class_weights", [None, "some"])
-def test_the_head_answers_as_scikit_learn_s_model(classes: int, class_weights: str | None) -> None:
-    (x, y), (val, val_y) = clusters(classes), clusters(classes, 60, seed=1)
+@pytest.mark.parametrize("width", [10, NARROW + 1])
+def test_the_head_answers_as_a_model_fitted_to_the_end(classes: int, class_weights: str | None, width: int) -> None:
+    (x, y), (val, val_y) = clusters(classes, width=width), clusters(classes, 60, width, seed=1)
     weighed = {label: 1.0 + label for label in range(classes)} if class_weights else None
     weights, biases, penalty = fit_linear(x, y, val, val_y, class_weights=weighed)
-    assert weights.shape == (classes, 10)
-    expected = LogisticRegression(C=1 / (penalty * len(x)), class_weight=weighed, max_iter=300).fit(x, y)
-    np.testing.assert_allclose(probabilities(val, weights, biases), expected.predict_proba(val), atol=1e-5)
+    assert weights.shape == (classes, width)
+    expected = LogisticRegression(C=1 / (penalty * len(x)), class_weight=weighed, tol=1e-9, max_iter=10_000)
+    expected.fit(x.astype(np.float64), y)
+    np.testing.assert_allclose(probabilities(val, weights, biases), expected.predict_proba(val), atol=5e-3)
 
 
 @pytest.mark.parametrize("spread", [0.3, 4.0])
@@ -46,7 +48,7 @@ def test_the_penalty_is_the_best_one_on_the_validation_part(spread: float) -> No
     (x, y), (val, val_y) = clusters(3, spread=spread), clusters(3, 60, spread=spread, seed=1)
     *_, chosen = fit_linear(x, y, val, val_y)
     losses = [
-        log_loss(val_y, LogisticRegression(C=1 / (penalty * len(x)), max_iter=300).fit(x, y).predict_proba(val))
+        log_loss(val_y, LogisticRegression(C=1 / (penalty * len(x)), max_iter=10_000).fit(x, y).predict_proba(val))
         for penalty in PENALTIES
     ]
     assert chosen == PENALTIES[int(np.argmin(losses))]
