@@ -103,6 +103,22 @@ def test_classes_groups_and_confusions_add_up_to_the_tested_pictures(run: Path) 
         assert sum(row.right for row in found.groups) == found.tested - wrong
 
 
+@pytest.mark.parametrize(("sample", "expected"), [("four_classes", 4), ("two_classes_in_groups", 1), ("folds", 1)])
+def test_classes_are_shown_against_all_others_with_their_areas(
+    sample: str, expected: int, samples: dict[str, Path]
+) -> None:
+    """The areas are scikit-learn's; of two classes the second one's is enough."""
+    from sklearn.metrics import roc_auc_score
+
+    page, answers = page_of(samples[sample]), read(samples[sample]).answers
+    shown = re.findall(r"ROC curve of (\w+): area ([\d.]+)", page)
+    assert len(shown) == expected
+    for name, area in shown:
+        label = metrics_of(samples[sample])["classes"].index(name)
+        truth = roc_auc_score(answers.labels == label, answers.probabilities[:, label])
+        assert area == f"{truth:.3f}"
+
+
 def test_the_command_on_the_page_is_that_of_the_run(samples: dict[str, Path]) -> None:
     found = read(samples["two_classes_in_groups"])
     expected = "--method features --img-size 64 --groups '\\d+' --epochs 2"
@@ -281,6 +297,8 @@ def test_leaks_that_files_do_not_show_are_on_the_page_as_regraft_check_finds_the
     assert f'<td class="text">leak</td><td>{len(leaks)}</td>' in page
     assert f'alt="{leaks[0].other}"' in page
     assert page == regraft.report(run).read_text(encoding="utf-8")
+    (data / leaks[0].other).write_bytes(Image.new("RGB", (60, 60)).tobytes())  # no longer what was judged
+    assert f'alt="{leaks[0].other}"' not in regraft.report(run).read_text(encoding="utf-8")
 
 
 def test_where_nothing_was_kept_the_page_names_the_command_that_judges_the_data(drawn: Path, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from regraft import files
 from regraft.data import Item, Look, Manifest, identical, into_folds_at_most
 from regraft.errors import SplitError, UnknownName
 from regraft.linear import fit_linear
-from regraft.twins import near_duplicates
+from regraft.twins import fit_pca, near_duplicates
 
 KINDS = {
     "corrupt": "files that cannot be read",
@@ -72,12 +72,11 @@ class Audit:
 
     def counts(self) -> dict[str, int]:
         """Return how many findings there are of each kind, all kinds."""
-        found = Counter(remark.kind for remark in self.remarks)
-        return {kind: found[kind] for kind in KINDS}
+        return {kind: len(self.of(kind)) for kind in KINDS}
 
     def of(self, kind: str) -> list[Remark]:
         """Return the findings of one kind."""
-        return [remark for remark in self.remarks if remark.kind == kind]
+        return by_kind(self.remarks).get(kind, [])
 
     def summary(self) -> str:
         """Say in plain words what was found and what to do about it."""
@@ -108,6 +107,14 @@ class Audit:
             "notices": self.notices,
             "summary": self.summary(),
         }
+
+
+def by_kind(remarks: Iterable[Remark]) -> dict[str, list[Remark]]:
+    """Return the findings of each kind that has some, the gravest kind first."""
+    found = {kind: list[Remark]() for kind in KINDS}
+    for remark in remarks:
+        found[remark.kind].append(remark)
+    return {kind: those for kind, those in found.items() if those}
 
 
 def write_remarks(path: Path, remarks: Iterable[Remark]) -> None:
@@ -199,16 +206,12 @@ def audit_of(
 
 def reduced(embeddings: NDArray[Any]) -> NDArray[np.float32]:
     """Return the principal components [n, 256 at most] of standardized embeddings, scaled to a spread of 1."""
-    from sklearn.decomposition import PCA
-
     rows = embeddings.astype(np.float32)
     rows -= rows.mean(0)
     rows /= np.maximum(rows.std(0), 1e-6)
     if len(rows) < 2:
         return np.zeros((len(rows), 1), np.float32)
-    count = min(COMPONENTS, len(rows), rows.shape[1])
-    solver = "randomized" if count == COMPONENTS else "full"
-    points = PCA(count, svd_solver=solver, random_state=0).fit_transform(rows)
+    points = fit_pca(rows, COMPONENTS).transform(rows)
     return np.asarray(points / max(float(points.std()), 1e-6), np.float32)
 
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from regraft import bundle, files, runs
 from regraft.answers import Answers
-from regraft.audit import FINDINGS, KINDS, Remark, read_remarks
+from regraft.audit import FINDINGS, KINDS, Remark, by_kind, read_remarks
 from regraft.classifier import Classifier
 from regraft.config import Config, command, option
 from regraft.data import PARTS, decode, digest, identical
@@ -82,6 +82,31 @@ class Shown:
     probability: float  # of the answer
     pixels: np.ndarray  # uint8 [s, s, 3]
     heat: np.ndarray | None  # uint8 [s, s, 3], it under its heat map; None where no place speaks for the answer
+
+
+@dataclass(frozen=True)
+class Files:
+    """The files of a run's pictures, as far as they are where they were, and unchanged."""
+
+    root: Path  # the folder that their names start from
+    digests: Mapping[str, str]  # of what was in them; empty where that is not known
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any], split: Iterable[Mapping[str, str]]) -> Files:
+        """Return the pictures of config.json and split.csv."""
+        data = Path(config["data"])
+        digests = {row["filename"]: row.get("digest", "") for row in split}
+        return cls(data if data.is_dir() else data.parent, digests)
+
+    def read(self, name: str) -> bytes | None:
+        """Return what is in a file; None where it is not the one that was used."""
+        if name not in self.digests:
+            return None
+        try:
+            content = read_file(self.root / name)
+        except BadImage:
+            return None
+        return content if self.digests[name] in ("", digest(content)) else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -235,14 +260,9 @@ class Report:
         ]
 
     @cached_property
-    def remark_counts(self) -> dict[str, int]:
-        """How many findings there are of each kind that has some, the gravest kind first."""
-        found = Counter(remark.kind for remark in self.remarks or ())
-        return {kind: found[kind] for kind in KINDS if found[kind]}
-
-    def remarks_of(self, kind: str) -> list[Remark]:
-        """Return the findings of one kind, the surest first."""
-        return [remark for remark in self.remarks or () if remark.kind == kind]
+    def found(self) -> dict[str, list[Remark]]:
+        """The findings of each kind that has some, the gravest kind first."""
+        return by_kind(self.remarks or ())
 
     @property
     def kinds(self) -> dict[str, str]:
@@ -250,10 +270,9 @@ class Report:
         return KINDS
 
     @cached_property
-    def paths(self) -> dict[str, Path]:
-        """Where each picture was."""
-        root = _root(Path(self.config["data"]))
-        return {row["filename"]: root / row["filename"] for row in self.split}
+    def files(self) -> Files:
+        """The pictures' files."""
+        return Files.of(self.config, self.split)
 
     # ---- how it came about ------------------------------------------------------------------------------------------
 
@@ -285,11 +304,6 @@ class Report:
 def _changed(name: str, value: Any) -> bool:
     defaults = Config().as_dict()
     return name in defaults and value != defaults[name]
-
-
-def _root(data: Path) -> Path:
-    """Return the folder that the names of the pictures start from."""
-    return data if data.is_dir() else data.parent
 
 
 def _count(number: int, noun: str) -> str:
@@ -335,7 +349,7 @@ def read(folder: Path) -> Report:
         )
     split, model = files.read_csv(first / "split.csv"), bundle.load(first)
     plan = config["plan"]
-    show = _Pictures(folder, Path(config["data"]), model, split, predictions)
+    show = _Pictures(folder, Files.of(config, split), model, predictions)
     chosen = [*worst_mistakes(answers), *typical_hits(answers)]
     shown = show(chosen)
     return Report(
@@ -378,19 +392,10 @@ def typical_hits(answers: Answers) -> list[int]:
 
 
 class _Pictures:
-    """Shows test pictures by their position in predictions.csv, as far as they are where they were, and unchanged."""
+    """Shows test pictures by their position in predictions.csv."""
 
-    def __init__(
-        self,
-        folder: Path,
-        data: Path,
-        model: Classifier,
-        split: Iterable[Mapping[str, str]],
-        predictions: Sequence[Mapping[str, str]],
-    ) -> None:
-        self.folder, self.predictions = folder, predictions
-        self.root = _root(data)
-        self.digests = {row["filename"]: row.get("digest", "") for row in split}
+    def __init__(self, folder: Path, files: Files, model: Classifier, predictions: Sequence[Mapping[str, str]]) -> None:
+        self.folder, self.files, self.predictions = folder, files, predictions
         self.models = {"": model}
 
     def __call__(self, positions: Sequence[int]) -> list[Shown]:
@@ -403,12 +408,9 @@ class _Pictures:
 
     def _read(self, row: Mapping[str, str]) -> list[np.ndarray]:
         """Return the pixels as the network sees them; nothing where the file is not the one that was tested."""
-        name = row["filename"]
+        content = self.files.read(row["filename"])
         try:
-            content = read_file(self.root / name)
-            if self.digests.get(name, "") not in ("", digest(content)):
-                return []
-            return [decode(content, self.models[""].backbone.preprocessing)]
+            return [] if content is None else [decode(content, self.models[""].backbone.preprocessing)]
         except BadImage:
             return []
 

@@ -10,6 +10,7 @@ few crops. What all pictures have in common (a dark frame round a cell) is taken
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,6 +54,18 @@ def near_duplicates(greys: NDArray[np.uint8], nearest: NDArray[np.int64]) -> lis
     return [(one, other, min(score, 1.0)) for (one, other), score in sorted(found.items())]
 
 
+def fit_pca(rows: NDArray[np.float32], most: int) -> Any:
+    """Return scikit-learn's PCA of rows [n, c], with so many components at most.
+
+    Where there are more, they are found by random projections (Halko, Martinsson & Tropp, SIAM Review 2011).
+    """
+    from sklearn.decomposition import PCA
+
+    count = min(most, *rows.shape)
+    with np.errstate(invalid="ignore"):  # rows that are all the same have no variance to take a share of
+        return PCA(count, svd_solver="randomized" if count == most else "full", random_state=0).fit(rows)
+
+
 def _unique(pairs: Pairs) -> Pairs:
     """Sort each pair, leave out pictures beside themselves, and name each pair once."""
     ordered = np.sort(pairs[pairs[:, 0] != pairs[:, 1]], axis=1)
@@ -61,14 +74,10 @@ def _unique(pairs: Pairs) -> Pairs:
 
 def _alike_in_some_orientation(greys: NDArray[np.uint8], shared: Grey) -> Pairs:
     """Return each picture beside the nearest one in each of the eight orientations."""
-    from sklearn.decomposition import PCA
     from sklearn.neighbors import NearestNeighbors
 
     plain = _normed(greys.astype(np.float32), shared)
-    components = min(COMPONENTS, *plain.shape)
-    pca = PCA(components, svd_solver="randomized" if components == COMPONENTS else "full", random_state=0)
-    with np.errstate(invalid="ignore"):  # pictures that are all the same have no variance to take a share of
-        pca.fit(plain)
+    pca = fit_pca(plain, COMPONENTS)
     index = NearestNeighbors(n_neighbors=2, algorithm="brute").fit(pca.transform(plain))
     pairs = []
     for turned in _orientations(greys.astype(np.float32)):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from io import BytesIO
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from regraft.curves import coverage_accuracy, precision_recall, reliability, roc
-from regraft.data import Manifest, Preprocessing, read_picture
+from regraft.data import Manifest, Preprocessing, decode
+from regraft.data.reading import read_file
 from regraft.errors import BadImage
 from regraft.plots import (
     accuracy_against_time,
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 PICTURES_IN_REPORT = 6  # of a kind of finding: the page of `regraft check` has more
 PICTURES_OF_A_KIND = 12  # of 2 to 4 kB each: a page with every kind of finding stays below a megabyte
 ROWS_OF_A_KIND = 200  # on the page; the table has all
+CLASSES_APART = 4  # of more than two, each with its two curves of 20 kB
 LARGEST = 160  # pixels, of a picture on a page
 THUMBNAIL = Preprocessing(size=96, resize=96, fit="stretch")
 
@@ -60,14 +61,14 @@ def report_page(report: Report) -> str:
         report=report,
         shown=ROWS_OF_A_KIND,
         galleries={
-            kind: gallery(report.remarks_of(kind), report.paths, PICTURES_IN_REPORT) for kind in report.remark_counts
+            kind: gallery(remarks, report.files.read, PICTURES_IN_REPORT) for kind, remarks in report.found.items()
         },
         confusion=confusion_drawing(report.confusion, report.classes),
         reliability=reliability_diagram(reliability(answers.probabilities, answers.labels)),
         coverage=coverage_curve(covered),
         all=covered[-1],
         half=next(point for point in covered if point.coverage >= 0.5),
-        thresholds=_thresholds(report),
+        apart=[_apart(report, label) for label in _classes_apart(report)],
         loss=loss,
         accuracy=accuracy,
         mistakes=[_with_heat(shown) for shown in report.mistakes],
@@ -75,12 +76,19 @@ def report_page(report: Report) -> str:
     )
 
 
-def _thresholds(report: Report) -> dict[str, Any] | None:
-    """Return what each threshold would give, drawn, where there are two classes and pictures of both."""
+def _classes_apart(report: Report) -> list[int]:
+    """Return the classes that are shown against all others: of two the one looked for, of more those that do worst."""
+    tested = [row for row in report.metrics["per_class"] if 0 < row["support"] < report.tested]
+    if len(report.classes) > 2:
+        worst = sorted(tested, key=lambda row: row["f1"])[:CLASSES_APART]
+        return [report.classes.index(row["label"]) for row in worst]
+    reached = report.metrics.get("threshold")
+    return [report.classes.index(reached["positive"]) if reached else 1] * bool(tested)
+
+
+def _apart(report: Report, positive: int) -> dict[str, Any]:
+    """Return what each threshold for one class against all others would give, drawn."""
     answers, reached = report.answers, report.metrics.get("threshold") or {}
-    if len(report.classes) != 2 or len(set(answers.labels.tolist())) != 2:
-        return None
-    positive = report.classes.index(reached["positive"]) if reached else 1
     given = (answers.probabilities, answers.labels, positive, answers.groups)
     seed = report.config["settings"]["seed"]
     found = {"roc": roc(*given, seed=seed), "precision": precision_recall(*given, seed=seed)}
@@ -115,6 +123,10 @@ def check_page(audit: Audit, manifest: Manifest, kinds: Mapping[str, str]) -> st
     """Return the page of a data audit: counts, a gallery and a table for each kind of finding, the data, a map."""
     found = {kind: audit.of(kind) for kind in kinds}
     paths = {item.name: item.path for item in manifest.items}
+
+    def read(name: str) -> bytes | None:
+        return read_file(paths[name]) if name in paths else None
+
     ringed = {remark.filename for kind in ("label-error", "outlier") for remark in found[kind]}
     return _page(
         "check.html",
@@ -123,7 +135,7 @@ def check_page(audit: Audit, manifest: Manifest, kinds: Mapping[str, str]) -> st
         found=found,
         kinds=kinds,
         shown=ROWS_OF_A_KIND,
-        galleries={kind: gallery(remarks, paths) for kind, remarks in found.items()},
+        galleries={kind: gallery(remarks, read) for kind, remarks in found.items()},
         map=embedding_map(
             audit.map,
             manifest.labels[audit.mapped],
@@ -134,21 +146,22 @@ def check_page(audit: Audit, manifest: Manifest, kinds: Mapping[str, str]) -> st
 
 
 def gallery(
-    remarks: Sequence[Remark], paths: Mapping[str, Path], most: int = PICTURES_OF_A_KIND
+    remarks: Sequence[Remark], read: Callable[[str], bytes | None], most: int = PICTURES_OF_A_KIND
 ) -> list[dict[str, Any]]:
-    """Return the first findings with their pictures; none for files that cannot be read."""
+    """Return the first findings with their pictures; none for files that cannot be read, or have changed."""
     entries = []
     for remark in remarks[:most]:
-        shown = [thumbnail(paths[name], name) for name in (remark.filename, remark.other) if name in paths]
+        shown = [thumbnail(read, name) for name in (remark.filename, remark.other)]
         if pictures := [picture for picture in shown if picture]:
             entries.append({"remark": remark, "pictures": pictures})
     return entries
 
 
-def thumbnail(path: Path, name: str) -> dict[str, Any] | None:
+def thumbnail(read: Callable[[str], bytes | None], name: str) -> dict[str, Any] | None:
     """Return a small JPEG of a picture as a data URI; None where the file has gone since."""
     try:
-        return picture(read_picture(path, THUMBNAIL), name)
+        content = read(name)
+        return None if content is None else picture(decode(content, THUMBNAIL), name)
     except BadImage:
         return None
 
