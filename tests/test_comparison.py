@@ -38,6 +38,16 @@ class StopAfter(Progress):
             raise KeyboardInterrupt
 
 
+class Rows(Progress):
+    """Keeps what is said of rows."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.said += [text] * ("accuracy" in text)
+
+
 class StopInTraining(Progress):
     """Presses Ctrl-C when so many trainings have begun."""
 
@@ -99,7 +109,14 @@ def test_a_stopped_comparison_goes_on_to_the_same_end(whole: Comparison, shapes:
     assert "The comparison is incomplete, 4 of 6 rows are missing." in stopped.findings.advice()
     done = {path: path.stat().st_mtime_ns for path in stopped.folder.rglob("row.json")}
     assert len(done) == 2
-    ended = quick(shapes, tmp_path / "halves")
+    rows = Rows()
+    ended = quick(shapes, tmp_path / "halves", progress=rows)
+    assert [(said[:3], said.endswith(" left")) for said in rows.said] == [
+        ("3/6", True),
+        ("4/6", True),
+        ("5/6", True),
+        ("6/6", False),
+    ]
     assert ended.folder == stopped.folder
     assert not ended.interrupted
     assert "incomplete" not in ended.findings.advice()

@@ -11,11 +11,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
 
-from regraft import leaderboard, runs
+from regraft import cards, leaderboard, runs
 from regraft.activations import Prefix
 from regraft.answers import Answers
 from regraft.backbones import FAMILIES, canonical, names
@@ -346,11 +347,22 @@ class Table:
 
     def _say(self, cell: Cell, row: Row) -> None:
         self.rows[cell] = row
-        done, spent = len(self.rows), time.perf_counter() - self.started
-        left = f", about {leaderboard.duration(spent / done * (len(self.cells) - done))} left" if self.parts else ""
-        self.progress.note(f"{done}/{len(self.cells)}  {row.line()}{left}")
+        self.progress.note(f"{len(self.rows)}/{len(self.cells)}  {row.line()}{self._left()}")
         if self.answers:
             self._findings().write(self.folder)
+
+    def _left(self) -> str:
+        """Say how long the missing cells will take, if networks differ as their multiply-adds do."""
+        size = self.config.img_size
+        known = {card["name"]: card["gflops"] / (card["input_size"] ** 2 if size else 1) for card in cards.read()}
+        usual = median(known.values())
+        done = [row for row in self.rows.values() if row.status == "ok"]
+        missing = sum(known.get(cell.backbone, usual) for cell in self.cells if cell not in self.rows)
+        if not (done and missing):
+            return ""
+        spent_s = sum(row.fit_s for row in done) + sum({row.backbone: row.pass_s for row in done}.values())
+        each_s = spent_s / sum(known.get(row.backbone, usual) for row in done)
+        return f", about {leaderboard.duration(each_s * missing)} left"
 
     def _findings(self) -> Findings:
         hits = {cell.name: answers.hits for cell, answers in self.answers.items()}
