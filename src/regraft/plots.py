@@ -56,7 +56,7 @@ def _svg(draw: Callable[[], Figure], *, transparent: bool = False) -> bytes:
 
 
 def accuracy_against_time(points: Sequence[tuple[str, float, float]], front: Collection[str]) -> str:
-    """Return an SVG of (name, milliseconds for one picture, accuracy), the names in `front` filled and joined."""
+    """Return an SVG of (name, milliseconds for one picture, accuracy), numbered; those in `front` filled and joined."""
     return _inline(lambda: _draw_scatter(points, front))
 
 
@@ -219,16 +219,16 @@ def _draw_thresholds(curve: Curve, x: str, y: str, at: tuple[float, float] | Non
 def _draw_scatter(points: Sequence[tuple[str, float, float]], front: Collection[str]) -> Figure:
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(7.2, 4.2), layout="constrained")
+    figure = Figure(figsize=(5.6, 3.6), layout="constrained")
     axes = figure.add_subplot()
     on = sorted((milliseconds, accuracy) for name, milliseconds, accuracy in points if name in front)
     axes.plot([x for x, _ in on], [y for _, y in on], color=BLUE, linewidth=1)
-    for name, milliseconds, accuracy in points:
+    for number, (name, milliseconds, accuracy) in enumerate(points, start=1):
         face = BLUE if name in front else "none"
         axes.plot(milliseconds, accuracy, "o", color=BLUE, markerfacecolor=face)
-        axes.annotate(_short(name), (milliseconds, accuracy), xytext=(5, 4), textcoords="offset points", fontsize=7)
+        axes.annotate(str(number), (milliseconds, accuracy), xytext=(5, 3), textcoords="offset points", fontsize=8)
     axes.set(xlabel="Time for one picture, ms", ylabel="Accuracy on the test pictures")
-    axes.margins(x=0.2, y=0.12)
+    axes.margins(x=0.1, y=0.12)
     axes.grid(alpha=0.3)
     return figure
 
@@ -237,7 +237,7 @@ def _draw_curves(curves: Mapping[str, Sequence[float]]) -> Figure:
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
-    figure = Figure(figsize=(7.2, 3.6), layout="constrained")
+    figure = Figure(figsize=(5.6, 3.2), layout="constrained")
     axes = figure.add_subplot()
     for (name, curve), style, colour in zip(curves.items(), ("-", "--", ":", "-."), (BLUE, ORANGE) * 2, strict=False):
         axes.plot(range(1, len(curve) + 1), curve, style, color=colour, marker=".", label=name)
