@@ -130,7 +130,8 @@ def _curve(
     band = np.array([again.interval(column) for column in np.concatenate(heights).T])  # [places, 2]
     thresholds = scores[order][last]
     nothing = np.full(x.shape[1] - len(thresholds), np.inf)
-    interval = again.interval(np.concatenate(areas))
+    without = np.concatenate([points(weights)[2] for weights in again.left_out()])
+    interval = again.interval(np.concatenate(areas), float(area[0]), without)
     return Curve(x[0], y[0], np.append(nothing, thresholds), grid, band[:, 0], band[:, 1], float(area[0]), interval)
 
 
