@@ -70,6 +70,12 @@ def test_a_part_of_the_rows_is_not_taken_for_the_whole() -> None:
     assert found.as_dict()["missing"] == 4
 
 
+def test_the_quickest_is_sought_among_those_that_cannot_be_told_from_the_best() -> None:
+    rows = [row("a", 0.95, 30), row("b", 0.94, 20), row("c", 0.5, 5)]
+    assert name_of(findings(rows).quickest) == "b-frozen"
+    assert name_of(findings(rows[::2]).quickest) == "a-frozen"
+
+
 def test_on_the_pareto_front_nothing_quicker_is_as_accurate() -> None:
     rows = [row("a", 0.9, 30), row("b", 0.9, 20), row("c", 0.8, 10), row("d", 0.7, 15), row("e", 0.95, 50)]
     assert findings(rows).front == {"b-frozen", "c-frozen", "e-frozen"}

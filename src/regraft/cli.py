@@ -215,7 +215,12 @@ def compare(
         str, typer.Option("--budget", metavar="TIME", help="Such as 30m or 2h: what does worst early on is dropped.")
     ] = "",
     control_epochs: Annotated[
-        int, typer.Option("--control-epochs", min=0, help="Of the best network from random weights; 0: no control.")
+        int,
+        typer.Option(
+            "--control-epochs",
+            min=0,
+            help="Of the control: the best network, or the quickest of its ties, from random weights; 0: none.",
+        ),
     ] = 5,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", metavar="DIR", help="Default: comparisons/<name of DATA>.")
