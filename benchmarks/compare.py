@@ -106,6 +106,7 @@ def compared(given: argparse.Namespace) -> dict[str, float]:
             control_epochs=0,
             out=Path(out) / "comparison",
             device="cpu",
+            engine="onnxruntime",
         )
         seconds = time.perf_counter() - start
     rows = found.findings.rows
