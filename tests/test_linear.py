@@ -32,15 +32,17 @@ def probabilities(x: np.ndarray, weights: np.ndarray, biases: np.ndarray) -> np.
 
 @pytest.mark.parametrize("classes", [2, 3, 5])
 @pytest.mark.parametrize("class_weights", [None, "some"])
-@pytest.mark.parametrize("width", [10, NARROW + 1])
-def test_the_head_answers_as_a_model_fitted_to_the_end(classes: int, class_weights: str | None, width: int) -> None:
+@pytest.mark.parametrize(("width", "off"), [(10, 1e-5), (NARROW + 1, 5e-3)])  # L-BFGS stops a little short of the end
+def test_the_head_answers_as_a_model_fitted_to_the_end(
+    classes: int, class_weights: str | None, width: int, off: float
+) -> None:
     (x, y), (val, val_y) = clusters(classes, width=width), clusters(classes, 60, width, seed=1)
     weighed = {label: 1.0 + label for label in range(classes)} if class_weights else None
     weights, biases, penalty = fit_linear(x, y, val, val_y, class_weights=weighed)
     assert weights.shape == (classes, width)
-    expected = LogisticRegression(C=1 / (penalty * len(x)), class_weight=weighed, tol=1e-9, max_iter=10_000)
+    expected = LogisticRegression(C=1 / (penalty * len(x)), class_weight=weighed, tol=1e-9, max_iter=50_000)
     expected.fit(x.astype(np.float64), y)
-    np.testing.assert_allclose(probabilities(val, weights, biases), expected.predict_proba(val), atol=5e-3)
+    np.testing.assert_allclose(probabilities(val, weights, biases), expected.predict_proba(val), atol=off)
 
 
 @pytest.mark.parametrize("spread", [0.3, 4.0])

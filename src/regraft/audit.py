@@ -72,7 +72,8 @@ class Audit:
 
     def counts(self) -> dict[str, int]:
         """Return how many findings there are of each kind, all kinds."""
-        return {kind: len(self.of(kind)) for kind in KINDS}
+        found = by_kind(self.remarks)
+        return {kind: len(found.get(kind, ())) for kind in KINDS}
 
     def of(self, kind: str) -> list[Remark]:
         """Return the findings of one kind."""
