@@ -22,7 +22,6 @@ import argparse
 import json
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -32,7 +31,7 @@ from typing import Any
 
 import numpy as np
 
-from frozen import machine, print_table
+from frozen import in_own_process, machine, print_table
 
 METHODS = {"compare": "frozen,finetuned,features", "two": "frozen,features", "one": "frozen"}
 VIEWS = 2
@@ -121,11 +120,7 @@ def apart(part: str, given: argparse.Namespace, data: Path, cache: Path) -> dict
     """Run one part in a fresh process, with no activations kept, and return what it measured."""
     shutil.rmtree(cache / "activations", ignore_errors=True)
     options = {"part": part, "backbones": given.backbones, "weights": given.weights, "img-size": given.img_size}
-    command = [sys.executable, __file__, str(data), *(f"--{name}={value}" for name, value in options.items())]
-    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "REGRAFT_CACHE": str(cache)})
-    if done.returncode:
-        raise SystemExit(f"{part} failed:\n{done.stderr}")
-    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    found: dict[str, float] = in_own_process([__file__, data], options, cache)
     print(f"  {part}: {', '.join(f'{k} {v:.2f} s' for k, v in found.items())}", file=sys.stderr, flush=True)
     return found
 

@@ -25,12 +25,13 @@ import json
 import os
 import platform
 import resource
+import shlex
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -278,13 +279,18 @@ def apart(part: str, given: argparse.Namespace, data: Path, cache: Path, backbon
     }
     if given.workers is not None:
         options["workers"] = given.workers
-    command = [sys.executable, __file__, *(f"--{name}={value}" for name, value in options.items())]
-    environment = {**os.environ, "REGRAFT_CACHE": str(cache)}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment)
-    if done.returncode:
-        raise SystemExit(f"{part} failed:\n{done.stderr}")
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    found = in_own_process([__file__], options, cache)
     print(f"  {backbone} {part}: {found['seconds']:.2f} s, {found['peak_mb']:.0f} MB", file=sys.stderr, flush=True)
+    return found
+
+
+def in_own_process(words: Sequence[object], options: Mapping[str, Any], cache: Path) -> dict[str, Any]:
+    """Run a script with a cache of its own, and return the JSON in its last line."""
+    command = [sys.executable, *map(str, words), *(f"--{name}={value}" for name, value in options.items())]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "REGRAFT_CACHE": str(cache)})
+    if done.returncode:
+        raise SystemExit(f"{shlex.join(command)} failed:\n{done.stderr}")
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
 
 

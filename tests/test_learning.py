@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import tracemalloc
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from regraft import pipeline
 from regraft.head import Standardize
 from regraft.learning import plain_rows
-from regraft.training import Examples
+from regraft.training import Examples, read_history
 
 
 class Waves:
@@ -45,3 +48,17 @@ def test_the_scale_of_many_embeddings_takes_no_more_memory_than_that_of_few() ->
 
     peak(300)  # what is imported or filled once
     assert peak(5000) < 1.15 * peak(1000)
+
+
+def epochs_run(run: pipeline.Run) -> tuple[int, int]:
+    """Return the number of epochs and which of them was the best."""
+    losses = [float(row["val_loss"]) for row in read_history(run.folder / "history.csv")]
+    return len(losses), 1 + int(np.argmin(losses))
+
+
+def test_few_pictures_are_gone_through_more_often_unless_epochs_are_given(drawn: Path, tmp_path: Path) -> None:
+    """Some 22 training pictures are one step an epoch: 250 steps are nine times the usual 30 epochs."""
+    small: dict[str, Any] = {"weights": "random", "img_size": 32, "report": False, "lr": 1e-5, "engine": "torch"}
+    run, best = epochs_run(pipeline.train(drawn, out=tmp_path / "few", **small))
+    assert run == min(9 * 30, best + 9 * 6) > 30 + 6
+    assert epochs_run(pipeline.train(drawn, out=tmp_path / "given", epochs=30, **small))[0] <= 30

@@ -158,7 +158,7 @@ class Config:
     )
 
     def __post_init__(self) -> None:
-        """Take a path as text or as `Path`, and refuse what cannot be meant.
+        """Take a path as text or as `Path`, a number of stages as number or text; refuse what cannot be meant.
 
         Raises:
             ConfigError: a value outside its range, or two settings that contradict each other.
@@ -167,6 +167,8 @@ class Config:
             object.__setattr__(self, "split_from", Path(self.split_from))
         if isinstance(self.from_run, Path):
             object.__setattr__(self, "from_run", str(self.from_run))
+        if isinstance(self.unfreeze, int):
+            object.__setattr__(self, "unfreeze", str(self.unfreeze))
         for name, (least, most) in _RANGES.items():
             value = getattr(self, name)
             if value is not None and not least <= value <= most:

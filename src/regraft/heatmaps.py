@@ -2,9 +2,13 @@
 
 Grad-CAM (Selvaraju et al. 2017) in the form of HiResCAM (Draelos & Carin 2020), through captum: each place counts with
 its own gradient, where Grad-CAM gives all places of a channel their mean and so lights up places that the answer does
-not rest on. On drawn cells, whose parasite has a known place, the hottest place lay on it in 91 % of the pictures for
-EfficientNet-Lite0, 65 % for MobileNetV2 and 46 % for SqueezeNet 1.1 (98, 87 and 77 % with half a cell of the map's grid
-as tolerance); Grad-CAM at the last stage gave 27, 61 and 4 %.
+not rest on. The map is the mean over four views, flipped or not and moved by a quarter of a cell of its grid (as
+Morbidelli et al. 2020 do with many more): one view knows the place only as finely as the grid is, and is off to one side
+where a network pads on one side alone. On 48 drawn cells, whose parasite has a known place, the hottest place lay on it
+for EfficientNet-Lite0, MobileNetV2 and SqueezeNet 1.1 in
+
+- 100, 73 and 56 % of the pictures; within half a cell of the grid, 8 of 224 px, in 100, 94 and 94 %,
+- 94, 65 and 50 % with one view; within half a cell 100, 90 and 79 %.
 
 The stages up to the explained one run without gradients, so that frozen and trained networks are treated alike; the
 gradient is taken with respect to what that stage hands on.
@@ -83,11 +87,13 @@ def heat_maps(
     body = nn.Sequential(backbone.prefix(0), *(stage.module for stage in backbone.stages[:cut])).to(on)
     ending = _Ending(nn.Sequential(backbone.tail(cut), classifier.head)).to(on)
     maps = np.zeros(pixels.shape[:3], np.float32)
+    size, (_, *grid) = pixels.shape[1], backbone.shapes(pixels.shape[1])[cut - 1]
+    step = max(1, round(size / (4 * grid[-1])))
     with _answering(body, ending):
         for start in range(0, len(pixels), batch_size):
             rows = slice(start, start + batch_size)
             chosen = None if classes is None else torch.as_tensor(classes[rows], dtype=torch.int64, device=on)
-            maps[rows] = _explain(body, ending, torch.from_numpy(pixels[rows]).to(on), chosen)
+            maps[rows] = _explain(body, ending, torch.from_numpy(pixels[rows]).to(on), chosen, step)
     return maps
 
 
@@ -105,20 +111,39 @@ def _answering(*networks: nn.Module) -> Iterator[None]:
             module.training = mode
 
 
-def _explain(body: nn.Module, ending: _Ending, pixels: Tensor, classes: Tensor | None) -> np.ndarray:
-    """HiResCAM of one batch: uint8 [b, s, s, 3] -> [b, s, s]."""
+def _explain(body: nn.Module, ending: _Ending, pixels: Tensor, classes: Tensor | None, step: int) -> np.ndarray:
+    """The mean of a batch's maps over four views, which are moved by `step` pixels: uint8 [b, s, s, 3] -> [b, s, s]."""
+    if classes is None:
+        with torch.no_grad():
+            classes = ending.rest(body(pixels)).argmax(1)
+    heat = torch.zeros(pixels.shape[:3], device=pixels.device)
+    for axes in ((), (2,)):
+        for by in (step, -step):
+            seen = _hires_cam(body, ending, _moved(pixels.flip(axes), by), classes)
+            heat += _moved(seen, -by).flip(axes)
+    heat = heat.relu()
+    highest = heat.amax((1, 2), keepdim=True)
+    return np.asarray((heat / highest.where(highest > 0, 1)).float().cpu())
+
+
+def _moved(pictures: Tensor, by: int) -> Tensor:
+    """Move pictures [b, s, s, ...] down and to the right; what comes in is what lay at the edge."""
+    size = pictures.shape[1]
+    source = (torch.arange(size, device=pictures.device) - by).clamp(0, size - 1)
+    return pictures[:, source][:, :, source]
+
+
+def _hires_cam(body: nn.Module, ending: _Ending, pixels: Tensor, classes: Tensor) -> Tensor:
+    """HiResCAM of one batch in one view, of either sign: uint8 [b, s, s, 3] -> [b, s, s]."""
     from captum.attr import LayerAttribution, LayerGradientXActivation
 
     with torch.no_grad():
         maps = body(pixels)  # [b, c, h, w]
-        classes = ending.rest(maps.clone()).argmax(1) if classes is None else classes  # a ReLU in place may follow
     parts = LayerGradientXActivation(ending, ending.maps).attribute(
         maps.requires_grad_(), additional_forward_args=classes
     )  # [b, c, h, w]
-    heat = parts.detach().sum(1, keepdim=True).relu()
-    heat = LayerAttribution.interpolate(heat, tuple(pixels.shape[1:3]), "bilinear")[:, 0]  # [b, s, s]
-    highest = heat.amax((1, 2), keepdim=True)
-    return np.asarray((heat / highest.where(highest > 0, 1)).float().cpu())
+    heat = parts.detach().sum(1, keepdim=True)
+    return LayerAttribution.interpolate(heat, tuple(pixels.shape[1:3]), "bilinear")[:, 0]
 
 
 def overlay(picture: np.ndarray, heat: np.ndarray) -> Image.Image:

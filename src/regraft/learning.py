@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +24,7 @@ from regraft.progress import Progress
 from regraft.training import Examples, Fitted, Recipe, SideExit, fit, predict, restore
 
 CHUNK = 256  # rows read at once where no batch size is set; embeddings of 4,096 numbers are 4 MB then
+LEAST_STEPS = 250  # of a phase: see `_stretch`
 UNBALANCED = 1.5  # largest class over smallest; below this, weights change less than chance does
 
 
@@ -141,9 +143,9 @@ class Learner:
         ]
 
     def _recipe(self, phase: Phase) -> Recipe:
-        config = self.config
+        config, stretch = self.config, self._stretch(phase)
         return Recipe(
-            epochs=phase.epochs,
+            epochs=phase.epochs * stretch,
             lr=phase.lr,
             tail_lr=phase.tail_lr,
             batch_size=config.batch_size,
@@ -151,9 +153,20 @@ class Learner:
             label_smoothing=config.label_smoothing,
             mixup=config.mixup if phase.tail_lr else 0.0,
             class_weights=self._class_weights(),
-            patience=config.patience,
+            patience=config.patience * stretch,
             seed=config.seed,
         )
+
+    def _stretch(self, phase: Phase) -> int:
+        """Return how many times longer a phase lasts because pictures are few.
+
+        Forty pictures are two steps an epoch; after sixteen of them a network has hardly moved. What counts is steps
+        (BiT, Kolesnikov et al. 2020, takes 500 for any small data set). A user's own --epochs are obeyed.
+        """
+        if self.config.epochs is not None:
+            return 1
+        batches = math.ceil(len(self.manifest.part("train")) / self.config.batch_size)
+        return math.ceil(LEAST_STEPS / (phase.epochs * batches))
 
     def _class_weights(self) -> tuple[float, ...] | None:
         train = self.manifest.labels[self.manifest.part("train")]
