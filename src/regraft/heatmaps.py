@@ -3,9 +3,9 @@
 Grad-CAM (Selvaraju et al. 2017) in the form of HiResCAM (Draelos & Carin 2020), through captum: each place counts with
 its own gradient, where Grad-CAM gives all places of a channel their mean and so lights up places that the answer does
 not rest on. The map is the mean over four views, flipped or not and moved by a quarter of a cell of its grid (as
-Morbidelli et al. 2020 do with many more): one view knows the place only as finely as the grid is, and is off to one side
-where a network pads on one side alone. On 48 drawn cells, whose parasite has a known place, the hottest place lay on it
-for EfficientNet-Lite0, MobileNetV2 and SqueezeNet 1.1 in
+Morbidelli et al. 2020 do with many more): one view knows the place only as finely as the grid is, and is off to one
+side where a network pads on one side alone. On 48 drawn cells, whose parasite has a known place, the hottest place lay
+on it for EfficientNet-Lite0, MobileNetV2 and SqueezeNet 1.1 in
 
 - 100, 73 and 56 % of the pictures; within half a cell of the grid, 8 of 224 px, in 100, 94 and 94 %,
 - 94, 65 and 50 % with one view; within half a cell 100, 90 and 79 %.
