@@ -143,7 +143,8 @@ def _hires_cam(body: nn.Module, ending: _Ending, pixels: Tensor, classes: Tensor
         maps.requires_grad_(), additional_forward_args=classes
     )  # [b, c, h, w]
     heat = parts.detach().sum(1, keepdim=True)
-    return LayerAttribution.interpolate(heat, tuple(pixels.shape[1:3]), "bilinear")[:, 0]
+    large: Tensor = LayerAttribution.interpolate(heat, tuple(pixels.shape[1:3]), "bilinear")  # [b, 1, s, s]
+    return large.squeeze(1)
 
 
 def overlay(picture: np.ndarray, heat: np.ndarray) -> Image.Image:
