@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tracemalloc
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,10 +10,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from regraft import pipeline
+from regraft.config import Config
 from regraft.head import Standardize
-from regraft.learning import plain_rows
+from regraft.learning import plain_rows, steps
+from regraft.plan import Phase, Plan
 from regraft.training import Examples, read_history
 
 
@@ -62,3 +67,17 @@ def test_few_pictures_are_gone_through_more_often_unless_epochs_are_given(drawn:
     run, best = epochs_run(pipeline.train(drawn, out=tmp_path / "few", **small))
     assert run == min(9 * 30, best + 9 * 6) > 30 + 6
     assert epochs_run(pipeline.train(drawn, out=tmp_path / "given", epochs=30, **small))[0] <= 30
+
+
+HEAD, TAIL, LINEAR = Phase("head", 5, 10, lr=0.1), Phase("tail", 4, 8, lr=0.1), Phase("fit", 5, 1, lr=0.0, linear=True)
+
+
+@given(pictures=st.integers(2, 100_000), batch=st.integers(2, 512))
+def test_every_phase_has_its_least_steps_and_no_more_than_an_epoch_of_each_beyond(pictures: int, batch: int) -> None:
+    config, batches = Config(batch_size=batch), math.ceil(pictures / batch)
+    for phase in (HEAD, TAIL):
+        taken = steps(Plan("finetuned", (phase,), hidden=0), pictures, config)
+        assert taken == phase.epochs * batches if phase.epochs * batches >= 250 else 250 <= taken < 2 * 250
+    assert steps(Plan("features", (LINEAR,), hidden=0), pictures, config) == batches
+    given_epochs = Config(batch_size=batch, epochs=8)
+    assert steps(Plan("finetuned", (HEAD, TAIL), hidden=0), pictures, given_epochs) == (10 + 8) * batches

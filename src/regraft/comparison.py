@@ -25,7 +25,7 @@ from regraft.data import Manifest, into_folds, scan, split, write_split
 from regraft.errors import ConfigError, RegraftError, RunError, SplitError, WeightsMissing, reason_of
 from regraft.evaluation import evaluate
 from regraft.leaderboard import Control, Findings, Row, curve_of
-from regraft.learning import Learner
+from regraft.learning import Learner, steps
 from regraft.methods import check as check_method
 from regraft.methods import plan as plan_of
 from regraft.pipeline import Run, Start, activate, begin, carry_out, into_parts, notices, refuse_parts
@@ -403,6 +403,7 @@ class Table:
         """
         parts = into_parts(manifest, self.config, self.config.split_from)
         learn_from = parts.keep(np.flatnonzero([item.part != "test" for item in parts.items]))
+        trained = len(parts.part("train"))
         cells, share = [cell for cell in self.cells if not self._read_back(cell)], LEAST_SHARE
         while len(cells) > 1 and share < 1:
             try:
@@ -410,10 +411,10 @@ class Table:
             except SplitError:  # a class is too rare for so small a sample
                 share = 2 * share
                 continue
-            tried = self._try(sample, cells, share)
+            tried = self._try(sample, cells, share, trained)
             left_s = self.started + budget_s - time.perf_counter()
             ranked = sorted(tried, key=lambda cell: -tried[cell][0])
-            if not ranked or sum(seconds for _, seconds in tried.values()) / share <= left_s:
+            if not ranked or sum(seconds for _, seconds in tried.values()) <= left_s:
                 return ranked
             keep = 1 if left_s <= 0 else (len(ranked) + 1) // 2
             for cell in ranked[keep:]:
@@ -425,8 +426,10 @@ class Table:
             cells, share = ranked[:keep], 2 * share
         return cells
 
-    def _try(self, manifest: Manifest, cells: Sequence[Cell], share: float) -> dict[Cell, tuple[float, float]]:
-        """Return validation accuracy and seconds of each cell on a part of the pictures."""
+    def _try(
+        self, manifest: Manifest, cells: Sequence[Cell], share: float, trained: int
+    ) -> dict[Cell, tuple[float, float]]:
+        """Return each cell's validation accuracy on a share of the pictures, and the seconds it would take on all."""
         tried: dict[Cell, tuple[float, float]] = {}
         for backbone in dict.fromkeys(cell.backbone for cell in cells):
             mine = [cell for cell in cells if cell.backbone == backbone]
@@ -434,11 +437,12 @@ class Table:
                 network = self._open(manifest, mine, sample=True)
                 if network is None:
                     continue
-                for cell in network.plans:
+                for cell, plan in network.plans.items():
+                    few, many = (steps(plan, count, self.config) for count in (len(manifest.part("train")), trained))
                     before = time.perf_counter()
                     accuracy = self._validate(cell, network, self.folder / "rounds" / f"{share:g}" / cell.name)
-                    seconds = time.perf_counter() - before + network.pass_s / len(network.plans)
-                    tried[cell] = accuracy, seconds
+                    seconds = time.perf_counter() - before
+                    tried[cell] = accuracy, seconds * many / few + network.pass_s / share / len(network.plans)
         return tried
 
     def _validate(self, cell: Cell, network: Network, folder: Path) -> float:

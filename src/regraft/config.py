@@ -84,7 +84,7 @@ class Config:
     epochs: int | None = _setting(
         None,
         "Passes over the training pictures; for finetuned and full those of the second phase, after 10 of the head "
-        "alone.",
+        "alone. Default: what the method suggests, and at least 250 steps in each phase where pictures are few.",
         group="Training",
     )
     batch_size: int = _setting(32, "Pictures per training step.", group="Training")
@@ -112,7 +112,12 @@ class Config:
         group="Training",
         choices=("auto", "on", "off"),
     )
-    patience: int = _setting(6, "Stop after this many epochs without a better validation loss.", group="Training")
+    patience: int = _setting(
+        6,
+        "Stop after this many epochs without a better validation loss; after more where few pictures make a phase "
+        "longer.",
+        group="Training",
+    )
     seed: int = _setting(
         0, "Decides the split, the new head's first weights, the order of pictures and the views.", group="Training"
     )

@@ -24,7 +24,7 @@ from regraft.progress import Progress
 from regraft.training import Examples, Fitted, Recipe, SideExit, fit, predict, restore
 
 CHUNK = 256  # rows read at once where no batch size is set; embeddings of 4,096 numbers are 4 MB then
-LEAST_STEPS = 250  # of a phase: see `_stretch`
+LEAST_STEPS = 250  # of a phase: see `_lengthened`
 UNBALANCED = 1.5  # largest class over smallest; below this, weights change less than chance does
 
 
@@ -143,9 +143,9 @@ class Learner:
         ]
 
     def _recipe(self, phase: Phase) -> Recipe:
-        config, stretch = self.config, self._stretch(phase)
+        config, longer = self.config, _lengthened(phase, len(self.manifest.part("train")), self.config)
         return Recipe(
-            epochs=phase.epochs * stretch,
+            epochs=phase.epochs * longer,
             lr=phase.lr,
             tail_lr=phase.tail_lr,
             batch_size=config.batch_size,
@@ -153,20 +153,9 @@ class Learner:
             label_smoothing=config.label_smoothing,
             mixup=config.mixup if phase.tail_lr else 0.0,
             class_weights=self._class_weights(),
-            patience=config.patience * stretch,
+            patience=config.patience * longer,
             seed=config.seed,
         )
-
-    def _stretch(self, phase: Phase) -> int:
-        """Return how many times longer a phase lasts because pictures are few.
-
-        Forty pictures are two steps an epoch; after sixteen of them a network has hardly moved. What counts is steps
-        (BiT, Kolesnikov et al. 2020, takes 500 for any small data set). A user's own --epochs are obeyed.
-        """
-        if self.config.epochs is not None:
-            return 1
-        batches = math.ceil(len(self.manifest.part("train")) / self.config.batch_size)
-        return math.ceil(LEAST_STEPS / (phase.epochs * batches))
 
     def _class_weights(self) -> tuple[float, ...] | None:
         train = self.manifest.labels[self.manifest.part("train")]
@@ -187,6 +176,28 @@ class Learner:
         with torch.no_grad():
             head.out.weight.copy_(torch.from_numpy(weight))
             head.out.bias.copy_(torch.from_numpy(bias))
+
+
+def steps(plan: Plan, pictures: int, config: Config) -> int:
+    """Return how many training steps a plan takes at most with so many training pictures."""
+    return sum(
+        phase.epochs * _lengthened(phase, pictures, config) * _batches(pictures, config) for phase in plan.phases
+    )
+
+
+def _lengthened(phase: Phase, pictures: int, config: Config) -> int:
+    """Return how many times longer a phase lasts because training pictures are few.
+
+    Forty pictures are two steps an epoch; after sixteen steps a network has hardly moved. What counts is steps (BiT,
+    Kolesnikov et al. 2020, takes 500 for any small data set). A user's own --epochs are obeyed.
+    """
+    if config.epochs is not None or phase.linear:
+        return 1
+    return math.ceil(LEAST_STEPS / (phase.epochs * _batches(pictures, config)))
+
+
+def _batches(pictures: int, config: Config) -> int:
+    return math.ceil(pictures / config.batch_size)
 
 
 def class_weights(labels: np.ndarray, classes: int, wish: str) -> tuple[float, ...] | None:

@@ -394,8 +394,10 @@ def typical_hits(answers: Answers) -> list[int]:
 class _Pictures:
     """Shows test pictures by their position in predictions.csv."""
 
-    def __init__(self, folder: Path, files: Files, model: Classifier, predictions: Sequence[Mapping[str, str]]) -> None:
-        self.folder, self.files, self.predictions = folder, files, predictions
+    def __init__(
+        self, folder: Path, sources: Files, model: Classifier, predictions: Sequence[Mapping[str, str]]
+    ) -> None:
+        self.folder, self.sources, self.predictions = folder, sources, predictions
         self.models = {"": model}
 
     def __call__(self, positions: Sequence[int]) -> list[Shown]:
@@ -408,7 +410,7 @@ class _Pictures:
 
     def _read(self, row: Mapping[str, str]) -> list[np.ndarray]:
         """Return the pixels as the network sees them; nothing where the file is not the one that was tested."""
-        content = self.files.read(row["filename"])
+        content = self.sources.read(row["filename"])
         try:
             return [] if content is None else [decode(content, self.models[""].backbone.preprocessing)]
         except BadImage:
