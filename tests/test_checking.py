@@ -216,12 +216,21 @@ def test_the_command_ends_with_1_only_on_what_it_was_told_to_fail_on(regraft, dr
     answer = regraft(*common)
     assert answer.status == 0
     assert "blue/again.png = red/red0.png" in re.sub(r"\s+", " ", answer.out)
-    assert regraft(*common, "--fail-on", "leak,duplicate").status == 0
-    failed = regraft(*common, "--fail-on", "leak,label-conflict", "--json")
+    assert regraft(*common, "--fail-on", "duplicate").status == 0
+    failed = regraft(*common, "--fail-on", "label-conflict", "--json")
     assert failed.status == 1
     found = json.loads(failed.out)
     assert (found["failed_on"], found["counts"]["label-conflict"]) == (["label-conflict"], 1)
     assert found["folder"] == str(tmp_path / "out-3")  # nothing is overwritten
+
+
+def test_leaks_are_not_asked_for_where_nothing_can_leak(regraft, drawn: Path, tmp_path: Path) -> None:
+    common = ("check", drawn, "--img-size", 96, "--out", tmp_path / "out", "--fail-on", "leak")
+    refused = regraft(*common)
+    assert refused.status == 1
+    assert "has neither" in refused.err
+    assert not (tmp_path / "out").exists()
+    assert "has neither" not in regraft(*common, "--groups", r"\d").err
 
 
 def test_an_unknown_kind_is_one_line_before_anything_is_computed(regraft, drawn: Path, tmp_path: Path) -> None:

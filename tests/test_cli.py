@@ -299,12 +299,31 @@ def test_eval_draws_intervals_over_the_groups_of_the_run_where_they_fit(regraft,
     """Else the same pictures would look surer in eval than in train."""
     run = Path(shutil.copytree(small_run, tmp_path / "run"))
     about = json.loads((run / "config.json").read_text())
-    for pattern, over, says in ((r"\d+", "over 8 groups", ""), ("patient", "over pictures", "--groups 'patient'")):
+    for pattern, over, says in (
+        (r"\d+", "over 8 groups", ""),
+        ("patient", "over pictures", "The groups 'patient' do not match"),
+    ):
         about["settings"]["groups"] = pattern
         (run / "config.json").write_text(json.dumps(about))
         answer = regraft("eval", run, drawn)
         assert over in answer.out
         assert says in answer.err
+
+
+def test_eval_says_how_many_new_pictures_are_of_groups_that_were_learned_from(regraft, shapes, drawn, tmp_path):
+    from regraft import pipeline
+
+    run = pipeline.train(shapes, out=tmp_path / "run", method="features", img_size=64, groups=r"(\d)\.", report=False)
+    with (run.folder / "split.csv").open(newline="", encoding="utf-8") as file:
+        known = {row["group"] for row in csv.DictReader(file) if row["split"] != "test"}
+    count = sum(path.stem[-1] in known for path in drawn.rglob("*.png"))
+    assert 0 < count <= 32
+    assert f"{count} of 32 pictures are of groups that" in " ".join(regraft("eval", run.folder, drawn).err.split())
+
+
+def test_predict_says_how_many_pictures_are_unsure(regraft, small_run, drawn):
+    answer = regraft("predict", small_run, drawn, "--abstain-below", 1)
+    assert "32 of 32 pictures are unsure" in answer.err
 
 
 def test_eval_measures_a_pretrained_network_on_a_folder_of_imagenet(regraft, drawn, tmp_path):

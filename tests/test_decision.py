@@ -22,7 +22,7 @@ from sklearn import metrics as sk
 import regraft as package
 from regraft import bundle, inference
 from regraft.answers import Answers
-from regraft.decision import TARGETS, Threshold, abstaining, fit_threshold, rates, too_few
+from regraft.decision import TARGETS, Threshold, abstaining, fit_threshold, rates, shortfall, too_few
 from regraft.errors import BundleError, ConfigError, TargetMissed
 
 CLASSES = ("healthy", "ill")
@@ -200,6 +200,18 @@ def test_rates_are_scikit_learns(case: tuple[np.ndarray, np.ndarray], seed: int)
     for name in expected:
         low, high = flat[f"{name}_ci"]
         assert low is None or low <= flat[name] <= high
+
+
+def test_what_falls_short_of_the_target_is_said_and_what_reaches_it_is_not() -> None:
+    truth = np.repeat([True, False], 20)
+    reached = {"positive": "ill", "target": "recall", "wanted": 0.9, "test": rates(truth, truth)}
+    assert shortfall(reached) == []
+    found = truth.copy()
+    found[:4] = False
+    (said,) = shortfall({**reached, "test": rates(found, truth)})
+    assert "A recall of 0.9 for 'ill' was asked for; on the test pictures it is 0.800" in said
+    assert shortfall({**reached, "test": rates(found[20:], truth[20:])}) == []  # no ill picture: nothing to count
+    assert shortfall(None) == []
 
 
 def test_all_of_30_found_promises_no_certainty() -> None:

@@ -176,6 +176,19 @@ def test_the_same_seed_gives_the_same_intervals_and_they_hold_the_value():
     assert all(low < one.values[name] < high for name, (low, high) in one.intervals.items())
 
 
+def test_the_interval_of_the_calibration_error_holds_it():
+    """Drawn again from a sample, pictures look worse calibrated than the sample does: percentiles alone lie above."""
+    rng, above = np.random.default_rng(0), 0
+    for _ in range(10):
+        sure = rng.uniform(0.5, 1, 40)
+        labels = (rng.uniform(size=40) > sure).astype(int)
+        scores = evaluate(np.stack([sure, 1 - sure], 1), labels, ["a", "b"], bootstraps=200)
+        low, high = scores.intervals["calibration_error"]
+        assert low <= scores.values["calibration_error"] <= high
+        above += low == scores.values["calibration_error"]
+    assert above
+
+
 def test_chunks_do_not_show(monkeypatch):
     probs, labels, classes = pictures(200, 3)
     whole = evaluate(probs, labels, classes, bootstraps=50)

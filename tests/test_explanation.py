@@ -15,7 +15,7 @@ from PIL import Image
 import regraft as package
 from regraft import bundle, inference
 from regraft.data import decode
-from regraft.errors import DataError, UnknownName
+from regraft.errors import DataError, NoImages, UnknownName
 from regraft.heatmaps import heat_maps, overlay
 
 
@@ -50,10 +50,18 @@ def test_the_table_and_the_files_say_the_same(regraft: Callable[..., Any], small
     (bad,) = (row for row in rows if row["error"])
     assert (Path(bad["filename"]).name, bad["label"], bad["heatmap"]) == ("red0.png", None, None)
     lines = regraft("explain", small_run, drawn / "red", "-o", out).out.splitlines()
-    assert len(lines) == len(rows)
+    assert len([line for line in lines if ".png" in line]) == len(rows)
+    assert lines[-1] == f"The table: {out}-2/heatmaps.csv"
     assert f"{bad['filename']}: cannot be read: {bad['error']}" in lines
     assert all(f"{out}-2" in line for line in lines if " -> " in line)  # nothing is overwritten
     assert (drawn.parent / "heat-2" / "heatmaps.csv").exists()
+
+
+def test_where_no_picture_can_be_read_no_folder_is_left(small_run: Path, tmp_path: Path) -> None:
+    (tmp_path / "notes.png").write_text("no picture")
+    with pytest.raises(NoImages, match="None of the 1 pictures can be read"):
+        package.explain(small_run, [tmp_path / "notes.png"], out=tmp_path / "heat")
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.png"]
 
 
 def test_another_class_and_an_earlier_stage_can_be_explained(small_run: Path, drawn: Path, tmp_path: Path) -> None:

@@ -85,6 +85,16 @@ def test_transfer_gains_a_higher_start_slope_and_end() -> None:
     control = Control.of(row("a", 0.9), [0.8, 0.85, 0.9], [0.5, 0.52, 0.54], 0.6, 3)
     assert (control.start, control.slope, control.end) == pytest.approx((30.0, 3.0, 30.0))
     assert "gains 30.0 points" in control.sentence()
+    assert "has 0.900, the same network from random weights 0.600 after 3 epochs" in control.sentence()
+
+
+def test_slopes_are_compared_over_the_same_epochs_and_one_epoch_has_none() -> None:
+    control = Control.of(row("a", 0.9), [0.5, 0.6, 0.9, 0.9], [0.4, 0.5], 0.6, 2)
+    assert control.slope == pytest.approx(0.0)
+    once = Control.of(row("a", 0.9), [0.5, 0.6], [0.4], 0.6, 1)
+    assert once.slope is None
+    assert "after 1 epoch." in once.sentence()
+    assert once.sentence().endswith("starts 10.0 points higher.")
 
 
 def test_a_method_without_epochs_has_no_curve_but_an_end() -> None:

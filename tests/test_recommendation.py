@@ -59,9 +59,16 @@ def test_an_unknown_network_is_refused_at_once(shapes: Path) -> None:
 
 def test_networks_within_the_error_are_called_equal_and_the_quickest_is_named() -> None:
     advice = recommendation(candidate("a", 0.95, 50), candidate("b", 0.945, 10), candidate("c", 0.8, 1)).advice()
-    assert "a looks most promising" in advice
+    assert "a did best" in advice
     assert "b is as good within the error of this sample and 5.0 times as quick" in advice
     assert "compare cells --backbones a,b" in advice
+
+
+def test_the_quickest_equal_is_among_those_to_be_compared() -> None:
+    equals = [candidate(name, 0.95 - 0.001 * at, 50 - at) for at, name in enumerate("abcd")]
+    advice = recommendation(*equals).advice()
+    assert "d is as good" in advice
+    assert "--backbones a,d,b" in advice
 
 
 def test_the_next_command_has_the_settings_that_were_given() -> None:

@@ -59,6 +59,14 @@ def test_few_pictures_are_no_error(count: int, cells: list[Path]) -> None:
     assert near_duplicates(few, np.zeros((count, 1), np.int64)) == []
 
 
+def test_blank_pictures_among_others_are_like_no_picture(cells: list[Path]) -> None:
+    """Without what all pictures share, all blank ones are alike, whatever their colour."""
+    blank = [np.full((1, *greys(cells[:1]).shape[1:]), shade, np.uint8) for shade in (0, 90, 255)]
+    pictures = np.concatenate([greys(cells[:24]), *blank])
+    everywhere = np.tile(np.arange(len(pictures)), (len(pictures), 1))
+    assert all(max(one, other) < 24 for one, other, _ in near_duplicates(pictures, everywhere))
+
+
 @pytest.mark.parametrize("count", [5, 30])
 def test_blank_pictures_are_no_copies_and_raise_no_warning(count: int) -> None:
     with warnings.catch_warnings():

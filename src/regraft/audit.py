@@ -27,7 +27,7 @@ KINDS = {
     "leak": "the same picture, or pictures of one group, in two parts; or the same picture in two groups",
     "duplicate": "the same file twice, in one class",
     "near-duplicate": "nearly the same picture twice, in one class: resized, encoded anew, mirrored, turned, cropped",
-    "label-error": "pictures whose label is likely wrong",
+    "label-error": "pictures whose label may be wrong",
     "outlier": "pictures unlike all others",
     "odd-size": "pictures much smaller, or much longer, than the others",
 }

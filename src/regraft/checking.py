@@ -14,7 +14,7 @@ from regraft import files, methods, runs
 from regraft.audit import FINDINGS, KINDS, Audit, audit_of, check_kinds, write_remarks
 from regraft.config import Config
 from regraft.data import Manifest, dark, read_looks, scan, split_from
-from regraft.errors import NoImages
+from regraft.errors import ConfigError, NoImages
 from regraft.pipeline import activate, begin
 from regraft.progress import Bars, Progress
 
@@ -52,6 +52,7 @@ def check(
     Raises:
         UnknownName: there is no such kind of finding.
         NoImages: no picture can be read.
+        ConfigError: it is to fail on leaks, and the data have neither parts nor groups.
     """
     unwanted = check_kinds(fail_on)
     progress = progress or Progress()
@@ -63,6 +64,11 @@ def check(
     runs.new_folder(wanted, data)  # a place that cannot be written to is said now
     manifest = scan(data, groups=config.groups)
     manifest = manifest if config.split_from is None else _in_parts(manifest, config.split_from)
+    if "leak" in unwanted and manifest.groups is None and not any(item.part for item in manifest.items):
+        raise ConfigError(
+            f"--fail-on leak needs parts or groups between which something can leak; {data} has neither. "
+            "Give --split-from RUN or --groups, or use train and test folders."
+        )
     start = begin(config, named="backbone" in settings)
     plan = methods.plan(start.backbone, config)
     # what it would say of unreadable files is among the findings

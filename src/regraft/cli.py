@@ -505,10 +505,14 @@ def explain(
     if as_json:
         _print_json({"rows": rows})
         return
+    asked = "" if label is None else "what speaks for "
     for row in rows:
-        said = f"{row['label']} {row['prob']:.3f}" if row["label"] else f"cannot be read: {row['error']}"
+        said = f"{asked}{row['label']}, {row['prob']:.3f}" if row["label"] else f"cannot be read: {row['error']}"
         drawn = f" -> {row['heatmap']}" if row["heatmap"] else ", and no place speaks for it" * bool(row["label"])
         print(f"{row['filename']}: {said}{drawn}")
+    if maps := [row["heatmap"] for row in rows if row["heatmap"]]:
+        print("Left the picture, right its heat map: the brighter a place, the more it speaks for the class.")
+        print(f"\nThe table: {Path(maps[0]).parent / explanation.ROWS}")
 
 
 @app.command(rich_help_panel="Everyday")

@@ -204,7 +204,7 @@ class Table:
             if interrupted:
                 raise KeyboardInterrupt
             first = next(row for row in self.rows.values() if row.status == "failed")
-            raise RunError(f"None of {len(self.cells)} cells could be trained; {first.backbone}: {first.reason}")
+            raise RunError(f"Nothing could be trained of what was asked for; {first.backbone}: {first.reason}")
         findings = self._findings()
         findings.write(self.folder)
         about = {"wish": wish, "finished": not interrupted, "environment": runs.environment()}

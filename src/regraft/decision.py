@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -113,6 +113,26 @@ def too_few(labels: np.ndarray, classes: Sequence[str], *, positive: str, target
         f"The threshold is fitted on {count} {what}; a {target} of {wanted:g} can be known from {needed}. "
         "Read the interval on the test part, and take more pictures or a larger --val where you can."
     )
+
+
+def shortfall(reached: Mapping[str, Any] | None) -> list[str]:
+    """Say that the test pictures got less than was asked for; nothing where they got it, or there is no target.
+
+    Args:
+        reached: what metrics.json says of a threshold.
+    """
+    if reached is None:
+        return []
+    target, test = reached["target"], reached["test"]
+    got = test[target]
+    if got is None or got >= reached["wanted"]:
+        return []
+    low, high = test[f"{target}_ci"]
+    between = "" if low is None or high is None else f", with 95 % confidence between {low:.3f} and {high:.3f}"
+    return [
+        f"A {target} of {reached['wanted']:g} for {reached['positive']!r} was asked for; on the test pictures it is "
+        f"{got:.3f}{between}."
+    ]
 
 
 def rates(

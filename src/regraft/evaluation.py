@@ -222,7 +222,11 @@ def evaluate(
     intervals = {}
     for name, row, rest in zip(metrics_of(k), draws, without, strict=True):
         interval = again.interval_of_share if name in SHARES else again.interval
-        intervals[name] = again.interval(row) if name == "calibration_error" else interval(row, values[name], rest)
+        if name == "calibration_error":  # in every sample too high, and in samples of samples more so
+            low, high = again.interval(row)
+            intervals[name] = min(low, values[name]), max(high, values[name])
+        else:
+            intervals[name] = interval(row, values[name], rest)
     confusion = np.bincount(labels * k + answered, minlength=k * k).reshape(k, k)
     return Scores(
         values=values,

@@ -12,7 +12,7 @@ from regraft import files, runs
 from regraft.activations import BATCH, batched, engines
 from regraft.classifier import Classifier
 from regraft.data import find_pictures, read_pixels
-from regraft.errors import BadImage, UnknownName
+from regraft.errors import BadImage, NoImages, UnknownName
 from regraft.heatmaps import heat_maps, overlay
 from regraft.inference import open_model
 from regraft.progress import Progress
@@ -54,20 +54,24 @@ def explain(
 
     Raises:
         UnknownName: there is no such class, or no such stage.
+        NoImages: no picture can be read.
         RunError: the folder cannot be made.
     """
+    progress = progress or Progress()
     classifier = model if isinstance(model, Classifier) else open_model(model, weights=weights)
     if label is not None and label not in classifier.classes:
         raise UnknownName("class", label, classifier.classes)
     if layer is not None:
         classifier.backbone.cut_above(layer)  # a stage that is not there is refused before a folder is made
+    if label is None and classifier.threshold is not None:
+        progress.note(f"{model} answers {classifier.threshold}.")
     pictures = find_pictures(paths)
     number = None if label is None else classifier.classes.index(label)
     folder = runs.new_folder(Path(FOLDER if out is None else out), Path())
     rows: list[dict[str, Any]] = []
     with (
         files.whole(folder) as temporary,
-        (progress or Progress()).track("Explaining", len(pictures), "pictures") as tick,
+        progress.track("Explaining", len(pictures), "pictures") as tick,
     ):
         temporary.mkdir(parents=True)
         for row, pair in _explained(classifier, pictures, number, layer, device):
@@ -77,6 +81,8 @@ def explain(
                 row["heatmap"] = str(folder / name)
             rows.append(row)
             tick(1)
+        if all(row["error"] for row in rows):
+            raise NoImages(f"None of the {len(rows)} pictures can be read; the first: {rows[0]['error']}.")
         files.write_csv(temporary / ROWS, HEADER, ([row[name] for name in HEADER] for row in rows))
     return rows
 

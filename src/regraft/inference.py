@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from regraft import bundle, runs
+from regraft import bundle, files, runs
 from regraft.classifier import Classifier, Prediction, pretrained
 from regraft.config import Config
 from regraft.data import Manifest, augmentations, find_pictures, read_digests, scan
@@ -95,7 +95,7 @@ def _drawn_views(
     if views > 1 and classifier.threshold is not None:
         progress.warn(
             f"The threshold, {classifier.threshold.value:.3g}, was chosen on plain pictures: with --tta the model may "
-            "reach less than was asked, or more. `regraft eval --tta` measures it."
+            "reach less than was asked, or more."
         )
     asked = None if isinstance(model, Classifier) else _setting_of(str(model), "augment")
     return {"views": views, "augment": augmentations(Config.augment if asked is None else asked)}
@@ -131,7 +131,11 @@ def predict(
     if classifier.threshold is not None:
         progress.note(f"{model} answers {classifier.threshold}.")
     answers = classifier.predict(find_pictures(paths), **views, device=device, engine=engine, progress=progress)
-    return list(rows_of(answers, classifier, top, abstain_below or 0.0))
+    rows = list(rows_of(answers, classifier, top, abstain_below or 0.0))
+    if abstain_below is not None:
+        unsure = sum(row["label"] is None and not row["error"] for row in rows)
+        progress.note(f"{unsure} of {len({row['filename'] for row in rows})} pictures are unsure and get no label.")
+    return rows
 
 
 @dataclass(frozen=True)
@@ -191,6 +195,7 @@ def evaluate(
     progress = progress or Progress()
     views = _drawn_views(model, classifier, tta, progress)
     manifest = _unseen(_test_part(_scan(Path(data), groups, str(model), progress)), str(model), progress)
+    _tell_known_groups(manifest, str(model), progress)
     labels = _labels_of_model(manifest, classifier, str(model))
     paths = [item.path for item in manifest.items]
     answers = list(classifier.predict(paths, **views, device=device, engine=engine, progress=progress))
@@ -215,9 +220,10 @@ def _scan(data: Path, groups: str | None, model: str, progress: Progress) -> Man
         return scan(data, groups=groups)
     try:
         return scan(data, groups=of_run)
-    except DataError:
-        progress.warn(f"{model} was trained with --groups '{of_run}', which does not fit {data}: none are made here.")
-        return scan(data)
+    except DataError as error:
+        manifest = scan(data)  # raises what else is wrong with the data
+        progress.warn(f"{error} {model} was trained with them; intervals are drawn over single pictures here.")
+        return manifest
 
 
 def _setting_of(model: str, name: str) -> str | None:
@@ -259,6 +265,20 @@ def _unseen(manifest: Manifest, model: str, progress: Progress) -> Manifest:
     count = len(manifest) - len(unseen)
     progress.warn(f"{count} of {len(manifest)} pictures were used to train {model} and are left out.")
     return manifest.keep(unseen)
+
+
+def _tell_known_groups(manifest: Manifest, model: str, progress: Progress) -> None:
+    """Say how many pictures, though new, are of patients or sources that the model has learned from."""
+    folder = bundle.folder_of(Path(model))
+    if folder is None or not manifest.groups or not (folder.parent / "split.csv").exists():
+        return
+    known = {row["group"] for row in files.read_csv(folder.parent / "split.csv") if row["split"] != "test"} - {""}
+    count = sum(group in known for group in manifest.groups)
+    if count:
+        progress.warn(
+            f"{count} of {len(manifest)} pictures are of groups that {model} has learned from: "
+            "figures on new groups may be lower."
+        )
 
 
 def _labels_of_model(manifest: Manifest, classifier: Classifier, model: str) -> np.ndarray:

@@ -77,6 +77,8 @@ class Control:
     epochs: int
     pretrained: list[float]  # validation accuracy after each epoch; empty for a method without epochs
     scratch: list[float]
+    accuracy: float  # on the test pictures
+    scratch_accuracy: float
     start: float | None
     slope: float | None  # points per epoch
     end: float
@@ -86,15 +88,19 @@ class Control:
         cls, best: Row, pretrained: list[float], scratch: list[float], scratch_accuracy: float, epochs: int
     ) -> Control:
         """Compare the two curves and the two figures on the test pictures."""
-        both = pretrained and scratch
+        both, epochs_shared = pretrained and scratch, min(len(pretrained), len(scratch), FIRST_EPOCHS)
         return cls(
             best.backbone,
             best.method,
             epochs,
             pretrained,
             scratch,
+            best.accuracy,
+            scratch_accuracy,
             start=100 * (pretrained[0] - scratch[0]) if both else None,
-            slope=100 * (_slope(pretrained) - _slope(scratch)) if both else None,
+            slope=100 * (_slope(pretrained, epochs_shared) - _slope(scratch, epochs_shared))
+            if epochs_shared > 1
+            else None,
             end=100 * (best.accuracy - scratch_accuracy),
         )
 
@@ -102,21 +108,23 @@ class Control:
         """Say what transfer has gained."""
         worth = "gains" if self.end > 0 else "loses"
         said = (
-            f"Transfer {worth} {abs(self.end):.1f} points of test accuracy: {self.backbone}, {self.method}, against "
-            f"the same network from random weights after {self.epochs} epochs."
+            f"Transfer {worth} {abs(self.end):.1f} points of test accuracy: {self.backbone}, {self.method}, has "
+            f"{self.accuracy:.3f}, the same network from random weights {self.scratch_accuracy:.3f} after "
+            f"{self.epochs} epoch{'s' * (self.epochs != 1)}."
         )
-        if self.start is None or self.slope is None:
-            return said
-        return (
-            f"{said} Its learning curve starts {abs(self.start):.1f} points {'higher' if self.start > 0 else 'lower'} "
-            f"and rises by {abs(self.slope):.1f} points {'more' if self.slope > 0 else 'less'} per epoch."
-        )
+        if self.start is not None:
+            higher = "higher" if self.start > 0 else "lower"
+            said += f" On the validation pictures its learning curve starts {abs(self.start):.1f} points {higher}"
+            if self.slope is not None:
+                more = "more" if self.slope > 0 else "less"
+                said += f" and rises by {abs(self.slope):.1f} points {more} per epoch at first"
+            said += "."
+        return said
 
 
-def _slope(curve: Sequence[float]) -> float:
+def _slope(curve: Sequence[float], epochs: int) -> float:
     """Return the mean rise per epoch over the first epochs."""
-    first = curve[:FIRST_EPOCHS]
-    return (first[-1] - first[0]) / max(len(first) - 1, 1)
+    return (curve[epochs - 1] - curve[0]) / (epochs - 1)
 
 
 def curve_of(run: Path) -> list[float]:

@@ -33,7 +33,7 @@ from regraft.data import (
     write_split,
 )
 from regraft.data.audit import duplicates_across_parts, label_conflicts
-from regraft.decision import Threshold, fit_threshold, rates, too_few
+from regraft.decision import Threshold, fit_threshold, rates, shortfall, too_few
 from regraft.errors import BadImage, ConfigError, DataError, TargetMissed, TooManyBadImages, UnknownName
 from regraft.evaluation import Scores, defined, few_groups, write_predictions
 from regraft.learning import Learner
@@ -134,7 +134,7 @@ def train(
     except TargetMissed as missed:
         again = command("train", data, "--out", folder, "--resume", option(f"target_{config.target[0]}"), "LESS")  # type: ignore[index]
         raise TargetMissed(f"{missed} What was learned is kept; in seconds: {again}") from None
-    for notice in few_groups(run.test.groups):
+    for notice in (*shortfall(run.threshold), *few_groups(run.test.groups)):
         progress.warn(notice)
     if report and not run.interrupted:
         write_report(run, progress, partial(judged, manifest, plan, prefix, skipped, config, progress))

@@ -6,6 +6,7 @@ import io
 import re
 import unicodedata
 import warnings
+from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -223,10 +224,13 @@ def _draw_scatter(points: Sequence[tuple[str, float, float]], front: Collection[
     axes = figure.add_subplot()
     on = sorted((milliseconds, accuracy) for name, milliseconds, accuracy in points if name in front)
     axes.plot([x for x, _ in on], [y for _, y in on], color=BLUE, linewidth=1)
+    numbers: dict[tuple[float, float], list[str]] = defaultdict(list)  # a network's methods may lie on one place
     for number, (name, milliseconds, accuracy) in enumerate(points, start=1):
         face = BLUE if name in front else "none"
         axes.plot(milliseconds, accuracy, "o", color=BLUE, markerfacecolor=face)
-        axes.annotate(str(number), (milliseconds, accuracy), xytext=(5, 3), textcoords="offset points", fontsize=8)
+        numbers[milliseconds, accuracy].append(str(number))
+    for place, there in numbers.items():
+        axes.annotate(", ".join(there), place, xytext=(5, 3), textcoords="offset points", fontsize=8)
     axes.set(xlabel="Time for one picture, ms", ylabel="Accuracy on the test pictures")
     axes.margins(x=0.1, y=0.12)
     axes.grid(alpha=0.3)

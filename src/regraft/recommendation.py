@@ -61,13 +61,13 @@ class Recommendation:
     def advice(self) -> str:
         """Say in plain words what to do next."""
         best, quick = self.candidates[0], min(self.equals, key=lambda one: one.predict_ms)
-        said = f"{best.backbone} looks most promising: a linear model on it has {best.probe:.3f} right."
+        said = f"{best.backbone} did best: a linear model on it has {best.probe:.3f} right."
         if quick is not best:
             said += (
                 f" {quick.backbone} is as good within the error of this sample and "
                 f"{best.predict_ms / quick.predict_ms:.1f} times as quick."
             )
-        few = ",".join(one.backbone for one in self.equals[:3])
+        few = ",".join(list(dict.fromkeys(one.backbone for one in (best, quick, *self.equals)))[:3])
         if len(self.equals) > 1:
             shared = {name: value for name, value in self.settings.items() if name not in OF_ONE_NETWORK}
             return f"{said} To be sure: {command('compare', self.data, '--backbones', few, **shared)}"

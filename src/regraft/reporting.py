@@ -23,6 +23,7 @@ from regraft.config import Config, command, option
 from regraft.data import PARTS, decode, digest, identical
 from regraft.data.reading import read_file
 from regraft.data.rows import name_some
+from regraft.decision import shortfall
 from regraft.errors import BadImage, RunError
 from regraft.evaluation import few_groups
 from regraft.heatmaps import heat_maps, overlay
@@ -217,6 +218,7 @@ class Report:
         few = [row["label"] for row in self.metrics["per_class"] if row["support"] < FEW_PICTURES]
         said = {
             "The training was stopped early; the best epoch until then was kept.": self.metrics.get("interrupted"),
+            **dict.fromkeys(shortfall(self.metrics.get("threshold")), True),
             **dict.fromkeys(few_groups(len(self.groups) or None), True),
             "There is no interval: the pictures of one group do not show how others vary.": self.interval is None,
             f"Fewer than {FEW_PICTURES} test pictures of {name_some(few, 5)}: their own figures say little.": few,
@@ -292,8 +294,10 @@ class Report:
     @property
     def check_command(self) -> str:
         """The command that looks deeper into the data."""
-        groups = self.config["settings"].get("groups")
-        return command("check", self.config["data"], "--split-from", self.name, groups=groups)
+        settings = self.config["settings"]
+        seen = {name: settings.get(name) for name in ("backbone", "weights", "img_size", "fit", "groups", "seed")}
+        changed = {name: value for name, value in seen.items() if _changed(name, value)}
+        return command("check", self.config["data"], "--split-from", self.name, **changed)
 
     @property
     def lineage(self) -> list[dict[str, Any]]:

@@ -45,8 +45,10 @@ def near_duplicates(greys: NDArray[np.uint8], nearest: NDArray[np.int64]) -> lis
     as_they_are = _unique(_alike_in_some_orientation(greys, shared))
     by_embedding = _unique(np.stack([np.repeat(np.arange(len(nearest)), nearest.shape[1]), nearest.ravel()], 1))
     found: dict[tuple[int, int], float] = {}
+    blank = greys.std((1, 2)) < 1  # without what all share, these are all alike
     for pairs, crops in ((as_they_are, ()), (by_embedding, CROPS)):
-        for part in np.array_split(pairs, len(pairs) // PAIRS_AT_ONCE + 1):
+        pairs = pairs[~blank[pairs].any(1)]
+        for part in np.array_split(pairs, len(pairs) // PAIRS_AT_ONCE + 1) if len(pairs) else ():
             scores = _compare(greys, shared, part, crops)
             for (one, other), score in zip(part.tolist(), scores.tolist(), strict=True):
                 if score >= ALIKE:

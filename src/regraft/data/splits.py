@@ -221,7 +221,7 @@ def _choose_groups(pool: Manifest, held_out: Mapping[str, float], random: np.ran
         rarest = int(groups_of_class.argmin())
         raise SplitError(
             f"In {DRAWS} draws no choice of whole groups brought every class into {_listed(held_out)}. The class "
-            f"{pool.classes[rarest]!r} has {groups_of_class[rarest]} of {len(names)} groups; more are needed."
+            f"{pool.classes[rarest]!r} lies in {groups_of_class[rarest]} of {len(names)} groups; more are needed."
         )
     return best
 
