@@ -88,6 +88,18 @@ def test_transfer_gains_a_higher_start_slope_and_end() -> None:
     assert "has 0.900, the same network from random weights 0.600 after 3 epochs" in control.sentence()
 
 
+@pytest.mark.parametrize(("count", "few", "hopeless"), [(5, True, True), (6, True, False), (20, False, False)])
+def test_few_groups_are_said_and_so_few_that_nothing_can_be_told(count: int, few: bool, hopeless: bool) -> None:
+    rows, groups = [row("a", 0.9), row("b", 0.1)], [f"p{at % count}" for at in range(40)]
+    hits = {name_of(one): np.arange(40) < 40 * one.accuracy for one in rows}
+    found = Findings.of(rows, hits, groups, None)
+    assert (f"Only {count} groups" in found.advice()) == few
+    assert ("no difference can be told from luck" in found.advice()) == hopeless
+    assert found.over == f"{count} groups"
+    if hopeless:
+        assert len(found.ties) == 2
+
+
 def test_slopes_are_compared_over_the_same_epochs_and_one_epoch_has_none() -> None:
     control = Control.of(row("a", 0.9), [0.5, 0.6, 0.9, 0.9], [0.4, 0.5], 0.6, 2)
     assert control.slope == pytest.approx(0.0)

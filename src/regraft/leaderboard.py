@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from regraft import files, runs
+from regraft.evaluation import few_groups
 from regraft.significance import pairwise
 from regraft.training import read_history
 
@@ -158,7 +159,7 @@ class Findings:
     rows: list[Row]
     ties: set[str]  # the best row and those that cannot be told from it
     p_values: dict[tuple[str, str], float]
-    over: str  # what the intervals are drawn over: pictures or groups
+    groups: int | None = None  # of the test pictures; None where they have none
     control: Control | None = None
     missing: int = 0  # rows that are yet to come: the comparison goes on, or was stopped
 
@@ -178,7 +179,12 @@ class Findings:
         p_values = pairwise(hits, groups, seed=seed)
         best = name_of(order[0])
         ties = {best} | {name for name in hits if p_values.get((best, name), 0.0) > LEVEL}
-        return cls(order, ties, p_values, "groups" if groups else "pictures", control, missing)
+        return cls(order, ties, p_values, len(set(groups)) if groups else None, control, missing)
+
+    @property
+    def over(self) -> str:
+        """Say what the intervals are drawn over."""
+        return f"{self.groups} groups" if self.groups else "pictures"
 
     @property
     def done(self) -> list[Row]:
@@ -212,6 +218,9 @@ class Findings:
         if self.missing:
             total = len(self.rows) + self.missing
             said.insert(0, f"The comparison is incomplete, {self.missing} of {total} rows are missing.")
+        said += few_groups(self.groups)
+        if self.groups and len(self.done) > 1 and 2 / 2**self.groups > LEVEL:  # the least p-value of a sign-flip test
+            said.append("With so few of them no difference can be told from luck.")
         if self.control is not None:
             said.append(self.control.sentence())
         return " ".join(said)
