@@ -135,7 +135,7 @@ def test_one_cell_that_fails_does_not_end_the_others(shapes: Path, tmp_path: Pat
 
 
 def test_when_all_fail_that_is_an_error(shapes: Path, tmp_path: Path) -> None:
-    with pytest.raises(RunError, match=r"None of 1 cells could be trained; squeezenet1_1: .*layer4"):
+    with pytest.raises(RunError, match=r"Nothing could be trained of what was asked for; squeezenet1_1: .*layer4"):
         quick(shapes, tmp_path / "c", ["squeezenet1_1"], methods="finetuned", unfreeze="layer4")
 
 

@@ -8,6 +8,7 @@ import math
 import shlex
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from regraft import bundle, inference
 from regraft.answers import Answers
 from regraft.decision import TARGETS, Threshold, abstaining, fit_threshold, rates, shortfall, too_few
 from regraft.errors import BundleError, ConfigError, TargetMissed
+from regraft.reporting import read
 
 CLASSES = ("healthy", "ill")
 targets = pytest.mark.parametrize("target", TARGETS)
@@ -290,6 +292,17 @@ def test_a_run_keeps_its_threshold_and_says_what_it_reaches(run: Path) -> None:
     for part in ("val", "test"):
         names = ("recall", "precision", "specificity")
         assert list(threshold[part]) == [key for name in names for key in (name, f"{name}_ci")]
+
+
+def test_the_report_names_the_operating_point_and_says_when_the_target_is_missed(run: Path) -> None:
+    """Told that more was asked for, the same run says that it has less."""
+    assert "<dt>Operating point</dt><dd>red from a probability of" in (run / "report.html").read_text()
+    figures = said(run / "metrics.json")
+    for wanted in (0.1, 1.0):
+        asked = {**figures, "threshold": {**figures["threshold"], "wanted": wanted}}
+        missed = shortfall(asked["threshold"])
+        assert [one for one in replace(read(run), metrics=asked).cautions if "was asked for" in one] == missed
+        assert bool(missed) == (figures["threshold"]["test"]["recall"] < wanted)
 
 
 def test_all_figures_of_the_test_part_are_those_of_the_answers_by_threshold(run: Path) -> None:

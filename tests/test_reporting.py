@@ -296,6 +296,7 @@ def test_leaks_that_files_do_not_show_are_on_the_page_as_regraft_check_finds_the
     page = page_of(run)
     assert f'<td class="text">leak</td><td>{len(leaks)}</td>' in page
     assert f'alt="{leaks[0].other}"' in page
+    assert any(f"{len(leaks)} leaks" in caution for caution in read(run).cautions)
     assert page == regraft.report(run).read_text(encoding="utf-8")
     (data / leaks[0].other).write_bytes(Image.new("RGB", (60, 60)).tobytes())  # no longer what was judged
     assert f'alt="{leaks[0].other}"' not in regraft.report(run).read_text(encoding="utf-8")

@@ -216,8 +216,11 @@ class Report:
     def cautions(self) -> list[str]:
         """Say what makes the figures less sure than they look."""
         few = [row["label"] for row in self.metrics["per_class"] if row["support"] < FEW_PICTURES]
+        leaks = len(self.found.get("leak", ()))
         said = {
             "The training was stopped early; the best epoch until then was kept.": self.metrics.get("interrupted"),
+            f"{leaks} leaks between parts or groups were found, see Data: the figures may be too good.": leaks > 1,
+            "A leak between parts or groups was found, see Data: the figures may be too good.": leaks == 1,
             **dict.fromkeys(shortfall(self.metrics.get("threshold")), True),
             **dict.fromkeys(few_groups(len(self.groups) or None), True),
             "There is no interval: the pictures of one group do not show how others vary.": self.interval is None,
