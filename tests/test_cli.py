@@ -441,6 +441,13 @@ def test_a_bad_picture_among_good_ones_gets_a_row_with_the_reason(regraft, small
     assert "red3.png: cannot be read: not a picture" in regraft("predict", small_run, drawn / "red").out
 
 
+def test_where_no_picture_can_be_read_the_rows_say_why_and_the_status_is_1(regraft, small_run, tmp_path):
+    (tmp_path / "no.png").write_text("not a picture at all")
+    answer = regraft("predict", small_run, tmp_path / "no.png", "--json")
+    assert (answer.status, answer.err.splitlines()[-1]) == (1, "None of these pictures can be read.")
+    assert json.loads(answer.out)["rows"][0]["error"] == "not a picture (text file?)"
+
+
 def test_a_networks_name_answers_with_imagenet_classes(regraft, drawn):
     answer = regraft("predict", "tf_efficientnet_lite0", drawn / "red" / "red0.png", "--top", 3, "--json")
     rows = json.loads(answer.out)["rows"]

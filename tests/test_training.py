@@ -40,6 +40,7 @@ from regraft.training import (
     TailAndHead,
     _threads_for,
     fit,
+    kept_epoch,
     predict,
     read_history,
     warm_up_then_cosine,
@@ -440,6 +441,27 @@ def test_a_phase_s_rows_follow_those_of_the_phases_before(tmp_path: Path) -> Non
 
 
 # ---- what is written ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("losses", "kept"),
+    [
+        ({"head": {1: 0.5, 2: 0.3, 3: 0.4}}, 2),
+        ({"head": {1: 0.5, 2: 0.3}, "tail": {0: 0.3, 1: 0.2, 2: 0.25}}, 3),
+        ({"head": {1: 0.5, 2: 0.6, 3: 0.7}, "tail": {0: 0.5, 1: 0.8}}, 1),  # nothing was gained: the head's best
+        ({"tail": {0: 0.5, 1: 0.8}}, 0),  # of another run's model, which was better before
+        ({"head": {1: math.nan, 2: 0.9}}, 2),
+    ],
+)
+def test_the_kept_epoch_is_the_last_phase_s_best_or_the_one_it_began_with(
+    losses: dict[str, dict[int, float]], kept: int
+) -> None:
+    rows = [
+        {"phase": phase, "epoch": str(epoch), "val_loss": str(loss)}
+        for phase, epochs in losses.items()
+        for epoch, loss in epochs.items()
+    ]
+    assert kept_epoch(rows) == kept
 
 
 def test_a_history_that_cannot_be_written_is_told_once_and_ends_no_training(tmp_path: Path) -> None:

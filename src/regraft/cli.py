@@ -456,7 +456,7 @@ def predict(
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
-    """Say what is on pictures. A picture that cannot be read gets a row with the reason."""
+    """Say what is on pictures. A picture that cannot be read gets a row with the reason; status 1 if none can be."""
     from regraft import inference
 
     form = "json" if as_json else tables.format_of(form, output)
@@ -472,6 +472,8 @@ def predict(
         progress=_progress(),
     )
     tables.write(rows, form, output)
+    if all(row["error"] for row in rows):
+        _end("None of these pictures can be read.", 1)
 
 
 @app.command(rich_help_panel="Everyday")

@@ -37,6 +37,7 @@ def fit_linear(
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
     from sklearn.metrics import log_loss
+    from threadpoolctl import threadpool_limits
 
     classes = np.arange(int(train_labels.max()) + 1)
     numbers = train.shape[1] * (1 if len(classes) == 2 else len(classes))
@@ -46,7 +47,8 @@ def fit_linear(
     weights, biases, chosen, fewest = np.empty(0), np.empty(0), np.nan, np.inf
     for penalty in PENALTIES:
         model.set_params(C=1 / (penalty * len(train)))
-        with warnings.catch_warnings():
+        # in L-BFGS the thread pools of NumPy and SciPy wait for each other: with two threads up to eight times slower
+        with warnings.catch_warnings(), threadpool_limits(1, user_api="blas"):
             # a weak penalty on few examples never ends; validation judges
             warnings.simplefilter("ignore", ConvergenceWarning)
             model.fit(train, train_labels)

@@ -71,15 +71,18 @@ def confusion_drawing(confusion: npt.NDArray[Any], classes: Sequence[str]) -> st
     return _inline(lambda: draw_confusion(confusion, classes))
 
 
-def training_curves(rows: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
-    """Return two SVG, loss and accuracy after each epoch, from the rows of history.csv; a line where a phase begins."""
+def training_curves(rows: Sequence[Mapping[str, Any]], kept: int) -> tuple[str, str]:
+    """Return two SVG, loss and accuracy after each epoch, from the rows of history.csv.
+
+    A line marks where a phase begins, a ring the epoch that was kept, counted from 1 (0: none).
+    """
     rows = [row for row in rows if int(row["epoch"])]  # epoch 0 is the phase before
     starts = [at + 0.5 for at in range(1, len(rows)) if rows[at]["phase"] != rows[at - 1]["phase"]]
     loss = {"training": _column(rows, "train_loss"), "validation": _column(rows, "val_loss")}
     accuracy = {"validation": _column(rows, "val_accuracy")}
     return (
-        _inline(lambda: _draw_epochs(loss, "Loss", starts)),
-        _inline(lambda: _draw_epochs(accuracy, "Accuracy", starts)),
+        _inline(lambda: _draw_epochs(loss, "Loss", starts, kept)),
+        _inline(lambda: _draw_epochs(accuracy, "Accuracy", starts, kept)),
     )
 
 
@@ -157,12 +160,15 @@ def _panel() -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _draw_epochs(curves: Mapping[str, Sequence[float]], title: str, starts: Sequence[float]) -> Figure:
+def _draw_epochs(curves: Mapping[str, Sequence[float]], title: str, starts: Sequence[float], kept: int) -> Figure:
     from matplotlib.ticker import MaxNLocator
 
     figure, axes = _panel()
     for (name, curve), colour, style in zip(curves.items(), (BLUE, ORANGE), ("-", "--"), strict=False):
         axes.plot(range(1, len(curve) + 1), curve, style, color=colour, marker="." * (len(curve) < 40), label=name)
+    if kept:
+        validation = curves["validation"][kept - 1]
+        axes.plot(kept, validation, "o", color=ORANGE, markersize=11, markerfacecolor="none", markeredgewidth=1.5)
     for start in starts:
         axes.axvline(start, color="#808080", linewidth=1, linestyle=":")
     axes.set(xlabel="Epoch", ylabel=title)

@@ -69,8 +69,8 @@ def folder_to_resume(out: Path | None, data: Path) -> Path:
     folder = existing[-1] if existing else wanted
     if not (folder / SETTINGS).exists():
         raise RunError(
-            f"There is no run at {folder} to go on with. "
-            "Leave out --resume: what was computed before is kept and used again."
+            f"There is no run at {folder} to go on with. Leave out --resume to start one"
+            f"{'' if out else ', or name the run: --out RUN'}."
         )
     learned_from = read_json(folder / SETTINGS).get("data")
     if out is None and learned_from != str(data.absolute()):

@@ -503,6 +503,16 @@ def _best_epoch(rows: Sequence[dict[str, Any]]) -> int:
     return int(min(rows, key=loss)["epoch"])
 
 
+def kept_epoch(history: Sequence[dict[str, Any]]) -> int:
+    """Return which epoch's tensors were kept, counted from 1 over all phases; 0 where no epoch was better than none."""
+    phase = [row for row in history if row["phase"] == history[-1]["phase"]]
+    before = history[: len(history) - len(phase)]
+    best = _best_epoch(phase)
+    if best:
+        return _epochs_of(before) + best
+    return kept_epoch(before) if before else 0
+
+
 def read_history(path: Path) -> list[dict[str, Any]]:
     """Read history.csv; an absent file has no rows."""
     return files.read_csv(path)

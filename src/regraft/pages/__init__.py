@@ -21,6 +21,7 @@ from regraft.plots import (
     threshold_curve,
     training_curves,
 )
+from regraft.training import kept_epoch
 
 if TYPE_CHECKING:
     import numpy as np
@@ -55,7 +56,7 @@ def report_page(report: Report) -> str:
     """Return the page of a run: figures in plain words, curves, mistakes, what trained, where the weights are from."""
     answers = report.answers
     covered = coverage_accuracy(answers.probabilities, answers.labels)
-    loss, accuracy = training_curves(report.history) if report.history else ("", "")
+    loss, accuracy = training_curves(report.history, kept_epoch(report.history)) if report.history else ("", "")
     return _page(
         "report.html",
         report=report,
