@@ -131,14 +131,13 @@ def report(given: argparse.Namespace, folder: Path) -> None:
 
     given.data = given.data or draw_cells(folder / "cells", per_class=500)
     few = draw_cells(folder / "few", per_class=30)
-    for part in ("one", "compare"):  # export the prefixes, which differ: what trains is not in them
-        apart(part, given, few, folder / part)
-    shutil.copytree(folder / "one", folder / "cache")
-    shutil.copytree(folder / "compare", folder / "cache", dirs_exist_ok=True)
+    apart("compare", given, few, folder / "exported")
+    shutil.copytree(folder / "exported", folder / "cache")
+    apart("one", given, few, folder / "cache")  # its prefixes are longer: nothing trains but the head
     found: dict[str, list[Any]] = {part: [] for part in ("bare", "one", "two", "compare")}
     for _ in range(given.rounds):
         for part, measured in found.items():
-            measured.append(apart(part, given, given.data, folder / ("compare" if part == "bare" else "cache")))
+            measured.append(apart(part, given, given.data, folder / ("exported" if part == "bare" else "cache")))
     seconds = {part: median(one["seconds"] for one in measured) for part, measured in found.items()}
     tails = median(one["tails"] for one in found["compare"])
     print(machine())

@@ -449,7 +449,7 @@ def test_a_phase_s_rows_follow_those_of_the_phases_before(tmp_path: Path) -> Non
         ({"head": {1: 0.5, 2: 0.3, 3: 0.4}}, 2),
         ({"head": {1: 0.5, 2: 0.3}, "tail": {0: 0.3, 1: 0.2, 2: 0.25}}, 3),
         ({"head": {1: 0.5, 2: 0.6, 3: 0.7}, "tail": {0: 0.5, 1: 0.8}}, 1),  # nothing was gained: the head's best
-        ({"tail": {0: 0.5, 1: 0.8}}, 0),  # of another run's model, which was better before
+        ({"tail": {0: 0.5, 1: 0.8}}, 0),  # the rows of the phase before could not be written
         ({"head": {1: math.nan, 2: 0.9}}, 2),
     ],
 )

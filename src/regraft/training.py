@@ -504,7 +504,7 @@ def _best_epoch(rows: Sequence[dict[str, Any]]) -> int:
 
 
 def kept_epoch(history: Sequence[dict[str, Any]]) -> int:
-    """Return which epoch's tensors were kept, counted from 1 over all phases; 0 where no epoch was better than none."""
+    """Return which epoch's tensors were kept, counted from 1 over all phases; 0 where its row is missing."""
     phase = [row for row in history if row["phase"] == history[-1]["phase"]]
     before = history[: len(history) - len(phase)]
     best = _best_epoch(phase)
