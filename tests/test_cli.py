@@ -319,6 +319,14 @@ def test_eval_says_how_many_new_pictures_are_of_groups_that_were_learned_from(re
     count = sum(path.stem[-1] in known for path in drawn.rglob("*.png"))
     assert 0 < count <= 32
     assert f"{count} of 32 pictures are of groups that" in " ".join(regraft("eval", run.folder, drawn).err.split())
+    for row in read_csv(run.folder / "split.csv"):
+        if row["split"] == "test":
+            continue
+        (tmp_path / "learned" / row["filename"]).parent.mkdir(exist_ok=True, parents=True)
+        shutil.copy(shapes / row["filename"], tmp_path / "learned" / row["filename"])
+    said = regraft("eval", run.folder, tmp_path / "learned").err
+    assert "were used to train" in said
+    assert "of groups" not in said  # which says no more
 
 
 def test_predict_says_how_many_pictures_are_unsure(regraft, small_run, drawn):

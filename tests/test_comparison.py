@@ -1,5 +1,6 @@
 """Networks x methods on one split: each cell is what training alone gives, and what was done is done."""
 
+import contextlib
 import csv
 import json
 from collections.abc import Iterator
@@ -7,11 +8,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import regraft
-from regraft.comparison import Cell, Comparison, compare, listed_backbones
+from regraft.answers import Answers
+from regraft.comparison import TRIED, Cell, Comparison, compare, listed_backbones
+from regraft.data import scan, split
 from regraft.errors import ConfigError, RunError, UnknownName
+from regraft.files import read_csv
+from regraft.learning import LEAST_STEPS
 from regraft.progress import Progress, Tick
 
 TINY: dict[str, Any] = {"weights": "random", "img_size": 64, "epochs": 2, "device": "cpu", "engine": "torch"}
@@ -170,6 +176,81 @@ def test_the_control_shows_what_transfer_gains(shapes: Path, tmp_path: Path) -> 
     assert (len(control.pretrained), len(control.scratch)) == (2, 2)
     assert (found.folder / "squeezenet1_1-scratch" / "model").is_dir()
     assert control.sentence() in (found.folder / "comparison.html").read_text()
+
+
+def test_the_control_of_a_cross_validation_is_measured_against_the_same_fold(shapes: Path, tmp_path: Path) -> None:
+    found = quick(shapes, tmp_path / "c", ["squeezenet1_1"], methods="features", folds=3, control_epochs=1)
+    control, best = found.findings.control, Path(found.findings.best.run)
+    assert control is not None
+    first, other = (Answers.load(run) for run in (best / "fold-1", found.folder / "squeezenet1_1-scratch"))
+    assert (control.accuracy, control.scratch_accuracy) == (first.hits.mean(), other.hits.mean())
+    np.testing.assert_array_equal(first.labels, other.labels)
+    assert "both in fold 1" in control.sentence()
+
+
+def test_the_control_takes_as_many_steps_as_the_others_where_pictures_are_few(drawn: Path, tmp_path: Path) -> None:
+    """Some 22 training pictures are one step an epoch."""
+    settings = {**TINY, "epochs": None, "img_size": 32}
+    found = compare(drawn, backbones="squeezenet1_1", methods="features", out=tmp_path / "c", **settings)
+    assert found.findings.control is not None
+    assert found.findings.control.epochs == LEAST_STEPS
+
+
+def test_settings_of_pretrained_networks_do_not_reach_the_control(shapes: Path, tmp_path: Path) -> None:
+    asked = {"methods": "finetuned", "unfreeze": "1", "control_epochs": 1}
+    found = quick(shapes, tmp_path / "c", ["squeezenet1_1"], **asked)
+    assert found.findings.control is not None
+    assert [row.status for row in found.findings.rows] == ["ok"]
+
+
+def test_a_control_that_fails_is_told_and_is_no_row(shapes: Path, tmp_path: Path) -> None:
+    warned: list[str] = []
+
+    class Hears(Progress):
+        def note(self, text: str) -> None:
+            if text.startswith("The control:"):
+                (tmp_path / "c" / "squeezenet1_1-scratch").write_text("a file in the way")
+
+        def warn(self, text: str) -> None:
+            warned.append(text)
+
+    found = quick(shapes, tmp_path / "c", ["squeezenet1_1"], methods="features", control_epochs=1, progress=Hears())
+    assert found.findings.control is None
+    assert (len(found.findings.rows), found.findings.missing) == (1, 0)
+    assert any("squeezenet1_1, scratch: " in said for said in warned)
+
+
+def test_a_stopped_comparison_with_a_budget_goes_on_with_what_it_had_not_dropped(shapes: Path, tmp_path: Path) -> None:
+    asked: dict[str, Any] = {"methods": "frozen,features", "budget_s": 0.01}
+    whole = quick(shapes, tmp_path / "whole", **asked)
+
+    class StopAtTheEnd(Progress):
+        def note(self, text: str) -> None:
+            if "accuracy" in text and "dropped" not in text:
+                raise KeyboardInterrupt
+
+    with contextlib.suppress(KeyboardInterrupt):
+        quick(shapes, tmp_path / "halves", **asked, progress=StopAtTheEnd())
+    tried = {path: path.stat().st_mtime_ns for path in (tmp_path / "halves" / "rounds").rglob(TRIED)}
+    assert tried
+    ended = quick(shapes, tmp_path / "halves", **asked)
+    assert [row.status for row in ended.findings.rows] == [row.status for row in whole.findings.rows]
+    assert {row.backbone + row.method for row in ended.findings.done} == {
+        row.backbone + row.method for row in whole.findings.done
+    }
+    assert {path: path.stat().st_mtime_ns for path in tried} == tried
+
+
+def test_an_unreadable_file_moves_no_picture_from_the_rounds_of_a_budget_into_the_test_part(
+    drawn: Path, tmp_path: Path
+) -> None:
+    (drawn / "red" / "0a.png").write_bytes(b"no picture")
+    found = quick(drawn, tmp_path / "c", ["squeezenet1_1"], methods="frozen,features", budget_s=0.01, allow_bad=True)
+    whole = split(scan(drawn), val=0.15, test=0.15, seed=0)
+    learned = {item.name for item in whole.items if item.part != "test"}
+    kept = read_csv(found.folder / "split.csv")
+    assert not learned & {row["filename"] for row in kept if row["split"] == "test"}
+    assert len(kept) == len(whole) - 1
 
 
 def test_a_budget_drops_what_does_worst_and_says_so(shapes: Path, tmp_path: Path) -> None:

@@ -23,8 +23,9 @@ from sklearn import metrics as sk
 import regraft as package
 from regraft import bundle, inference
 from regraft.answers import Answers
-from regraft.decision import TARGETS, Threshold, abstaining, fit_threshold, rates, shortfall, too_few
+from regraft.decision import TARGETS, Threshold, abstaining, fit_threshold, rates, rounded, shortfall, too_few
 from regraft.errors import BundleError, ConfigError, TargetMissed
+from regraft.progress import Progress
 from regraft.reporting import read
 
 CLASSES = ("healthy", "ill")
@@ -212,8 +213,16 @@ def test_what_falls_short_of_the_target_is_said_and_what_reaches_it_is_not() -> 
     found[:4] = False
     (said,) = shortfall({**reached, "test": rates(found, truth)})
     assert "A recall of 0.9 for 'ill' was asked for; on the test pictures it is 0.800" in said
+    barely = {**reached, "wanted": 0.99, "test": {"recall": 0.98995, "recall_ci": [0.98, 0.995]}}
+    assert "recall of 0.99 for 'ill' was asked for; on the test pictures it is 0.9899, with" in shortfall(barely)[0]
     assert shortfall({**reached, "test": rates(found[20:], truth[20:])}) == []  # no ill picture: nothing to count
     assert shortfall(None) == []
+
+
+@given(st.floats(0, 1, exclude_min=True, exclude_max=True))
+def test_a_threshold_never_reads_as_certainty(value: float) -> None:
+    assert 0 < float(rounded(value)) < 1
+    assert float(rounded(value)) == pytest.approx(value, rel=0.006)
 
 
 def test_all_of_30_found_promises_no_certainty() -> None:
@@ -337,6 +346,19 @@ def test_predict_and_eval_answer_by_the_threshold(regraft: Callable[..., Any], r
     table = regraft("eval", run, two).out
     assert "'red' is answered from a probability of" in table
     assert "specificity" in table
+
+
+def test_a_model_at_hand_is_called_the_model(run: Path, two: Path, tmp_path: Path) -> None:
+    notes: list[str] = []
+
+    class Listening(Progress):
+        def note(self, text: str) -> None:
+            notes.append(text)
+
+    model, pictures = bundle.load(run), [two / "red" / "red1.png"]
+    package.predict(model, pictures, progress=Listening())
+    package.explain(model, pictures, out=tmp_path / "heat", progress=Listening())
+    assert notes == [f"The model answers {model.threshold}."] * 2
 
 
 def test_an_older_regraft_refuses_a_bundle_with_a_threshold_and_reads_one_without(run: Path, small_run: Path) -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from regraft.leaderboard import Control, Findings, Row, duration, name_of, ranked
+from regraft.answers import Answers
+from regraft.leaderboard import Control, Findings, Learned, Row, duration, name_of, ranked
 
 
 def row(backbone: str, accuracy: float, milliseconds: float = 10.0, method: str = "frozen") -> Row:
@@ -81,10 +82,16 @@ def test_on_the_pareto_front_nothing_quicker_is_as_accurate() -> None:
     assert findings(rows).front == {"b-frozen", "c-frozen", "e-frozen"}
 
 
+def learned(accuracy: float, *curve: float, pictures: int = 100) -> Learned:
+    labels = np.zeros(pictures, int)
+    given = np.where(right(round(pictures * accuracy), pictures), 0, 1)
+    return Learned(list(curve), Answers(np.eye(2)[given], labels, None))
+
+
 def test_transfer_gains_a_higher_start_slope_and_end() -> None:
-    control = Control.of(row("a", 0.9), [0.8, 0.85, 0.9], [0.5, 0.52, 0.54], 0.6, 3)
+    control = Control.of(row("a", 0.9), learned(0.9, 0.8, 0.85, 0.9), learned(0.6, 0.5, 0.52, 0.54), 3)
     assert (control.start, control.slope, control.end) == pytest.approx((30.0, 3.0, 30.0))
-    assert "gains 30.0 points" in control.sentence()
+    assert "gains 30.0 points of test accuracy: a, frozen, has" in control.sentence()
     assert "has 0.900, the same network from random weights 0.600 after 3 epochs" in control.sentence()
 
 
@@ -100,19 +107,48 @@ def test_few_groups_are_said_and_so_few_that_nothing_can_be_told(count: int, few
         assert len(found.ties) == 2
 
 
+@pytest.mark.parametrize(("models", "hopeless"), [(2, False), (5, True)])
+def test_the_more_rows_there_are_the_more_groups_it_takes_to_tell_them_apart(models: int, hopeless: bool) -> None:
+    """Eight groups can give p = 0.008, and ten pairs of models make 0.08 of it."""
+    groups = [f"p{at % 8}" for at in range(40)]
+    rows = [row(name, accuracy) for name, accuracy in zip("abcde", [1.0, *[0.0] * 4], strict=True)][:models]
+    found = Findings.of(rows, {name_of(one): np.full(40, one.accuracy == 1) for one in rows}, groups, None)
+    assert ("no difference can be told from luck" in found.advice()) == hopeless
+    assert (len(found.ties) > 1) == hopeless
+
+
 def test_slopes_are_compared_over_the_same_epochs_and_one_epoch_has_none() -> None:
-    control = Control.of(row("a", 0.9), [0.5, 0.6, 0.9, 0.9], [0.4, 0.5], 0.6, 2)
+    control = Control.of(row("a", 0.9), learned(0.9, 0.5, 0.6, 0.9, 0.9), learned(0.6, 0.4, 0.5), 2)
     assert control.slope == pytest.approx(0.0)
-    once = Control.of(row("a", 0.9), [0.5, 0.6], [0.4], 0.6, 1)
+    once = Control.of(row("a", 0.9), learned(0.9, 0.5, 0.6), learned(0.6, 0.4), 1)
     assert once.slope is None
     assert "after 1 epoch." in once.sentence()
     assert once.sentence().endswith("starts 10.0 points higher.")
 
 
 def test_a_method_without_epochs_has_no_curve_but_an_end() -> None:
-    control = Control.of(row("a", 0.5, method="features"), [], [0.5, 0.6], 0.6, 2)
+    control = Control.of(row("a", 0.5, method="features"), learned(0.5), learned(0.6, 0.5, 0.6), 2)
     assert (control.start, control.slope) == (None, None)
-    assert "loses 10.0 points" in control.sentence()
+    assert "loses 10.0 points of test accuracy: a, features" in control.sentence()
+
+
+@pytest.mark.parametrize(
+    ("best", "scratch", "pictures", "worth"),
+    [
+        (0.9, 0.9, 100, "neither gains nor loses test accuracy: a"),
+        (0.8, 0.6, 10, "gains 20.0 points of test accuracy, which may be luck: a"),  # two pictures
+        (0.8, 0.6, 100, "gains 20.0 points of test accuracy: a"),
+    ],
+)
+def test_a_gain_that_may_be_luck_is_called_so(best: float, scratch: float, pictures: int, worth: str) -> None:
+    both = (learned(accuracy, pictures=pictures) for accuracy in (best, scratch))
+    assert Control.of(row("a", best), *both, 2).sentence().startswith(f"Transfer {worth}")
+
+
+def test_the_control_of_a_cross_validation_names_its_fold() -> None:
+    control = Control.of(row("a", 0.7), learned(0.9), learned(0.6), 5, fold=1)
+    assert (control.accuracy, control.end) == pytest.approx((0.9, 30.0))  # of the fold, and not of the row
+    assert control.sentence().endswith("0.600 after 5 epochs, both in fold 1.")
 
 
 def test_a_row_survives_the_disk(tmp_path: Path) -> None:
@@ -122,7 +158,9 @@ def test_a_row_survives_the_disk(tmp_path: Path) -> None:
 
 
 def test_the_files_say_the_same(tmp_path: Path) -> None:
-    found = findings([row("a", 0.95), row("b", 0.5), FAILED], Control.of(row("a", 0.95), [0.9], [0.4], 0.5, 1))
+    found = findings(
+        [row("a", 0.95), row("b", 0.5), FAILED], Control.of(row("a", 0.95), learned(0.95, 0.9), learned(0.5, 0.4), 1)
+    )
     found.write(tmp_path)
     table = list(csv.DictReader((tmp_path / "leaderboard.csv").open()))
     kept = json.loads((tmp_path / "leaderboard.json").read_text())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 
 import regraft
+import regraft as package  # the fixture of that name is the command line
 from regraft import pipeline
 from regraft.answers import Answers
 from regraft.audit import read_remarks
@@ -307,6 +309,48 @@ def test_where_nothing_was_kept_the_page_names_the_command_that_judges_the_data(
     assert not (run / "findings.csv").exists()
     assert "This looks at files only" in page_of(run)
     assert "regraft check" in page_of(run)
+
+
+def test_the_command_that_judges_the_data_does_so_for_every_kind_of_run(
+    regraft: Callable[..., Any], run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(run.parent)  # the folder that holds the run, as the page says
+    _, *words = shlex.split(read(run).check_command)
+    answer = regraft(*words, "--out", tmp_path / "checked")
+    assert answer.status == 0, answer.err
+    assert (tmp_path / "checked" / "check.html").exists()
+
+
+def test_the_parts_of_a_run_that_left_out_a_file_serve_another(
+    regraft: Callable[..., Any], drawn: Path, tmp_path: Path
+) -> None:
+    """Whether the file still cannot be read, or has been mended since: then it is one more to learn from."""
+    broken = drawn / "red" / "broken.png"
+    broken.write_bytes(b"no picture")
+    settings: dict[str, Any] = {"method": "features", "report": False, "img_size": 64}
+    first = package.train(drawn, out=tmp_path / "first", **settings).folder
+    words = shlex.split(read(first).check_command)[1:]
+    words[words.index("--split-from") + 1] = str(first)
+    assert regraft(*words, "--out", tmp_path / "checked").status == 0
+    again = package.train(drawn, out=tmp_path / "again", split_from=first, **settings).folder
+    assert (again / "split.csv").read_bytes() == (first / "split.csv").read_bytes()
+    shutil.copy(next((drawn / "red").glob("*[0-9].png")), broken)
+    mended = package.train(drawn, out=tmp_path / "mended", split_from=first, **settings).folder
+    parts = {row["filename"]: row["split"] for row in read(mended).split}
+    assert parts == {**{row["filename"]: row["split"] for row in read(first).split}, "red/broken.png": "train"}
+
+
+def test_a_copy_in_two_parts_is_a_caution_where_the_data_were_not_judged(drawn: Path, tmp_path: Path) -> None:
+    settings: dict[str, Any] = {"method": "features", "report": False, "img_size": 64}
+    run = package.train(drawn, out=tmp_path / "first", **settings).folder
+    assert not [one for one in read(run).cautions if "leak" in one]
+    parts = {row["split"]: row["filename"] for row in read(run).split}
+    shutil.copy(drawn / parts["test"], drawn / parts["train"])
+    leaky = read(package.train(drawn, out=tmp_path / "leaky", split_from=run, **settings).folder)
+    assert [one for one in leaky.cautions if "leak" in one] == [
+        "A leak between parts or groups was found, see Data: the figures may be too good."
+    ]
+    assert "1 picture is both learned and tested, as a copy in two parts." in leaky.findings
 
 
 # in a browser

@@ -6,7 +6,7 @@ from math import comb
 import numpy as np
 import pytest
 
-from regraft.significance import holm, mcnemar, pairwise, sign_flip
+from regraft.significance import holm, least_p, mcnemar, pairwise, sign_flip
 
 
 def hits(text: str) -> np.ndarray:
@@ -50,6 +50,19 @@ def test_patients_count_and_not_their_pictures() -> None:
     groups = ["a"] * 60 + ["b"] * 20 + ["c"] * 20
     assert mcnemar(first, second) < 1e-6
     assert sign_flip(first, second, groups) == 1.0
+
+
+@pytest.mark.parametrize("groups", [3, 8, 13, 40])
+@pytest.mark.parametrize("models", [2, 3, 33])
+def test_no_corrected_p_value_lies_below_the_least_one(groups: int, models: int) -> None:
+    """One model is right in every group, the others in none: nothing is more extreme."""
+    found = {str(at): np.full(groups, at == 0) for at in range(models)}
+    p_values = pairwise(found, [str(at) for at in range(groups)]).values()
+    assert min(p_values) == pytest.approx(least_p(groups, models))
+
+
+def test_any_number_of_models_can_be_told_apart_where_there_are_groups_enough() -> None:
+    assert max(least_p(20, models) for models in range(2, 200)) < 0.05
 
 
 def test_equal_models_cannot_be_told_apart() -> None:

@@ -215,13 +215,14 @@ def compare(
         str, typer.Option("--budget", metavar="TIME", help="Such as 30m or 2h: what does worst early on is dropped.")
     ] = "",
     control_epochs: Annotated[
-        int,
+        int | None,
         typer.Option(
             "--control-epochs",
             min=0,
-            help="Of the control: the best network, or the quickest of its ties, from random weights; 0: none.",
+            help="Of the control: the best network, or the quickest of its ties, from random weights; 0: none. "
+            "Default: 5, more where pictures are few.",
         ),
-    ] = 5,
+    ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", metavar="DIR", help="Default: comparisons/<name of DATA>.")
     ] = None,

@@ -24,8 +24,8 @@ from regraft.config import Config
 from regraft.data import Manifest, into_folds, scan, split, write_split
 from regraft.errors import ConfigError, RegraftError, RunError, SplitError, WeightsMissing, reason_of
 from regraft.evaluation import evaluate
-from regraft.leaderboard import Control, Findings, Row, curve_of
-from regraft.learning import Learner, steps
+from regraft.leaderboard import Control, Findings, Learned, Row
+from regraft.learning import Learner, least_epochs, lengthened, steps
 from regraft.methods import check as check_method
 from regraft.methods import plan as plan_of
 from regraft.pipeline import Run, Start, activate, begin, carry_out, into_parts, notices, refuse_parts
@@ -35,6 +35,9 @@ from regraft.weights import available
 
 METHODS = ("frozen", "finetuned", "features")
 CONTROL_EPOCHS = 5  # a curve long enough to see start and slope; random weights need far more to end well
+PRETRAINED: Mapping[str, Any] = dict.fromkeys(("weights", "from_run", "unfreeze", "train_layers"))
+"""What speaks of pretrained weights, and means nothing to a network without them."""
+TRIED = "tried.json"
 LEAST_SHARE = 1 / 8  # of the training pictures, in the first round of successive halving
 
 
@@ -71,7 +74,7 @@ def compare(
     backbones: str | Sequence[str] = "available",
     methods: str | Sequence[str] = METHODS,
     budget_s: float | None = None,
-    control_epochs: int = CONTROL_EPOCHS,
+    control_epochs: int | None = None,
     out: Path | str | None = None,
     progress: Progress | None = None,
     **settings: Any,
@@ -85,7 +88,8 @@ def compare(
         methods: names.
         budget_s: seconds; successive halving drops what does worst on a share of the pictures.
         control_epochs: epochs of a network from random weights, which show what transfer has gained; 0: none. It is
-            the quickest of those that cannot be told from the best.
+            the quickest of those that cannot be told from the best. By default 5, and more where pictures are few: it
+            is to take as many steps as the shortest of the others.
         out: the comparison's folder, ``comparisons/<name of data>`` by default. One that is there already and was not
             finished is gone on with when the settings are the same; else it is left alone and -2 is taken.
         progress: says what is going on; silent by default.
@@ -186,18 +190,22 @@ class Table:
     answers: dict[Cell, Answers] = field(default_factory=dict)
     parts: list[Manifest] = field(default_factory=list)  # one, or one for each fold
     control: Control | None = None
+    parted: bool = False  # the manifest has its parts before anything is read: the rounds of a budget need them
 
     def fill(
-        self, manifest: Manifest, budget_s: float | None, control_epochs: int, wish: Mapping[str, Any]
+        self, manifest: Manifest, budget_s: float | None, control_epochs: int | None, wish: Mapping[str, Any]
     ) -> Comparison:
         """Go through the cells, network by network, and write the table after each of them."""
         interrupted = False
         try:
-            cells = self.cells if budget_s is None else self._halve(manifest, budget_s)
+            cells = self.cells
+            if budget_s is not None:
+                manifest, self.parted = into_parts(manifest, self.config, self.config.split_from), True
+                cells = self._halve(manifest, budget_s)
             for backbone in dict.fromkeys(cell.backbone for cell in cells):
                 manifest = self._fill_network(manifest, [cell for cell in cells if cell.backbone == backbone])
-            if control_epochs and self.answers:
-                self._add_control(manifest, control_epochs, budget_s)
+            if control_epochs != 0 and self.answers:
+                self._add_control(manifest, control_epochs)
         except KeyboardInterrupt:
             interrupted = True
         if not self.answers:
@@ -235,9 +243,9 @@ class Table:
             where = getattr(error, "filename", None) or type(error).__name__
             reason = str(error) if isinstance(error, RegraftError) else f"{where}: {reason_of(error)}"
             for cell in cells:
-                self.rows[cell] = Row(cell.backbone, cell.method, "failed", reason=" ".join(reason.split()))
-            for cell in cells[:1]:
-                self.progress.warn(f"{cell.backbone}, {', '.join(cell.method for cell in cells)}: {reason}")
+                if cell in self.cells:  # the control is no row of the table
+                    self.rows[cell] = Row(cell.backbone, cell.method, "failed", reason=" ".join(reason.split()))
+            self.progress.warn(f"{cells[0].backbone}, {', '.join(cell.method for cell in cells)}: {reason}")
 
     def _open(self, manifest: Manifest, cells: Sequence[Cell], *, sample: bool = False) -> Network | None:
         """Load a network and run its frozen part, once for all cells; a sample comes with its own parts.
@@ -253,13 +261,20 @@ class Table:
         if not plans:
             return None
         before = time.perf_counter()
+        trained = len(manifest.part("train")) or None  # unless its parts are yet to be made
         manifest, prefix, skipped = activate(
-            manifest, start.backbone, list(plans.values()), config, self.progress, networks=self._networks()
+            manifest,
+            start.backbone,
+            list(plans.values()),
+            config,
+            self.progress,
+            networks=self._networks(),
+            trained=trained,
         )
         if not (self.parts or sample):
             self._divide(manifest, prefix, skipped)
-        trained = {index for parts in ([manifest] if sample else self.parts) for index in parts.part("train").tolist()}
-        prefix.augmented(sorted(trained), max(plan.kept_views for plan in plans.values()))
+        learned = {index for parts in ([manifest] if sample else self.parts) for index in parts.part("train").tolist()}
+        prefix.augmented(sorted(learned), max(plan.kept_views for plan in plans.values()))
         pass_s = time.perf_counter() - before
         weights = {name: tensor.clone() for name, tensor in start.backbone.model.state_dict().items()}
         return Network(start, plans, prefix, manifest, pass_s, prefix.seconds_per_picture(), weights)
@@ -276,7 +291,8 @@ class Table:
         if self.config.folds:
             self.parts = into_folds(manifest, self.config.folds, val=self.config.val, seed=self.config.seed)
         else:
-            self.parts = [into_parts(manifest, self.config, kept if kept.exists() else self.config.split_from)]
+            source = kept if kept.exists() else None if self.parted else self.config.split_from
+            self.parts = [into_parts(manifest, self.config, source)]
             write_split(self.parts[0], kept, prefix.pictures.digests)
         for notice in notices(self.parts[0], prefix):
             self.progress.warn(notice)
@@ -342,9 +358,12 @@ class Table:
     def _read_back(self, cell: Cell) -> bool:
         """Take the result of a cell that an earlier, stopped comparison has filled."""
         row = Row.load(self.folder / cell.name)
-        if row is not None:
-            self.rows[cell], self.answers[cell] = row, Answers.load(self.folder / cell.name)
-        return row is not None
+        if row is None:
+            return False
+        self.rows[cell] = row
+        if row.status == "ok":  # and not dropped
+            self.answers[cell] = Answers.load(self.folder / cell.name)
+        return True
 
     def _say(self, cell: Cell, row: Row) -> None:
         self.rows[cell] = row
@@ -379,37 +398,41 @@ class Table:
 
     # ---- was transfer worth it? -------------------------------------------------------------------------------------
 
-    def _add_control(self, manifest: Manifest, epochs: int, budget_s: float | None) -> None:
+    def _add_control(self, manifest: Manifest, epochs: int | None) -> None:
         """Train a network once more, from random weights: of those that are as good as the best, the quickest.
 
         From random weights everything trains, in every epoch: for a VGG that takes longer than the whole comparison.
+        With folds it is trained in the first one only, for the same reason.
         """
         chosen = self._findings().quickest
         cell = Cell(chosen.backbone, "scratch")
         if cell in self.answers:
             return
-        self.config = replace(self.config, epochs=epochs, weights=None)
-        with self._failing([]):
+        if epochs is None:
+            enough = least_epochs(len(self.parts[0].part("train")), self.config)
+            epochs = CONTROL_EPOCHS if self.config.epochs else max(CONTROL_EPOCHS, enough)  # see `lengthened`
+        self.config = replace(self.config, epochs=epochs, **PRETRAINED)
+        with self._failing([cell]):
             self.progress.note(f"The control: {cell.backbone} from random weights, {epochs} epochs.")
             network = self._open(manifest, [cell])
             if network is None:
                 return
             run = self._carry_out(cell, network, self.parts[0], self.folder / cell.name)
-            accuracy = run.test.values["accuracy"]
-            self.control = Control.of(chosen, curve_of(Path(chosen.run)), curve_of(run.folder), accuracy, epochs)
+            fold = 1 if self.config.folds else None
+            best = Learned.load(Path(chosen.run) / (f"fold-{fold}" if fold else ""))
+            scratch = Learned.load(run.folder)
+            self.control = Control.of(chosen, best, scratch, epochs, fold=fold, seed=self.config.seed)
             self.progress.note(self.control.sentence())
 
     # ---- with a budget ----------------------------------------------------------------------------------------------
 
     def _halve(self, manifest: Manifest, budget_s: float) -> list[Cell]:
-        """Return the cells that are worth training on all pictures.
+        """Return the cells that are worth training on all pictures of a manifest with its parts.
 
         Successive halving (Jamieson & Talwalkar 2016): all cells learn from a share of the training pictures, the
         better half by validation accuracy from twice as many, and so on until the rest fits the budget.
         """
-        parts = into_parts(manifest, self.config, self.config.split_from)
-        learn_from = parts.keep(np.flatnonzero([item.part != "test" for item in parts.items]))
-        trained = len(parts.part("train"))
+        learn_from = manifest.keep(np.flatnonzero([item.part != "test" for item in manifest.items]))
         cells, share = [cell for cell in self.cells if not self._read_back(cell)], LEAST_SHARE
         while len(cells) > 1 and share < 1:
             try:
@@ -417,7 +440,7 @@ class Table:
             except SplitError:  # a class is too rare for so small a sample
                 share = 2 * share
                 continue
-            tried = self._try(sample, cells, share, trained)
+            tried = self._try(sample, cells, share, manifest)
             left_s = self.started + budget_s - time.perf_counter()
             ranked = sorted(tried, key=lambda cell: -tried[cell][0])
             if not ranked or sum(seconds for _, seconds in tried.values()) <= left_s:
@@ -428,32 +451,46 @@ class Table:
                     f"accuracy {tried[cell][0]:.3f} on validation pictures after learning from {share:.0%} of the "
                     f"data, the best {tried[ranked[0]][0]:.3f}"
                 )
-                self._say(cell, Row(cell.backbone, cell.method, "dropped", reason=reason))
+                row = Row(cell.backbone, cell.method, "dropped", reason=reason)
+                row.save(self.folder / cell.name)
+                self._say(cell, row)
             cells, share = ranked[:keep], 2 * share
         return cells
 
     def _try(
-        self, manifest: Manifest, cells: Sequence[Cell], share: float, trained: int
+        self, sample: Manifest, cells: Sequence[Cell], share: float, whole: Manifest
     ) -> dict[Cell, tuple[float, float]]:
         """Return each cell's validation accuracy on a share of the pictures, and the seconds it would take on all."""
         tried: dict[Cell, tuple[float, float]] = {}
+        folders = {cell: self.folder / "rounds" / f"{share:g}" / cell.name for cell in cells}
         for backbone in dict.fromkeys(cell.backbone for cell in cells):
             mine = [cell for cell in cells if cell.backbone == backbone]
-            with self._failing(mine):
-                network = self._open(manifest, mine, sample=True)
-                if network is None:
-                    continue
-                for cell, plan in network.plans.items():
-                    few, many = (steps(plan, count, self.config) for count in (len(manifest.part("train")), trained))
-                    before = time.perf_counter()
-                    accuracy = self._validate(cell, network, self.folder / "rounds" / f"{share:g}" / cell.name)
-                    seconds = time.perf_counter() - before
-                    tried[cell] = accuracy, seconds * many / few + network.pass_s / share / len(network.plans)
+            kept = {cell: runs.read_json(path) for cell in mine if (path := folders[cell] / TRIED).exists()}
+            tried |= {cell: (found["accuracy"], found["seconds"]) for cell, found in kept.items()}
+            todo = [cell for cell in mine if cell not in kept]  # a comparison that was stopped has tried the others
+            with self._failing(todo):
+                network = self._open(sample, todo, sample=True) if todo else None
+                if network:
+                    tried |= {cell: self._try_one(cell, network, folders[cell], whole) for cell in network.plans}
         return tried
+
+    def _try_one(self, cell: Cell, network: Network, folder: Path, whole: Manifest) -> tuple[float, float]:
+        few, many = (
+            steps(network.plans[cell], len(parts.part("train")), self.config) for parts in (network.manifest, whole)
+        )
+        folder.mkdir(parents=True, exist_ok=True)
+        before = time.perf_counter()
+        accuracy = self._validate(cell, network, folder)
+        seconds = (time.perf_counter() - before) * many / few
+        # what the frozen part has still to run on, for all methods of the network together
+        seconds += network.predict_s * (len(whole) - len(network.manifest)) / len(network.plans)
+        runs.write_json(folder / TRIED, {"accuracy": accuracy, "seconds": seconds})
+        return accuracy, seconds
 
     def _validate(self, cell: Cell, network: Network, folder: Path) -> float:
         network.restore()
         plan, quiet = network.plans[cell], Bars(self.progress)
+        plan = lengthened(plan, len(network.manifest.part("train")), self.config)
         learner = Learner(
             network.start.backbone, plan, network.manifest, network.prefix, self._config(cell), folder, quiet
         )

@@ -31,7 +31,14 @@ class Threshold:
         return answered
 
     def __str__(self) -> str:
-        return f"{self.positive!r} from a probability of {self.value:.3g} on, for a {self.target} of {self.wanted:g}"
+        return (
+            f"{self.positive!r} from a probability of {rounded(self.value)} on, for a {self.target} of {self.wanted:g}"
+        )
+
+
+def rounded(probability: float) -> str:
+    """Return three digits of a probability; more where it would read as 1 and is less, and never 0 for what is more."""
+    return next(text for digits in range(3, 18) if float(text := f"{probability:.{digits}g}") < 1 or probability >= 1)
 
 
 def fit_threshold(
@@ -74,7 +81,9 @@ def fit_threshold(
     useful = (found > 0) & (below[1] > 0)
     reached = np.flatnonzero(useful & (rates[target] >= wanted))
     if not len(reached):
-        most = f"the most is {rates[target][useful].max():.3f}" if useful.any() else "none tells the classes apart"
+        most = "none tells the classes apart"
+        if useful.any():
+            most = f"the most is {_short_of(wanted, rates[target][useful].max())}"
         raise TargetMissed(
             f"No threshold on the {truth.sum()} pictures of {positive!r} and {(~truth).sum()} others in the validation "
             f"part gives a {target} of {wanted:g}: {most}. Ask for less."
@@ -131,8 +140,13 @@ def shortfall(reached: Mapping[str, Any] | None) -> list[str]:
     between = "" if low is None or high is None else f", with 95 % confidence between {low:.3f} and {high:.3f}"
     return [
         f"A {target} of {reached['wanted']:g} for {reached['positive']!r} was asked for; on the test pictures it is "
-        f"{got:.3f}{between}."
+        f"{_short_of(reached['wanted'], got)}{between}."
     ]
+
+
+def _short_of(wanted: float, got: float) -> str:
+    """Return a lower figure with as many digits as it takes to see that it is lower: 0.9899 of 0.99."""
+    return next(text for digits in range(3, 18) if float(text := f"{got:.{digits}f}") < wanted)
 
 
 def rates(

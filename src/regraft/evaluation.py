@@ -131,7 +131,8 @@ FEW_GROUPS = 20  # with fewer, an interval drawn over whole groups is itself unc
 def few_groups(count: int | None) -> list[str]:
     """Return a sentence where figures rest on few groups; none where there are many, or pictures without groups."""
     few = count is not None and count < FEW_GROUPS
-    return [f"Only {count} groups were tested: other groups may give other figures."] * few
+    groups = "1 group was" if count == 1 else f"{count} groups were"
+    return [f"Only {groups} tested: other groups may give other figures."] * few
 
 
 SHARES = {"accuracy", "top5_accuracy"}  # of pictures that are right

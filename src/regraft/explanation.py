@@ -14,7 +14,7 @@ from regraft.classifier import Classifier
 from regraft.data import find_pictures, read_pixels
 from regraft.errors import BadImage, NoImages, UnknownName
 from regraft.heatmaps import heat_maps, overlay
-from regraft.inference import open_model
+from regraft.inference import called, open_model
 from regraft.progress import Progress
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def explain(
     if layer is not None:
         classifier.backbone.cut_above(layer)  # a stage that is not there is refused before a folder is made
     if label is None and classifier.threshold is not None:
-        progress.note(f"{model} answers {classifier.threshold}.")
+        progress.note(f"{called(model)} answers {classifier.threshold}.")
     pictures = find_pictures(paths)
     number = None if label is None else classifier.classes.index(label)
     folder = runs.new_folder(Path(FOLDER if out is None else out), Path())

@@ -23,6 +23,7 @@ from regraft.data import Manifest, into_folds, scan, write_split
 from regraft.decision import shortfall
 from regraft.errors import RunError
 from regraft.evaluation import evaluate, few_groups
+from regraft.learning import lengthened
 from regraft.pipeline import Run, Start
 from regraft.plan import Plan
 from regraft.progress import PartOf, Progress
@@ -96,7 +97,8 @@ def _cross_validate(
             where.mkdir()
             write_split(parts, where / "split.csv", prefix.pictures.digests)
         # the splits are there: from here on the run can go on
-        runs.write_json(folder / runs.SETTINGS, pipeline.about_run(data, config, plan, start))
+        longest = lengthened(plan, min(len(parts.part("train")) for parts in folds), config)
+        runs.write_json(folder / runs.SETTINGS, pipeline.about_run(data, config, longest, start))
     try:
         learned = _learn(data, start, plan, folds, prefix, config, folder, progress)
     except KeyboardInterrupt:

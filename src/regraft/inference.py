@@ -15,7 +15,7 @@ from regraft import bundle, files, runs
 from regraft.classifier import Classifier, Prediction, pretrained
 from regraft.config import Config
 from regraft.data import Manifest, augmentations, find_pictures, read_digests, scan
-from regraft.decision import abstaining, rates
+from regraft.decision import abstaining, rates, rounded
 from regraft.errors import ConfigError, DataError, NoImages
 from regraft.evaluation import Scores
 from regraft.evaluation import evaluate as score
@@ -33,6 +33,11 @@ def open_model(model: Path | str, *, weights: str | None = None) -> Classifier:
         UnknownName: neither a folder nor a network.
     """
     return bundle.load_or(model, lambda name: pretrained(name, weights))
+
+
+def called(model: Path | str | Classifier) -> str:
+    """Return what a message calls a model: as the user named it."""
+    return "The model" if isinstance(model, Classifier) else str(model)
 
 
 def rows_of(
@@ -94,8 +99,8 @@ def _drawn_views(
         raise ConfigError(f"--tta is {views}; expected 1 (the plain picture alone) to {MOST_VIEWS} views.")
     if views > 1 and classifier.threshold is not None:
         progress.warn(
-            f"The threshold, {classifier.threshold.value:.3g}, was chosen on plain pictures: with --tta the model may "
-            "reach less than was asked, or more."
+            f"The threshold, {rounded(classifier.threshold.value)}, was chosen on plain pictures: with --tta the model "
+            "may reach less than was asked, or more."
         )
     asked = None if isinstance(model, Classifier) else _setting_of(str(model), "augment")
     return {"views": views, "augment": augmentations(Config.augment if asked is None else asked)}
@@ -126,10 +131,10 @@ def predict(
     """
     progress = progress or Progress()
     classifier = model if isinstance(model, Classifier) else open_model(model, weights=weights)
-    check_abstaining("The model" if isinstance(model, Classifier) else str(model), classifier, abstain_below)
+    check_abstaining(called(model), classifier, abstain_below)
     views = _drawn_views(model, classifier, tta, progress)
     if classifier.threshold is not None:
-        progress.note(f"{model} answers {classifier.threshold}.")
+        progress.note(f"{called(model)} answers {classifier.threshold}.")
     answers = classifier.predict(find_pictures(paths), **views, device=device, engine=engine, progress=progress)
     rows = list(rows_of(answers, classifier, top, abstain_below or 0.0))
     if abstain_below is not None:
@@ -194,8 +199,9 @@ def evaluate(
     check_abstaining(str(model), classifier, abstain_below)
     progress = progress or Progress()
     views = _drawn_views(model, classifier, tta, progress)
-    manifest = _unseen(_test_part(_scan(Path(data), groups, str(model), progress)), str(model), progress)
-    _tell_known_groups(manifest, str(model), progress)
+    manifest, unseen = _unseen(_test_part(_scan(Path(data), groups, str(model), progress)), str(model), progress)
+    if unseen:
+        _tell_known_groups(manifest, str(model), progress)
     labels = _labels_of_model(manifest, classifier, str(model))
     paths = [item.path for item in manifest.items]
     answers = list(classifier.predict(paths, **views, device=device, engine=engine, progress=progress))
@@ -250,21 +256,22 @@ def _test_part(manifest: Manifest) -> Manifest:
     return manifest.keep(test) if len(test) else manifest
 
 
-def _unseen(manifest: Manifest, model: str, progress: Progress) -> Manifest:
+def _unseen(manifest: Manifest, model: str, progress: Progress) -> tuple[Manifest, bool]:
+    """Return the pictures that a model has not learned from, and True; all of them, and False, where it knows all."""
     learned = bundle.learned_from(Path(model))
     digests = read_digests([item.path for item in manifest.items]) if learned else []
     unseen = [index for index, digest in enumerate(digests) if digest not in learned]
     if not learned or len(unseen) == len(manifest):
-        return manifest
+        return manifest, True
     if not unseen:
         progress.warn(
             f"All {len(manifest)} pictures were used to train {model}: these figures are too good. "
             "Those on its test part are in its metrics.json."
         )
-        return manifest
+        return manifest, False
     count = len(manifest) - len(unseen)
     progress.warn(f"{count} of {len(manifest)} pictures were used to train {model} and are left out.")
-    return manifest.keep(unseen)
+    return manifest.keep(unseen), True
 
 
 def _tell_known_groups(manifest: Manifest, model: str, progress: Progress) -> None:

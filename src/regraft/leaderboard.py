@@ -7,13 +7,14 @@ import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from regraft import files, runs
+from regraft.answers import Answers
 from regraft.evaluation import few_groups
-from regraft.significance import pairwise
+from regraft.significance import least_p, p_value, pairwise
 from regraft.training import read_history
 
 SETTINGS, ROW = "comparison.json", "row.json"
@@ -57,12 +58,26 @@ class Row:
 
     def save(self, folder: Path) -> None:
         """Write row.json: the cell is done."""
+        folder.mkdir(parents=True, exist_ok=True)
         runs.write_json(folder / ROW, asdict(self))
 
     @classmethod
     def load(cls, folder: Path) -> Row | None:
         """Read what `save` wrote; None where the cell is not done."""
         return cls(**runs.read_json(folder / ROW)) if (folder / ROW).exists() else None
+
+
+class Learned(NamedTuple):
+    """What one run has come to."""
+
+    curve: list[float]  # validation accuracy after each epoch; empty for a method without epochs
+    answers: Answers
+
+    @classmethod
+    def load(cls, run: Path) -> Learned:
+        """Read a run's folder, or that of one fold."""
+        rows = read_history(run / "history.csv")
+        return cls([float(row["val_accuracy"]) for row in rows if int(row["epoch"])], Answers.load(run))  # 0: before it
 
 
 @dataclass(frozen=True)
@@ -76,42 +91,46 @@ class Control:
     backbone: str
     method: str
     epochs: int
-    pretrained: list[float]  # validation accuracy after each epoch; empty for a method without epochs
+    fold: int | None  # whose model and test pictures these are, in a cross-validation: the control is trained once
+    pretrained: list[float]  # the learning curve, see `Learned`
     scratch: list[float]
     accuracy: float  # on the test pictures
     scratch_accuracy: float
+    p: float  # that the two are right equally often
     start: float | None
     slope: float | None  # points per epoch
     end: float
 
     @classmethod
     def of(
-        cls, best: Row, pretrained: list[float], scratch: list[float], scratch_accuracy: float, epochs: int
+        cls, best: Row, pretrained: Learned, scratch: Learned, epochs: int, *, fold: int | None = None, seed: int = 0
     ) -> Control:
-        """Compare the two curves and the two figures on the test pictures."""
-        both, epochs_shared = pretrained and scratch, min(len(pretrained), len(scratch), FIRST_EPOCHS)
+        """Compare the two curves, and the answers of both on the same test pictures."""
+        curves, answers = (pretrained.curve, scratch.curve), (pretrained.answers, scratch.answers)
+        epochs_shared = min(*map(len, curves), FIRST_EPOCHS)
+        accuracy, scratch_accuracy = (float(of.hits.mean()) for of in answers)
         return cls(
             best.backbone,
             best.method,
             epochs,
-            pretrained,
-            scratch,
-            best.accuracy,
+            fold,
+            *curves,
+            accuracy,
             scratch_accuracy,
-            start=100 * (pretrained[0] - scratch[0]) if both else None,
-            slope=100 * (_slope(pretrained, epochs_shared) - _slope(scratch, epochs_shared))
+            p_value(answers[0].hits, answers[1].hits, answers[0].groups, seed=seed),
+            start=100 * (curves[0][0] - curves[1][0]) if epochs_shared else None,
+            slope=100 * (_slope(curves[0], epochs_shared) - _slope(curves[1], epochs_shared))
             if epochs_shared > 1
             else None,
-            end=100 * (best.accuracy - scratch_accuracy),
+            end=100 * (accuracy - scratch_accuracy),
         )
 
     def sentence(self) -> str:
         """Say what transfer has gained."""
-        worth = "gains" if self.end > 0 else "loses"
         said = (
-            f"Transfer {worth} {abs(self.end):.1f} points of test accuracy: {self.backbone}, {self.method}, has "
+            f"Transfer {self._worth()}: {self.backbone}, {self.method}, has "
             f"{self.accuracy:.3f}, the same network from random weights {self.scratch_accuracy:.3f} after "
-            f"{self.epochs} epoch{'s' * (self.epochs != 1)}."
+            f"{self.epochs} epoch{'s' * (self.epochs != 1)}{f', both in fold {self.fold}' * bool(self.fold)}."
         )
         if self.start is not None:
             higher = "higher" if self.start > 0 else "lower"
@@ -122,17 +141,16 @@ class Control:
             said += "."
         return said
 
+    def _worth(self) -> str:
+        if not self.end:
+            return "neither gains nor loses test accuracy"
+        worth = f"{'gains' if self.end > 0 else 'loses'} {abs(self.end):.1f} points of test accuracy"
+        return worth if self.p <= LEVEL else f"{worth}, which may be luck"
+
 
 def _slope(curve: Sequence[float], epochs: int) -> float:
     """Return the mean rise per epoch over the first epochs."""
     return (curve[epochs - 1] - curve[0]) / (epochs - 1)
-
-
-def curve_of(run: Path) -> list[float]:
-    """Return the validation accuracy after each epoch of a run; of the first fold, where it was cross-validated."""
-    history = next((path for path in (run / "history.csv", run / "fold-1" / "history.csv") if path.exists()), None)
-    rows = read_history(history) if history else []
-    return [float(row["val_accuracy"]) for row in rows if int(row["epoch"])]  # epoch 0 is the phase before
 
 
 def ranked(rows: Iterable[Row]) -> list[Row]:
@@ -219,7 +237,7 @@ class Findings:
             total = len(self.rows) + self.missing
             said.insert(0, f"The comparison is incomplete, {self.missing} of {total} rows are missing.")
         said += few_groups(self.groups)
-        if self.groups and len(self.done) > 1 and 2 / 2**self.groups > LEVEL:  # the least p-value of a sign-flip test
+        if self.groups and len(self.done) > 1 and least_p(self.groups, len(self.done)) > LEVEL:
             said.append("With so few of them no difference can be told from luck.")
         if self.control is not None:
             said.append(self.control.sentence())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,10 +21,10 @@ from regraft.head import Head, HeadSpec, build_head, inherit
 from regraft.linear import fit_linear
 from regraft.plan import Phase, Plan, frozen_modules
 from regraft.progress import Progress
-from regraft.training import Examples, Fitted, Recipe, SideExit, fit, predict, restore
+from regraft.training import Examples, Fitted, Recipe, SideExit, batches, fit, predict, restore
 
 CHUNK = 256  # rows read at once where no batch size is set; embeddings of 4,096 numbers are 4 MB then
-LEAST_STEPS = 250  # of a phase: see `_lengthened`
+LEAST_STEPS = 250  # of a phase: see `lengthened`
 UNBALANCED = 1.5  # largest class over smallest; below this, weights change less than chance does
 
 
@@ -33,7 +33,7 @@ class Learner:
     """One plan on one split: what all its phases share."""
 
     backbone: Backbone
-    plan: Plan
+    plan: Plan  # its phases as long as they are to be, see `lengthened`
     manifest: Manifest  # readable pictures, each in its part; in the order of the prefix's pictures
     prefix: Prefix
     config: Config
@@ -143,9 +143,9 @@ class Learner:
         ]
 
     def _recipe(self, phase: Phase) -> Recipe:
-        config, longer = self.config, _lengthened(phase, len(self.manifest.part("train")), self.config)
+        config = self.config
         return Recipe(
-            epochs=phase.epochs * longer,
+            epochs=phase.epochs,
             lr=phase.lr,
             tail_lr=phase.tail_lr,
             batch_size=config.batch_size,
@@ -153,7 +153,7 @@ class Learner:
             label_smoothing=config.label_smoothing,
             mixup=config.mixup if phase.tail_lr else 0.0,
             class_weights=self._class_weights(),
-            patience=config.patience * longer,
+            patience=config.patience * phase.times,
             seed=config.seed,
         )
 
@@ -180,24 +180,27 @@ class Learner:
 
 def steps(plan: Plan, pictures: int, config: Config) -> int:
     """Return how many training steps a plan takes at most with so many training pictures."""
-    return sum(
-        phase.epochs * _lengthened(phase, pictures, config) * _batches(pictures, config) for phase in plan.phases
-    )
+    phases = lengthened(plan, pictures, config).phases
+    return sum(phase.epochs for phase in phases) * batches(pictures, config.batch_size)
 
 
-def _lengthened(phase: Phase, pictures: int, config: Config) -> int:
-    """Return how many times longer a phase lasts because training pictures are few.
+def lengthened(plan: Plan, pictures: int, config: Config) -> Plan:
+    """Return the plan with longer phases where training pictures are few.
 
     Forty pictures are two steps an epoch; after sixteen steps a network has hardly moved. What counts is steps (BiT,
     Kolesnikov et al. 2020, takes 500 for any small data set). A user's own --epochs are obeyed.
     """
-    if config.epochs is not None or phase.linear:
-        return 1
-    return math.ceil(LEAST_STEPS / (phase.epochs * _batches(pictures, config)))
+    if config.epochs is not None:
+        return plan
+    least = least_epochs(pictures, config)
+    times = [1 if phase.linear else math.ceil(least / phase.epochs) for phase in plan.phases]
+    longer = [replace(phase, epochs=n * phase.epochs, times=n) for phase, n in zip(plan.phases, times, strict=True)]
+    return replace(plan, phases=tuple(longer))
 
 
-def _batches(pictures: int, config: Config) -> int:
-    return math.ceil(pictures / config.batch_size)
+def least_epochs(pictures: int, config: Config) -> int:
+    """Return how many epochs make enough steps with so many training pictures."""
+    return math.ceil(LEAST_STEPS / batches(pictures, config.batch_size))
 
 
 def class_weights(labels: np.ndarray, classes: int, wish: str) -> tuple[float, ...] | None:

@@ -36,7 +36,7 @@ from regraft.data.audit import duplicates_across_parts, label_conflicts
 from regraft.decision import Threshold, fit_threshold, rates, shortfall, too_few
 from regraft.errors import BadImage, ConfigError, DataError, TargetMissed, TooManyBadImages, UnknownName
 from regraft.evaluation import Scores, defined, few_groups, write_predictions
-from regraft.learning import Learner
+from regraft.learning import Learner, lengthened
 from regraft.plan import Plan, stage_table
 from regraft.plots import confusion_matrix
 from regraft.progress import Progress
@@ -197,8 +197,9 @@ def carry_out(
 
     The stages above the plan's cut learn in place: `start.backbone` is another network afterwards.
     """
-    runs.write_json(folder / runs.SETTINGS, about_run(data, config, plan, start))
+    plan = lengthened(plan, len(manifest.part("train")), config)
     write_split(manifest, folder / "split.csv", prefix.pictures.digests)
+    runs.write_json(folder / runs.SETTINGS, about_run(data, config, plan, start))  # from here on the run can go on
     learner = Learner(start.backbone, plan, manifest, prefix, config, folder, progress)
     for notice in _few_to_fit(manifest, config):
         progress.warn(notice)
@@ -392,11 +393,13 @@ def activate(
     manifest, known = _without(manifest, skipped), [found for found in digests if isinstance(found, str)]
     augment = augmentations(config.augment)
     pictures = Pictures([item.path for item in manifest.items], known, backbone.preprocessing, augment, config.seed)
-    epochs = {0: networks} if networks > 1 else {}
-    for plan in plans:
-        epochs |= {cut: max(count * (config.folds or 1), epochs.get(cut, 0)) for cut, count in plan.epochs.items()}
     if trained is None:
         trained = len(manifest) if config.folds else round(len(manifest) * (1 - config.val - config.test))
+    at_once = round(trained * (1 - 1 / config.folds) * (1 - config.val)) if config.folds else trained
+    epochs = {0: networks} if networks > 1 else {}
+    for plan in plans:
+        often = lengthened(plan, at_once, config).epochs
+        epochs |= {cut: max(count * (config.folds or 1), epochs.get(cut, 0)) for cut, count in often.items()}
     prefix = Prefix(
         backbone,
         pictures,

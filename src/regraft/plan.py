@@ -26,6 +26,7 @@ class Phase:
     tail_lr: float = 0.0  # largest rate of the tail
     views: int = 1  # stored views per training picture; FRESH at the pixels
     linear: bool = False  # fit the head in one go instead, as a linear model (the rates and epochs do not count)
+    times: int = 1  # how many times longer than usual, because training pictures are few; so is the patience
 
 
 @dataclass(frozen=True)

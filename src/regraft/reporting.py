@@ -216,7 +216,7 @@ class Report:
     def cautions(self) -> list[str]:
         """Say what makes the figures less sure than they look."""
         few = [row["label"] for row in self.metrics["per_class"] if row["support"] < FEW_PICTURES]
-        leaks = len(self.found.get("leak", ()))
+        leaks = self._copies_apart if self.remarks is None else len(self.found.get("leak", ()))
         said = {
             "The training was stopped early; the best epoch until then was kept.": self.metrics.get("interrupted"),
             f"{leaks} leaks between parts or groups were found, see Data: the figures may be too good.": leaks > 1,
@@ -247,20 +247,29 @@ class Report:
         all_of = Counter(row["label"] for row in self.split)
         return {name: [*(found[name, part] for part in self.parts), all_of[name]] for name in self.classes}
 
+    @cached_property
+    def _same(self) -> list[list[dict[str, str]]]:
+        """The pictures whose files are the same byte for byte."""
+        digests = [row.get("digest") or BadImage("unknown") for row in self.split]
+        return [[self.split[at] for at in twins] for twins in identical(digests)]
+
+    @property
+    def _copies_apart(self) -> int:
+        """How many pictures lie in two parts, as copies; with folds every picture has been in each part."""
+        return 0 if self.folds else sum(len({row["split"] for row in twins}) > 1 for twins in self._same)
+
     @property
     def findings(self) -> list[str]:
         """Say what the files themselves show: unreadable ones, copies, groups in two parts."""
-        digests = [row.get("digest") or BadImage("unknown") for row in self.split]
-        same = [[self.split[at] for at in twins] for twins in identical(digests)]
-        conflicts = sum(len({row["label"] for row in twins}) > 1 for twins in same)
-        leaks = 0 if self.folds else sum(len({row["split"] for row in twins}) > 1 for twins in same)
+        conflicts = sum(len({row["label"] for row in twins}) > 1 for twins in self._same)
         groups = len({row["group"] for row in self.split if row["group"]})
+        both = f"{_count(self._copies_apart, 'picture')} both learned and tested, as a copy in two parts."
         return [
             f"{len(self.split)} pictures were used{f', in {groups} groups' * bool(groups)}; "
             f"{len(self.skipped) or 'none'} could not be read.",
-            f"{_count(len(same), 'file')} there more than once, byte for byte.",
+            f"{_count(len(self._same), 'file')} there more than once, byte for byte.",
             f"{_count(conflicts, 'picture')} under two labels.",
-            *([] if self.folds else [f"{_count(leaks, 'picture')} both learned and tested, as a copy in two parts."]),
+            *([] if self.folds else [both]),
             *(["Groups were kept together: no group was both learned and tested."] if groups else []),
         ]
 
@@ -300,7 +309,13 @@ class Report:
         settings = self.config["settings"]
         seen = {name: settings.get(name) for name in ("backbone", "weights", "img_size", "fit", "groups", "seed")}
         changed = {name: value for name, value in seen.items() if _changed(name, value)}
-        return command("check", self.config["data"], "--split-from", self.name, **changed)
+        parts = [] if self.folds else ["--split-from", self.name]  # of folds, every picture is in each part
+        return command("check", self.config["data"], *parts, **changed)
+
+    @property
+    def epochs(self) -> int:
+        """How many epochs it learned; the row of epoch 0 is what the phase before had given."""
+        return sum(int(row["epoch"]) > 0 for row in self.history)
 
     @property
     def lineage(self) -> list[dict[str, Any]]:

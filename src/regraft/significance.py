@@ -15,7 +15,7 @@ import numpy.typing as npt
 Hits = npt.NDArray[np.bool_]  # [n]: whether a model was right on each picture
 
 FLIPS = 9999  # with the observed one 10,000 sign patterns: the smallest p-value is 0.0001
-EVERY_PATTERN_TO = 13  # groups; 2^13 = 8,192 patterns are fewer than FLIPS, so all are tried
+FLIPS_PER_PAIR = 40  # of models: the smallest p-value, corrected for the number of pairs, is 0.025
 
 
 def mcnemar(first: Hits, second: Hits) -> float:
@@ -28,21 +28,45 @@ def mcnemar(first: Hits, second: Hits) -> float:
     return float(binomtest(only_first, only_first + only_second).pvalue)
 
 
-def sign_flip(first: Hits, second: Hits, groups: Sequence[str], *, seed: int = 0) -> float:
+def sign_flip(first: Hits, second: Hits, groups: Sequence[str], *, seed: int = 0, pairs: int = 1) -> float:
     """Return the two-sided p-value that two models are right equally often, on pictures that come in groups.
 
     If neither is better, each group's difference could as well have had the other sign (Fisher's randomisation test).
+    Where there are so many groups that not all patterns of signs can be tried, some are drawn: the more, the more
+    `pairs` of models the result is corrected for.
     """
     _, group_of = np.unique(np.asarray(groups), return_inverse=True)
     differences = np.bincount(group_of, weights=first.astype(float) - second.astype(float))
-    count = len(differences)
-    if count <= EVERY_PATTERN_TO:
+    count, flips = len(differences), _flips(pairs)
+    if 2**count <= flips + 1:
         bits = np.arange(2**count)[:, None] >> np.arange(count) & 1
         totals = np.abs((1 - 2 * bits) @ differences)  # the observed pattern is among them
         return float((totals >= abs(differences.sum()) - 1e-9).mean())
-    signs = np.random.default_rng(seed).choice((-1.0, 1.0), (FLIPS, count))
+    signs = np.random.default_rng(seed).choice((-1.0, 1.0), (flips, count))
     as_large = int((np.abs(signs @ differences) >= abs(differences.sum()) - 1e-9).sum())
-    return (as_large + 1) / (FLIPS + 1)
+    return (as_large + 1) / (flips + 1)
+
+
+def _flips(pairs: int) -> int:
+    return max(FLIPS, FLIPS_PER_PAIR * pairs)
+
+
+def least_p(groups: int, models: int) -> float:
+    """Return the smallest p-value that any pair of so many models can have, corrected for the number of pairs.
+
+    With six groups there are 64 patterns of signs, and two of them are as extreme as can be: 0.03 for two models, 0.1
+    for three, however much better one of them is.
+    """
+    pairs = models * (models - 1) // 2
+    least: float = max(2 / 2**groups, 1 / (_flips(pairs) + 1))
+    return min(1.0, pairs * least)
+
+
+def p_value(first: Hits, second: Hits, groups: Sequence[str] | None, *, seed: int = 0, pairs: int = 1) -> float:
+    """Return the two-sided p-value that two models are right equally often; by groups where there are groups."""
+    if groups is None:
+        return mcnemar(first, second)
+    return sign_flip(first, second, groups, seed=seed, pairs=pairs)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -57,9 +81,6 @@ def holm(p_values: Sequence[float]) -> list[float]:
 def pairwise(hits: Mapping[str, Hits], groups: Sequence[str] | None, *, seed: int = 0) -> dict[tuple[str, str], float]:
     """Return the corrected p-value of every pair of models, both ways round."""
     pairs = list(combinations(hits, 2))
-    raw = [
-        mcnemar(hits[a], hits[b]) if groups is None else sign_flip(hits[a], hits[b], groups, seed=seed)
-        for a, b in pairs
-    ]
+    raw = [p_value(hits[a], hits[b], groups, seed=seed, pairs=len(pairs)) for a, b in pairs]
     corrected = dict(zip(pairs, holm(raw), strict=True))
     return corrected | {(b, a): p for (a, b), p in corrected.items()}

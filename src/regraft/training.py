@@ -84,8 +84,16 @@ class Fitted:
     interrupted: bool
 
 
+def batches(pictures: int, size: int) -> int:
+    """Return how many batches an epoch has: a last one of one picture joins the one before, see `Batches`."""
+    return max(1, math.ceil((pictures - 1) / size))
+
+
 class Batches:
-    """Whole batches, straight from the activations: one read per batch instead of one per picture."""
+    """Whole batches, straight from the activations: one read per batch instead of one per picture.
+
+    A last batch of one picture joins the one before, since batch normalisation needs two.
+    """
 
     def __init__(
         self, examples: Examples, batch_size: int, *, epoch: Callable[[], int], seed: int, shuffle: bool
@@ -94,12 +102,7 @@ class Batches:
         self.epoch, self.seed, self.shuffle = epoch, seed, shuffle
 
     def __len__(self) -> int:
-        return len(self._cuts()) + 1
-
-    def _cuts(self) -> list[int]:
-        """Where batches begin; a last batch of one joins the one before, since batch normalisation needs two."""
-        count = len(self.examples.which)
-        return [start for start in range(self.batch_size, count, self.batch_size) if count - start > 1]
+        return batches(len(self.examples.which), self.batch_size)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield ([b, *shape], [b])."""
@@ -107,7 +110,7 @@ class Batches:
         which = self.examples.which
         if self.shuffle:
             which = np.random.default_rng((self.seed, epoch)).permutation(which)
-        for batch in np.split(which, self._cuts()):
+        for batch in np.split(which, [self.batch_size * nth for nth in range(1, len(self))]):
             # each picture comes in another view in every epoch, and not all pictures in the same one
             views = (batch + epoch) % self.examples.views if self.shuffle else np.zeros_like(batch)
             rows = torch.from_numpy(self.examples.activations.rows(batch.tolist(), views.tolist()))

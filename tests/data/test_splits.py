@@ -245,6 +245,18 @@ def test_a_run_without_a_test_part_is_followed_as_it_was(tmp_path):
     assert split_from(make([0, 1] * 10), tmp_path) == done
 
 
+def test_what_a_run_could_not_read_goes_where_its_group_is_or_is_free(tmp_path):
+    done = split(make([0, 1] * 20, [at // 2 for at in range(40)]))
+    group = next(iter(groups_of(done, "test")))
+    write_split(done, tmp_path / "split.csv")
+    write(tmp_path / "skipped.csv", ["filename", "reason"], ["40.png", "empty"], ["41.png", "empty"])
+    again = split_from(make([0, 1] * 21, [*done.groups, group, "new"]), tmp_path)
+    assert parts(again) == [*parts(done), "test", None]
+    assert parts(split_from(make([0, 1] * 21), tmp_path)) == [*parts(done), None, None]
+    with pytest.raises(SplitError, match=r"1 of 43 pictures are not listed in .*: 42\.png"):
+        split_from(make([0, 1] * 21 + [0]), tmp_path)
+
+
 def test_pictures_that_are_gone_are_told(tmp_path):
     table = write(tmp_path / "s.csv", ["file", "split"], ["0.png", "train"], ["1.png", "test"], ["9.png", "train"])
     (notice,) = split_from(make([0, 1]), table).notices

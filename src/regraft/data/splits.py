@@ -119,8 +119,8 @@ def _check_foldable(manifest: Manifest, count: int) -> None:
 def split_from(manifest: Manifest, source: Path) -> Manifest:
     """Return the manifest with the parts of an earlier run's folder, or of a table with a name and a split column.
 
-    A run's parts are taken as they are. A table with train and val only gives train and test, as everywhere: `split`
-    then holds a new val out of train.
+    A run's parts are taken as they are; what it could not read has none, unless its group has one. A table with train
+    and val only gives train and test, as everywhere: `split` then holds a new val out of train.
 
     Raises:
         SplitError: No such folder or table; a picture is not listed, or listed in two parts; a group lies in two parts.
@@ -136,6 +136,7 @@ def split_from(manifest: Manifest, source: Path) -> Manifest:
     part_of = dict(zip(names, listed, strict=True))
     if torn := [name for name, part in zip(names, listed, strict=True) if part_of[name] != part]:
         raise SplitError(f"{table} lists {len(torn)} pictures in two parts: {name_some(torn)}.")
+    part_of |= _parts_of_unread(manifest, source, part_of)
     known = [item.name for item in manifest.items]
     if unlisted := [name for name in known if name not in part_of]:
         raise SplitError(
@@ -147,6 +148,13 @@ def split_from(manifest: Manifest, source: Path) -> Manifest:
     parts = [part_of[name] for name in known]
     _check_groups(manifest, parts)
     return replace(manifest.with_parts(parts), notices=(*manifest.notices, *notices))
+
+
+def _parts_of_unread(manifest: Manifest, run: Path, part_of: Mapping[str, str | None]) -> dict[str, str | None]:
+    """Return the part of each picture that an earlier run left out: that of its group, else None."""
+    left_out = {row["filename"] for row in files.read_csv(run / "skipped.csv")} - part_of.keys()
+    of_group = {item.group: part_of[item.name] for item in manifest.items if item.group and item.name in part_of}
+    return {item.name: of_group.get(item.group or "") for item in manifest.items if item.name in left_out}
 
 
 def write_split(manifest: Manifest, path: Path, digests: Sequence[str] | None = None) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from regraft.curves import coverage_accuracy, precision_recall, reliability, roc
 from regraft.data import Manifest, Preprocessing, decode
 from regraft.data.reading import read_file
+from regraft.decision import rounded
 from regraft.errors import BadImage
 from regraft.plots import (
     accuracy_against_time,
@@ -188,7 +189,7 @@ def _page(template: str, **values: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    pages.filters["figure"], pages.filters["percent"] = _figure, _percent
+    pages.filters |= {"figure": _figure, "percent": _percent, "rounded": rounded}
     return pages.get_template(template).render(**values)
 
 
