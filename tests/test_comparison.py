@@ -193,7 +193,7 @@ def test_the_control_takes_as_many_steps_as_the_others_where_pictures_are_few(dr
     settings = {**TINY, "epochs": None, "img_size": 32}
     found = compare(drawn, backbones="squeezenet1_1", methods="features", out=tmp_path / "c", **settings)
     assert found.findings.control is not None
-    assert found.findings.control.epochs == LEAST_STEPS
+    assert found.findings.control.epochs == len(found.findings.control.scratch) == LEAST_STEPS
 
 
 def test_settings_of_pretrained_networks_do_not_reach_the_control(shapes: Path, tmp_path: Path) -> None:
@@ -239,6 +239,20 @@ def test_a_stopped_comparison_with_a_budget_goes_on_with_what_it_had_not_dropped
         row.backbone + row.method for row in whole.findings.done
     }
     assert {path: path.stat().st_mtime_ns for path in tried} == tried
+
+
+def test_a_cell_that_fails_in_a_round_does_not_end_the_others(shapes: Path, tmp_path: Path) -> None:
+    rounds = tmp_path / "c" / "rounds"
+
+    class InTheWay(Progress):
+        def note(self, text: str) -> None:
+            for share in ("0.125", "0.25", "0.5"):
+                (rounds / share).mkdir(parents=True, exist_ok=True)
+                (rounds / share / "squeezenet1_1-features").touch()
+
+    asked: dict[str, Any] = {"methods": "frozen,features", "budget_s": 3600, "progress": InTheWay()}
+    found = quick(shapes, tmp_path / "c", ["squeezenet1_1"], **asked)
+    assert [(row.method, row.status) for row in found.findings.rows] == [("frozen", "ok"), ("features", "failed")]
 
 
 def test_an_unreadable_file_moves_no_picture_from_the_rounds_of_a_budget_into_the_test_part(

@@ -18,7 +18,7 @@ from regraft.head import Standardize
 from regraft.learning import plain_rows, steps
 from regraft.plan import Phase, Plan
 from regraft.runs import read_json
-from regraft.training import Batches, Examples, read_history
+from regraft.training import Examples, read_history
 
 
 class Waves:
@@ -75,10 +75,10 @@ def test_few_pictures_are_gone_through_more_often_unless_epochs_are_given(drawn:
 HEAD, TAIL, LINEAR = Phase("head", 5, 10, lr=0.1), Phase("tail", 4, 8, lr=0.1), Phase("fit", 5, 1, lr=0.0, linear=True)
 
 
-@given(pictures=st.integers(2, 2_000), batch=st.integers(2, 512))
+@given(pictures=st.integers(2, 100_000), batch=st.integers(2, 512))
 def test_every_phase_has_its_least_steps_and_no_more_than_an_epoch_of_each_beyond(pictures: int, batch: int) -> None:
     config = Config(batch_size=batch)
-    batches = sum(1 for _ in Batches(examples(pictures), batch, epoch=lambda: 0, seed=0, shuffle=False))
+    batches = sum(start == 0 or pictures - start > 1 for start in range(0, pictures, batch))  # none of one picture
     for phase in (HEAD, TAIL):
         taken = steps(Plan("finetuned", (phase,), hidden=0), pictures, config)
         assert taken == phase.epochs * batches if phase.epochs * batches >= 250 else 250 <= taken < 2 * 250

@@ -409,9 +409,9 @@ class Table:
         if cell in self.answers:
             return
         if epochs is None:
-            enough = least_epochs(len(self.parts[0].part("train")), self.config)
-            epochs = CONTROL_EPOCHS if self.config.epochs else max(CONTROL_EPOCHS, enough)  # see `lengthened`
-        self.config = replace(self.config, epochs=epochs, **PRETRAINED)
+            epochs = max(CONTROL_EPOCHS, least_epochs(len(self.parts[0].part("train")), self.config))
+        # it goes through all of them: on few pictures a network from random weights stands still for many epochs
+        self.config = replace(self.config, epochs=epochs, patience=epochs, **PRETRAINED)
         with self._failing([cell]):
             self.progress.note(f"The control: {cell.backbone} from random weights, {epochs} epochs.")
             network = self._open(manifest, [cell])
@@ -468,10 +468,14 @@ class Table:
             kept = {cell: runs.read_json(path) for cell in mine if (path := folders[cell] / TRIED).exists()}
             tried |= {cell: (found["accuracy"], found["seconds"]) for cell, found in kept.items()}
             todo = [cell for cell in mine if cell not in kept]  # a comparison that was stopped has tried the others
+            network = None
             with self._failing(todo):
                 network = self._open(sample, todo, sample=True) if todo else None
-                if network:
-                    tried |= {cell: self._try_one(cell, network, folders[cell], whole) for cell in network.plans}
+            if network is None:
+                continue
+            for cell in network.plans:
+                with self._failing([cell]):
+                    tried[cell] = self._try_one(cell, network, folders[cell], whole)
         return tried
 
     def _try_one(self, cell: Cell, network: Network, folder: Path, whole: Manifest) -> tuple[float, float]:

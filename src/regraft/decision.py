@@ -31,14 +31,13 @@ class Threshold:
         return answered
 
     def __str__(self) -> str:
-        return (
-            f"{self.positive!r} from a probability of {rounded(self.value)} on, for a {self.target} of {self.wanted:g}"
-        )
+        start = rounded(self.value)
+        return f"{self.positive!r} from a probability of {start} on, for a {self.target} of {self.wanted:g}"
 
 
 def rounded(probability: float) -> str:
     """Return three digits of a probability; more where it would read as 1 and is less, and never 0 for what is more."""
-    return next(text for digits in range(3, 18) if float(text := f"{probability:.{digits}g}") < 1 or probability >= 1)
+    return f"{probability:.3g}" if probability >= 1 else _short_of(1, probability, "g")
 
 
 def fit_threshold(
@@ -144,9 +143,9 @@ def shortfall(reached: Mapping[str, Any] | None) -> list[str]:
     ]
 
 
-def _short_of(wanted: float, got: float) -> str:
+def _short_of(wanted: float, got: float, style: str = "f") -> str:
     """Return a lower figure with as many digits as it takes to see that it is lower: 0.9899 of 0.99."""
-    return next(text for digits in range(3, 18) if float(text := f"{got:.{digits}f}") < wanted)
+    return next(text for digits in range(3, 26) if float(text := f"{got:.{digits}{style}}") < wanted)
 
 
 def rates(

@@ -188,10 +188,8 @@ def lengthened(plan: Plan, pictures: int, config: Config) -> Plan:
     """Return the plan with longer phases where training pictures are few.
 
     Forty pictures are two steps an epoch; after sixteen steps a network has hardly moved. What counts is steps (BiT,
-    Kolesnikov et al. 2020, takes 500 for any small data set). A user's own --epochs are obeyed.
+    Kolesnikov et al. 2020, takes 500 for any small data set).
     """
-    if config.epochs is not None:
-        return plan
     least = least_epochs(pictures, config)
     times = [1 if phase.linear else math.ceil(least / phase.epochs) for phase in plan.phases]
     longer = [replace(phase, epochs=n * phase.epochs, times=n) for phase, n in zip(plan.phases, times, strict=True)]
@@ -199,7 +197,9 @@ def lengthened(plan: Plan, pictures: int, config: Config) -> Plan:
 
 
 def least_epochs(pictures: int, config: Config) -> int:
-    """Return how many epochs make enough steps with so many training pictures."""
+    """Return how many epochs make enough steps with so many training pictures; 1 where --epochs says how many."""
+    if config.epochs is not None:
+        return 1
     return math.ceil(LEAST_STEPS / batches(pictures, config.batch_size))
 
 

@@ -28,7 +28,7 @@ from regraft.errors import BadImage, RunError
 from regraft.evaluation import few_groups
 from regraft.heatmaps import heat_maps, overlay
 from regraft.plan import StageRow, stage_rows
-from regraft.training import read_history
+from regraft.training import epochs_of, read_history
 
 PAGE = "report.html"
 MISTAKES, HITS = 12, 8  # pictures on the page, each with its heat map: about 15 kB
@@ -314,8 +314,8 @@ class Report:
 
     @property
     def epochs(self) -> int:
-        """How many epochs it learned; the row of epoch 0 is what the phase before had given."""
-        return sum(int(row["epoch"]) > 0 for row in self.history)
+        """How many epochs it learned, in all phases."""
+        return epochs_of(self.history)
 
     @property
     def lineage(self) -> list[dict[str, Any]]:

@@ -276,7 +276,7 @@ class History(Callback):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:  # noqa: D102
         self.rows = list(state["rows"])
-        self.tick(_epochs_of(self.rows))
+        self.tick(epochs_of(self.rows))
 
     def start(self, seen: Mapping[str, float]) -> None:
         """Write what holds before the first epoch, as epoch 0."""
@@ -459,7 +459,7 @@ def fit(
         raise KeyboardInterrupt
     _tell_divergence(seen.rows, phase, progress)
     restore(tail, head, best)
-    return Fitted(_epochs_of(seen.rows), interrupted)
+    return Fitted(epochs_of(seen.rows), interrupted)
 
 
 def _tell_divergence(rows: Sequence[dict[str, Any]], phase: str, progress: Progress) -> None:
@@ -495,7 +495,8 @@ def _read_checkpoint(path: Path) -> dict[str, Any]:
     return checkpoint
 
 
-def _epochs_of(rows: Sequence[dict[str, Any]]) -> int:
+def epochs_of(rows: Sequence[dict[str, Any]]) -> int:
+    """Return how many epochs history.csv has; a row of epoch 0 is what the phase before had given."""
     return sum(int(row["epoch"]) > 0 for row in rows)
 
 
@@ -512,7 +513,7 @@ def kept_epoch(history: Sequence[dict[str, Any]]) -> int:
     before = history[: len(history) - len(phase)]
     best = _best_epoch(phase)
     if best:
-        return _epochs_of(before) + best
+        return epochs_of(before) + best
     return kept_epoch(before) if before else 0
 
 
