@@ -267,6 +267,14 @@ def test_an_unreadable_file_moves_no_picture_from_the_rounds_of_a_budget_into_th
     assert len(kept) == len(whole) - 1
 
 
+def test_every_cell_names_the_pictures_that_cannot_be_read(drawn: Path, tmp_path: Path) -> None:
+    (drawn / "red" / "0a.png").write_bytes(b"no picture")
+    found = quick(drawn, tmp_path / "c", methods="features", allow_bad=True)
+    assert len(found.findings.done) == 2
+    for folder in (found.folder, *(Path(row.run) for row in found.findings.done)):
+        assert [row["filename"] for row in read_csv(folder / "skipped.csv")] == ["red/0a.png"]
+
+
 def test_a_budget_drops_what_does_worst_and_says_so(shapes: Path, tmp_path: Path) -> None:
     found = quick(shapes, tmp_path / "c", methods="frozen,features", budget_s=0.01)
     statuses = [row.status for row in found.findings.rows]

@@ -202,7 +202,12 @@ def test_a_bad_picture_is_left_out_of_all_folds(drawn: Path, tmp_path: Path) -> 
     (drawn / "red" / "red0.png").write_bytes(b"")
     run = regraft.train(drawn, out=tmp_path / "run", method="features", **SMALL)
     assert run.test.n == 31
-    assert [row["filename"] for row in read_csv(run.folder / "skipped.csv")] == ["red/red0.png"]
+    for folder in (run.folder, *(fold.folder for fold in run.folds)):
+        assert [row["filename"] for row in read_csv(folder / "skipped.csv")] == ["red/red0.png"]
+    again = regraft.train(
+        drawn, out=tmp_path / "again", method="features", **{**SMALL, "folds": None}, split_from=run.folds[0].folder
+    )
+    assert again.test.values == run.folds[0].test.values
 
 
 # ---- what is said ---------------------------------------------------------------------------------------------------

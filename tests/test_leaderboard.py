@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -143,6 +144,16 @@ def test_a_method_without_epochs_has_no_curve_but_an_end() -> None:
 def test_a_gain_that_may_be_luck_is_called_so(best: float, scratch: float, pictures: int, worth: str) -> None:
     both = (learned(accuracy, pictures=pictures) for accuracy in (best, scratch))
     assert Control.of(row("a", best), *both, 2).sentence().startswith(f"Transfer {worth}")
+
+
+@pytest.mark.parametrize(("count", "hopeless"), [(3, True), (5, True), (6, False)])
+def test_where_no_gain_could_be_told_from_luck_the_few_groups_are_named(count: int, hopeless: bool) -> None:
+    groups = [f"p{at % count}" for at in range(30)]
+    both = [learned(accuracy, pictures=30) for accuracy in (0.9, 0.1)]
+    both = [one._replace(answers=replace(one.answers, groups=groups)) for one in both]
+    said = Control.of(row("a", 0.9), *both, 2).sentence()
+    assert (f"may be luck ({count} groups are too few to tell)" in said) == hopeless
+    assert ("may be luck" in said) == hopeless
 
 
 def test_the_control_of_a_cross_validation_names_its_fold() -> None:

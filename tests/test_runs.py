@@ -170,7 +170,7 @@ def test_a_damaged_file_is_named(content: str | None) -> None:
 def test_files_are_written_whole_and_leave_nothing_beside_them(tmp_path: Path) -> None:
     write_json(Path("a.json"), {"label": "größer", "list": [1, 2]})
     write_json(Path("a.json"), {"label": "größer"})
-    runs.write_skipped(Path("skipped.csv"), [("a, b.png", 'not a "picture"')])
+    runs.write_skipped(Path("skipped.csv"), {"a, b.png": 'not a "picture"'})
     assert json.loads(Path("a.json").read_text(encoding="utf-8")) == {"label": "größer"}
     with Path("skipped.csv").open(newline="", encoding="utf-8") as file:
         assert list(csv.reader(file)) == [["filename", "reason"], ["a, b.png", 'not a "picture"']]

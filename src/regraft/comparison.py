@@ -189,6 +189,7 @@ class Table:
     rows: dict[Cell, Row] = field(default_factory=dict)
     answers: dict[Cell, Answers] = field(default_factory=dict)
     parts: list[Manifest] = field(default_factory=list)  # one, or one for each fold
+    skipped: Mapping[str, str] = field(default_factory=dict)  # what cannot be read, and why
     control: Control | None = None
     parted: bool = False  # the manifest has its parts before anything is read: the rounds of a budget need them
 
@@ -272,7 +273,8 @@ class Table:
             trained=trained,
         )
         if not (self.parts or sample):
-            self._divide(manifest, prefix, skipped)
+            self.skipped = skipped
+            self._divide(manifest, prefix)
         learned = {index for parts in ([manifest] if sample else self.parts) for index in parts.part("train").tolist()}
         prefix.augmented(sorted(learned), max(plan.kept_views for plan in plans.values()))
         pass_s = time.perf_counter() - before
@@ -285,7 +287,7 @@ class Table:
     def _networks(self) -> int:
         return len({cell.backbone for cell in self.cells})
 
-    def _divide(self, manifest: Manifest, prefix: Prefix, skipped: Mapping[str, str]) -> None:
+    def _divide(self, manifest: Manifest, prefix: Prefix) -> None:
         """Fix the split that all cells share."""
         kept = self.folder / "split.csv"
         if self.config.folds:
@@ -296,7 +298,7 @@ class Table:
             write_split(self.parts[0], kept, prefix.pictures.digests)
         for notice in notices(self.parts[0], prefix):
             self.progress.warn(notice)
-        runs.write_skipped(self.folder / "skipped.csv", sorted(skipped.items()))
+        runs.write_skipped(self.folder / "skipped.csv", self.skipped)
 
     # ---- one cell ---------------------------------------------------------------------------------------------------
 
@@ -324,6 +326,7 @@ class Table:
             network.plans[cell],
             parts,
             network.prefix,
+            self.skipped,
             replace(self._config(cell), folds=None),  # one of them
             folder,
             Bars(self.progress),

@@ -91,7 +91,7 @@ def _cross_validate(
     prefix.augmented(sorted({index for parts in folds for index in parts.part("train").tolist()}), plan.kept_views)
 
     folder = begun or runs.claim(wanted, data)
-    runs.write_skipped(folder / "skipped.csv", sorted(skipped.items()))
+    runs.write_skipped(folder / "skipped.csv", skipped)
     if begun is None:
         for where, parts in zip(_folders(folder, config), folds, strict=True):
             where.mkdir()
@@ -100,7 +100,7 @@ def _cross_validate(
         longest = lengthened(plan, min(len(parts.part("train")) for parts in folds), config)
         runs.write_json(folder / runs.SETTINGS, pipeline.about_run(data, config, longest, start))
     try:
-        learned = _learn(data, start, plan, folds, prefix, config, folder, progress)
+        learned = _learn(data, start, plan, folds, prefix, skipped, config, folder, progress)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(pipeline.going_on(data, folder)) from None
     run = _together(manifest, folds, learned, config, folder, started)
@@ -154,6 +154,7 @@ def _learn(
     plan: Plan,
     folds: Sequence[Manifest],
     prefix: Prefix,
+    skipped: Mapping[str, str],
     config: Config,
     folder: Path,
     progress: Progress,
@@ -177,6 +178,7 @@ def _learn(
                 plan,
                 parts,
                 prefix,
+                skipped,
                 replace(config, folds=None),  # it is one of them
                 where,
                 PartOf(progress, name),

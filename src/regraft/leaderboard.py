@@ -96,6 +96,7 @@ class Control:
     scratch: list[float]
     accuracy: float  # on the test pictures
     scratch_accuracy: float
+    groups: int | None  # of these pictures; None where they have none
     p: float  # that the two are right equally often
     start: float | None
     slope: float | None  # points per epoch
@@ -109,6 +110,7 @@ class Control:
         curves, answers = (pretrained.curve, scratch.curve), (pretrained.answers, scratch.answers)
         epochs_shared = min(*map(len, curves), FIRST_EPOCHS)
         accuracy, scratch_accuracy = (float(of.hits.mean()) for of in answers)
+        groups = answers[0].groups
         return cls(
             best.backbone,
             best.method,
@@ -117,7 +119,8 @@ class Control:
             *curves,
             accuracy,
             scratch_accuracy,
-            p_value(answers[0].hits, answers[1].hits, answers[0].groups, seed=seed),
+            len(set(groups)) if groups else None,
+            p_value(answers[0].hits, answers[1].hits, groups, seed=seed),
             start=100 * (curves[0][0] - curves[1][0]) if epochs_shared else None,
             slope=100 * (_slope(curves[0], epochs_shared) - _slope(curves[1], epochs_shared))
             if epochs_shared > 1
@@ -145,7 +148,11 @@ class Control:
         if not self.end:
             return "neither gains nor loses test accuracy"
         worth = f"{'gains' if self.end > 0 else 'loses'} {abs(self.end):.1f} points of test accuracy"
-        return worth if self.p <= LEVEL else f"{worth}, which may be luck"
+        if self.p <= LEVEL:
+            return worth
+        if self.groups and least_p(self.groups, 2) > LEVEL:
+            return f"{worth}, which may be luck ({self.groups} groups are too few to tell)"
+        return f"{worth}, which may be luck"
 
 
 def _slope(curve: Sequence[float], epochs: int) -> float:

@@ -126,9 +126,10 @@ def train(
     prefix.augmented(manifest.part("train").tolist(), plan.kept_views)
 
     folder = folder if resume else runs.claim(wanted, data)
-    runs.write_skipped(folder / "skipped.csv", sorted(skipped.items()))
     try:
-        run = carry_out(data, start, plan, manifest, prefix, config, folder, progress, started=started, resume=resume)
+        run = carry_out(
+            data, start, plan, manifest, prefix, skipped, config, folder, progress, started=started, resume=resume
+        )
     except KeyboardInterrupt:
         raise KeyboardInterrupt(going_on(data, folder)) from None
     except TargetMissed as missed:
@@ -186,6 +187,7 @@ def carry_out(
     plan: Plan,
     manifest: Manifest,
     prefix: Prefix,
+    skipped: Mapping[str, str],
     config: Config,
     folder: Path,
     progress: Progress,
@@ -199,6 +201,7 @@ def carry_out(
     """
     plan = lengthened(plan, len(manifest.part("train")), config)
     write_split(manifest, folder / "split.csv", prefix.pictures.digests)
+    runs.write_skipped(folder / "skipped.csv", skipped)
     runs.write_json(folder / runs.SETTINGS, about_run(data, config, plan, start))  # from here on the run can go on
     learner = Learner(start.backbone, plan, manifest, prefix, config, folder, progress)
     for notice in _few_to_fit(manifest, config):

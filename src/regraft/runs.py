@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from itertools import count
 from pathlib import Path
@@ -130,9 +130,9 @@ def write_json(path: Path, values: Mapping[str, Any]) -> None:
     files.write_bytes(path, (json.dumps(values, indent=1, ensure_ascii=False) + "\n").encode())
 
 
-def write_skipped(path: Path, skipped: Iterable[tuple[str, str]]) -> None:
+def write_skipped(path: Path, skipped: Mapping[str, str]) -> None:
     """Write skipped.csv: filename, reason."""
-    files.write_csv(path, ("filename", "reason"), skipped)
+    files.write_csv(path, ("filename", "reason"), sorted(skipped.items()))
 
 
 def environment(
