@@ -136,7 +136,7 @@ def test_odd_sizes_are_told() -> None:
 def test_unreadable_files_come_first_with_their_reason(tmp_path: Path) -> None:
     found = audit(digests=["same", DIGESTS[1], "same", *DIGESTS[3:]], skipped={"z.png": "cut off"})
     assert [remark.kind for remark in found.remarks] == ["corrupt", "duplicate"]
-    assert found.summary().startswith("Among 100 pictures: 1 unreadable, 1 duplicate.")
+    assert found.summary().startswith("Among 100 pictures: 1 duplicate. 1 more cannot be read.")
     write_remarks(tmp_path / "findings.csv", found.remarks)
     rows = list(csv.DictReader((tmp_path / "findings.csv").open()))
     assert [(row["kind"], row["filename"], row["remark"]) for row in rows] == [

@@ -220,7 +220,7 @@ def test_identical_pictures_in_two_folds_are_named(drawn: Path, tmp_path: Path) 
     run = regraft.train(drawn, out=tmp_path / "run", method="features", progress=listener, **SMALL)
     folds = {row["fold"] for row in read_csv(run.folder / "predictions.csv") if row["filename"] in TWINS}
     assert len(folds) > 1
-    assert any("lies in more than one of train, val and test: red/red0.png = " in text for text in listener.warned)
+    assert any("lies in more than one part or fold: red/red0.png = " in text for text in listener.warned)
 
 
 def test_pictures_that_an_earlier_model_has_learned_from_are_told(

@@ -82,11 +82,12 @@ class Audit:
     def summary(self) -> str:
         """Say in plain words what was found and what to do about it."""
         counts = self.counts()
-        if not any(counts.values()):
-            return f"Nothing suspicious among {self.pictures} pictures."
-        said = [f"{count} {kind}{'s' * (count != 1)}" for kind, count in counts.items() if count and kind != "corrupt"]
-        said = [f"{counts['corrupt']} unreadable"] * bool(counts["corrupt"]) + said
-        return f"Among {self.pictures} pictures: {', '.join(said)}.{_advice(counts)}"
+        unread = counts.pop("corrupt")
+        more = f" {unread} more cannot be read." * bool(unread)
+        said = [f"{count} {kind}{'s' * (count != 1)}" for kind, count in counts.items() if count]
+        if not said:
+            return f"Nothing suspicious among {self.pictures} pictures.{more}"
+        return f"Among {self.pictures} pictures: {', '.join(said)}.{more}{_advice(counts)}"
 
     def balance(self) -> str:
         """Say how unequal the classes are."""

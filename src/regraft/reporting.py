@@ -210,7 +210,7 @@ class Report:
             low, high = (of * bound for bound in self.interval)
             said += f"; with 95 % confidence between {low:.0f} and {high:.0f}"
         name, share = self.common
-        return f"{said}. Always answering {name}, the most frequent class, would be right for {of * share:.0f} of them."
+        return f"{said}. Always answering {name} would be right for {of * share:.0f} of them."
 
     @property
     def cautions(self) -> list[str]:

@@ -25,7 +25,7 @@ def label_conflicts(items: Sequence[Item], digests: Sequence[str | BadImage]) ->
 
 def duplicates_across_parts(items: Sequence[Item], digests: Sequence[str | BadImage]) -> Finding:
     """Find identical pictures in different parts: what was learned by heart would be measured as recognised."""
-    return _find(items, digests, lambda item: item.part, "more than one of train, val and test")
+    return _find(items, digests, lambda item: item.part, "more than one part or fold")
 
 
 def identical(digests: Sequence[str | BadImage]) -> list[list[int]]:
