@@ -209,6 +209,20 @@ def test_settings_that_the_method_makes_no_use_of_are_named(regraft, shapes, tmp
     assert "makes no use of --tail-lr here." in regraft(*asked, "--out", tmp_path / "b").err
 
 
+def test_a_share_of_a_part_that_is_there_already_has_no_effect_and_that_is_said(regraft, small_run, shapes, tmp_path):
+    asked = ("--img-size", 64, "--test", 0.3, "--split-from", small_run, "--method", "features")
+    train = regraft("train", shapes, *asked, "--out", tmp_path / "a")
+    assert f"--test has no effect: {small_run} has a test part of its own." in train.err
+    assert (tmp_path / "a" / "split.csv").read_bytes() == (small_run / "split.csv").read_bytes()
+    compared = regraft(
+        "compare", shapes, *asked[:-2], "--backbones", "squeezenet1_1", "--methods", "features", "--out", tmp_path / "c"
+    )
+    assert "--test has no effect" in compared.err
+    assert (
+        "has no effect" not in regraft("train", shapes, *asked[:4], "--method", "features", "--out", tmp_path / "b").err
+    )
+
+
 # eval
 
 
@@ -258,6 +272,17 @@ def test_a_model_trained_before_that_has_seen_test_pictures_is_named(regraft, sm
     asked = ("train", shapes, "--from", small_run, "--seed", seed, "--epochs", 1, "--img-size", 64)
     err = regraft(*asked, "--out", tmp_path / "run").err
     assert ("of 12 test pictures were used to train" in err) == (seed == 1)
+
+
+def test_a_run_from_an_earlier_one_keeps_the_name_of_its_network(regraft, shapes, tmp_path):
+    asked = ("--img-size", 64, "--method", "features")
+    regraft("train", shapes, *asked, "--backbone", "squeezenet1_1", "--weights", "random", "--out", tmp_path / "a")
+    regraft("train", shapes, *asked, "--from", tmp_path / "a", "--out", tmp_path / "b")
+    settings = json.loads((tmp_path / "b" / "config.json").read_text())["settings"]
+    assert (settings["backbone"], settings["from_run"]) == ("squeezenet1_1", str(tmp_path / "a"))
+    again = f"--backbone squeezenet1_1 --method features --from {tmp_path / 'a'}"
+    assert again in (tmp_path / "b" / "report.html").read_text()
+    assert regraft("train", shapes, *asked, *shlex.split(again), "--out", tmp_path / "c").status == 0
 
 
 def test_eval_leaves_a_bad_picture_out_and_says_so(regraft, small_run, drawn):
@@ -500,7 +525,7 @@ def test_compare_prints_one_json_object_and_writes_its_page(regraft, shapes, tmp
     assert (tmp_path / "c" / "comparison.html").is_file()
 
 
-@pytest.mark.parametrize("budget", ["3 weeks", "-1m", "m", "1h30"])
+@pytest.mark.parametrize("budget", ["3 weeks", "-1m", "m", "1h30", "10"])
 def test_a_budget_that_is_no_time_is_refused_in_one_line(regraft, shapes, tmp_path, budget):
     answer = regraft("compare", shapes, f"--budget={budget}", "--out", tmp_path / "c")
     assert answer.status == 1

@@ -15,7 +15,7 @@ import regraft
 from regraft.answers import Answers
 from regraft.comparison import TRIED, Cell, Comparison, compare, listed_backbones
 from regraft.data import scan, split
-from regraft.errors import ConfigError, RunError, UnknownName
+from regraft.errors import ConfigError, RunError, SplitError, UnknownName
 from regraft.files import read_csv
 from regraft.learning import LEAST_STEPS
 from regraft.progress import Progress, Tick
@@ -143,6 +143,7 @@ def test_one_cell_that_fails_does_not_end_the_others(shapes: Path, tmp_path: Pat
 def test_when_all_fail_that_is_an_error(shapes: Path, tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"Nothing could be trained of what was asked for; squeezenet1_1: .*layer4"):
         quick(shapes, tmp_path / "c", ["squeezenet1_1"], methods="finetuned", unfreeze="layer4")
+    assert not list(tmp_path.iterdir())
 
 
 def test_with_folds_every_picture_is_tested_once(shapes: Path, tmp_path: Path) -> None:
@@ -175,7 +176,22 @@ def test_the_control_shows_what_transfer_gains(shapes: Path, tmp_path: Path) -> 
     assert control is not None
     assert (len(control.pretrained), len(control.scratch)) == (2, 2)
     assert (found.folder / "squeezenet1_1-scratch" / "model").is_dir()
-    assert control.sentence() in (found.folder / "comparison.html").read_text()
+    page = (found.folder / "comparison.html").read_text()
+    assert control.sentence() in page
+    assert f"regraft compare {shapes} --backbones squeezenet1_1 --methods frozen --control-epochs 2 " in page
+
+
+def test_the_control_is_set_against_a_method_with_a_learning_curve_where_that_is_as_good(
+    shapes: Path, tmp_path: Path
+) -> None:
+    found = quick(shapes, tmp_path / "c", ["squeezenet1_1"], methods="features,frozen", control_epochs=1)
+    control = found.findings.control
+    assert control is not None
+    assert len(found.findings.ties) == 2
+    assert (control.method, bool(control.pretrained)) == ("frozen", True)
+    alone = quick(shapes, tmp_path / "d", ["squeezenet1_1"], methods="features", control_epochs=1)
+    assert alone.findings.control is not None
+    assert "features has no epochs" in (alone.folder / "comparison.html").read_text()
 
 
 def test_the_control_of_a_cross_validation_is_measured_against_the_same_fold(shapes: Path, tmp_path: Path) -> None:
@@ -276,9 +292,18 @@ def test_every_cell_names_the_pictures_that_cannot_be_read(drawn: Path, tmp_path
 
 
 def test_a_budget_drops_what_does_worst_and_says_so(shapes: Path, tmp_path: Path) -> None:
-    found = quick(shapes, tmp_path / "c", methods="frozen,features", budget_s=0.01)
+    told: list[str] = []
+
+    class Hears(Progress):
+        def warn(self, text: str) -> None:
+            told.append(text)
+
+    asked: dict[str, Any] = {"budget_s": 0.01, "control_epochs": None, "progress": Hears()}
+    found = quick(shapes, tmp_path / "c", methods="frozen,features", **asked)
     statuses = [row.status for row in found.findings.rows]
     assert statuses == ["ok", "dropped", "dropped", "dropped"]
+    assert found.findings.control is None
+    assert [text for text in told if "the budget was 0 s" in text or "no control" in text] == told[-2:]
     assert all("on validation pictures after learning from" in row.reason for row in found.findings.rows[1:])
 
 
@@ -300,6 +325,10 @@ def test_a_budget_never_looks_at_test_pictures_to_choose(shapes: Path, tmp_path:
         ({"backbones": "resnet19"}, UnknownName),
         ({"backbones": "resnet18", "methods": "frosen"}, UnknownName),
         ({"backbones": "resnet18", "folds": 3, "budget_s": 60}, ConfigError),
+        ({"backbones": ""}, ConfigError),
+        ({"backbones": "resnet18", "methods": " , "}, ConfigError),
+        ({"backbones": "resnet18", "val": 0.5, "test": 0.5}, ConfigError),
+        ({"backbones": "resnet18", "folds": 41}, SplitError),
     ],
 )
 def test_what_cannot_be_meant_is_refused_before_anything_is_written(

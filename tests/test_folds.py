@@ -178,6 +178,11 @@ def test_the_frozen_part_runs_once_for_all_folds(shapes: Path, tmp_path: Path, m
     assert passed == {"squeezenet1_1": 80, "squeezenet1_1, augmented views": len(learned)}
 
 
+def test_a_cross_validation_has_no_parts_of_its_own_and_says_whose_to_take(whole: Run, shapes: Path) -> None:
+    with pytest.raises(SplitError, match=r"is a cross-validation.*Name one: .*fold-1$"):
+        regraft.train(shapes, split_from=whole.folder, method="features")
+
+
 @pytest.mark.parametrize("number", [1, 3])
 def test_a_fold_is_what_training_alone_on_its_parts_gives(
     whole: Run, shapes: Path, tmp_path: Path, number: int

@@ -48,6 +48,14 @@ def test_among_ties_the_quickest_is_named() -> None:
     )
 
 
+def test_times_that_look_the_same_are_not_set_against_each_other() -> None:
+    said = findings([row("a", 0.95, 5.2), row("b", 0.94, 5.1)]).advice()
+    assert said == (
+        "It is a tie: none is more accurate than a with frozen, 0.950, but 1 more cannot be told from it with these "
+        "pictures."
+    )
+
+
 def test_a_clear_winner_is_called_one() -> None:
     assert "more than luck" in findings([row("a", 0.95), row("b", 0.5)]).advice()
 

@@ -16,19 +16,19 @@ from typing import Any
 
 import numpy as np
 
-from regraft import cards, leaderboard, runs
+from regraft import cards, files, leaderboard, runs
 from regraft.activations import Prefix
 from regraft.answers import Answers
 from regraft.backbones import FAMILIES, canonical, names
-from regraft.config import Config
+from regraft.config import Config, changed, command
 from regraft.data import Manifest, into_folds, scan, split, write_split
 from regraft.errors import ConfigError, RegraftError, RunError, SplitError, WeightsMissing, reason_of
 from regraft.evaluation import evaluate
-from regraft.leaderboard import Control, Findings, Learned, Row
+from regraft.leaderboard import Control, Findings, Learned, Row, name_of
 from regraft.learning import Learner, least_epochs, lengthened, steps
 from regraft.methods import check as check_method
 from regraft.methods import plan as plan_of
-from regraft.pipeline import Run, Start, activate, begin, carry_out, into_parts, notices, refuse_parts
+from regraft.pipeline import Run, Start, activate, begin, carry_out, idle_shares, into_parts, notices, refuse_parts
 from regraft.plan import Plan
 from regraft.progress import Bars, Progress
 from regraft.weights import available
@@ -107,6 +107,13 @@ def compare(
     started, manifest = time.perf_counter(), scan(Path(data), groups=config.groups)
     if config.folds:
         refuse_parts(manifest, settings)
+        into_folds(manifest, config.folds, val=config.val, seed=config.seed)
+    else:
+        into_parts(
+            manifest, config, config.split_from
+        )  # parts that cannot be made are said before anything is computed
+    for notice in idle_shares(manifest, config, settings):
+        progress.warn(notice)
     cells = [Cell(backbone, method) for backbone in listed_backbones(backbones) for method in _methods(methods)]
     wish = {
         "data": str(Path(data).absolute()),
@@ -116,7 +123,16 @@ def compare(
         "settings": config.as_dict(),
     }
     folder = _folder(Path(out) if out else Path("comparisons") / (Path(data).stem or "data"), wish)
-    table = Table(Path(data), folder, config, cells, progress, started)
+    asked = {"--budget": f"{budget_s:g}s" if budget_s else None, "--control-epochs": control_epochs}
+    again = command(
+        "compare",
+        wish["data"],
+        *("--backbones", ",".join(dict.fromkeys(cell.backbone for cell in cells))),
+        *("--methods", ",".join(dict.fromkeys(cell.method for cell in cells))),
+        *(word for name, value in asked.items() if value is not None for word in (name, value)),
+        **changed(config.as_dict()),
+    )
+    table = Table(Path(data), folder, config, cells, progress, started, again)
     return table.fill(manifest, budget_s, control_epochs, wish)
 
 
@@ -124,10 +140,11 @@ def listed_backbones(wish: str | Sequence[str]) -> list[str]:
     """Return the networks that a wish stands for: names, ``available`` or ``families``; each once, by its own name.
 
     Raises:
+        ConfigError: nothing is wished for.
         UnknownName: there is no such network.
         WeightsMissing: ``available``, and there are none.
     """
-    wanted = _listed(wish)
+    wanted = _listed(wish, "--backbones")
     if wanted == ["available"]:
         if found := [name for name in names() if available(name)]:
             return found
@@ -138,13 +155,17 @@ def listed_backbones(wish: str | Sequence[str]) -> list[str]:
 
 
 def _methods(wish: str | Sequence[str]) -> list[str]:
-    for name in _listed(wish):
+    wanted = _listed(wish, "--methods")
+    for name in wanted:
         check_method(name)
-    return list(dict.fromkeys(_listed(wish)))
+    return list(dict.fromkeys(wanted))
 
 
-def _listed(wish: str | Sequence[str]) -> list[str]:
-    return [name.strip() for name in wish.split(",") if name.strip()] if isinstance(wish, str) else list(wish)
+def _listed(wish: str | Sequence[str], option: str) -> list[str]:
+    wanted = [name.strip() for name in wish.split(",") if name.strip()] if isinstance(wish, str) else list(wish)
+    if not wanted:
+        raise ConfigError(f"{option} names nothing. Expected names joined by commas; without it there is a default.")
+    return wanted
 
 
 def _folder(wanted: Path, wish: Mapping[str, Any]) -> Path:
@@ -186,6 +207,7 @@ class Table:
     cells: list[Cell]
     progress: Progress
     started: float
+    again: str  # the command that does the same
     rows: dict[Cell, Row] = field(default_factory=dict)
     answers: dict[Cell, Answers] = field(default_factory=dict)
     parts: list[Manifest] = field(default_factory=list)  # one, or one for each fold
@@ -205,7 +227,16 @@ class Table:
                 cells = self._halve(manifest, budget_s)
             for backbone in dict.fromkeys(cell.backbone for cell in cells):
                 manifest = self._fill_network(manifest, [cell for cell in cells if cell.backbone == backbone])
-            if control_epochs != 0 and self.answers:
+            spent_s = time.perf_counter() - self.started
+            over = budget_s is not None and spent_s > budget_s
+            if over:
+                self.progress.warn(
+                    f"It took {leaderboard.duration(spent_s)}, the budget was {leaderboard.duration(budget_s or 0)}: "
+                    "each network has to learn from a part of the pictures, and the best from all."
+                )
+            if over and control_epochs is None:
+                self.progress.warn("There is no control from random weights; --control-epochs 5 would train one.")
+            elif control_epochs != 0 and self.answers:
                 self._add_control(manifest, control_epochs)
         except KeyboardInterrupt:
             interrupted = True
@@ -213,6 +244,8 @@ class Table:
             if interrupted:
                 raise KeyboardInterrupt
             first = next(row for row in self.rows.values() if row.status == "failed")
+            if not any(path.is_dir() for path in self.folder.iterdir()):
+                files.remove_folder(self.folder)  # nothing has been learned
             raise RunError(f"Nothing could be trained of what was asked for; {first.backbone}: {first.reason}")
         findings = self._findings()
         findings.write(self.folder)
@@ -397,7 +430,15 @@ class Table:
         hits = {cell.name: answers.hits for cell, answers in self.answers.items()}
         groups = next(iter(self.answers.values())).groups
         missing = len(self.cells) - len(self.rows)
-        return Findings.of(self.rows.values(), hits, groups, self.control, missing=missing, seed=self.config.seed)
+        return Findings.of(
+            self.rows.values(),
+            hits,
+            groups,
+            self.control,
+            missing=missing,
+            again=self.again,
+            seed=self.config.seed,
+        )
 
     # ---- was transfer worth it? -------------------------------------------------------------------------------------
 
@@ -405,9 +446,15 @@ class Table:
         """Train a network once more, from random weights: of those that are as good as the best, the quickest.
 
         From random weights everything trains, in every epoch: for a VGG that takes longer than the whole comparison.
-        With folds it is trained in the first one only, for the same reason.
+        With folds it is trained in the first one only, for the same reason. Of the network's methods that are as good,
+        one with a learning curve is set against the control's.
         """
-        chosen = self._findings().quickest
+        fold = 1 if self.config.folds else None
+        learned = {
+            name_of(row): Learned.load(Path(row.run) / (f"fold-{fold}" if fold else ""))
+            for row in self._findings().quickest_alike
+        }
+        chosen = min(self._findings().quickest_alike, key=lambda row: not learned[name_of(row)].curve)
         cell = Cell(chosen.backbone, "scratch")
         if cell in self.answers:
             return
@@ -421,9 +468,7 @@ class Table:
             if network is None:
                 return
             run = self._carry_out(cell, network, self.parts[0], self.folder / cell.name)
-            fold = 1 if self.config.folds else None
-            best = Learned.load(Path(chosen.run) / (f"fold-{fold}" if fold else ""))
-            scratch = Learned.load(run.folder)
+            best, scratch = learned[name_of(chosen)], Learned.load(run.folder)
             self.control = Control.of(chosen, best, scratch, epochs, fold=fold, seed=self.config.seed)
             self.progress.note(self.control.sentence())
 
@@ -445,7 +490,7 @@ class Table:
                 continue
             tried = self._try(sample, cells, share, manifest)
             left_s = self.started + budget_s - time.perf_counter()
-            ranked = sorted(tried, key=lambda cell: -tried[cell][0])
+            ranked = sorted(tried, key=lambda cell: (-tried[cell][0], tried[cell][1]))  # of equal ones, the quickest
             if not ranked or sum(seconds for _, seconds in tried.values()) <= left_s:
                 return ranked
             keep = 1 if left_s <= 0 else (len(ranked) + 1) // 2
@@ -453,7 +498,7 @@ class Table:
                 reason = (
                     f"accuracy {tried[cell][0]:.3f} on validation pictures after learning from {share:.0%} of the "
                     f"data, the best {tried[ranked[0]][0]:.3f}"
-                )
+                ) + ", in less time" * (tried[cell][0] == tried[ranked[0]][0])
                 row = Row(cell.backbone, cell.method, "dropped", reason=reason)
                 row.save(self.folder / cell.name)
                 self._say(cell, row)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
@@ -263,6 +264,12 @@ def option(name: str) -> str:
     """Return a setting's option on the command line, such as ``--batch-size``."""
     spec = next(spec for spec in dataclasses.fields(Config) if spec.name == name)
     return spec.metadata["option"] or "--" + name.replace("_", "-")
+
+
+def changed(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that are not as they are by default."""
+    defaults = Config().as_dict()
+    return {name: value for name, value in settings.items() if name in defaults and value != defaults[name]}
 
 
 def command(*words: object, **settings: Any) -> str:

@@ -187,6 +187,7 @@ class Findings:
     groups: int | None = None  # of the test pictures; None where they have none
     control: Control | None = None
     missing: int = 0  # rows that are yet to come: the comparison goes on, or was stopped
+    again: str = ""  # the command that does the same
 
     @classmethod
     def of(
@@ -197,6 +198,7 @@ class Findings:
         control: Control | None,
         *,
         missing: int = 0,
+        again: str = "",
         seed: int = 0,
     ) -> Findings:
         """Rank the rows and test every pair; `hits` says for each done row which test pictures it had right."""
@@ -204,7 +206,7 @@ class Findings:
         p_values = pairwise(hits, groups, seed=seed)
         best = name_of(order[0])
         ties = {best} | {name for name in hits if p_values.get((best, name), 0.0) > LEVEL}
-        return cls(order, ties, p_values, len(set(groups)) if groups else None, control, missing)
+        return cls(order, ties, p_values, len(set(groups)) if groups else None, control, missing, again)
 
     @property
     def over(self) -> str:
@@ -225,6 +227,12 @@ class Findings:
     def quickest(self) -> Row:
         """The row that predicts quickest among the best one and its ties; of one network, the most accurate."""
         return min((row for row in self.done if name_of(row) in self.ties), key=lambda row: row.predict_ms)
+
+    @property
+    def quickest_alike(self) -> list[Row]:
+        """The rows of that network which cannot be told from the best, the most accurate first."""
+        network = self.quickest.backbone
+        return [row for row in self.done if row.backbone == network and name_of(row) in self.ties]
 
     @property
     def front(self) -> set[str]:
@@ -261,15 +269,16 @@ class Findings:
                 "That is more than luck: it is better than every other row after correction for their number."
             )
         said = (
-            f"It is a tie: {best} has the highest accuracy, {self.best.accuracy:.3f}, but {len(tied)} more cannot be "
+            f"It is a tie: none is more accurate than {best}, {self.best.accuracy:.3f}, but {len(tied)} more cannot be "
             "told from it with these pictures"
         )
         quick = self.quickest
-        if quick is self.best:
+        milliseconds = [f"{row.predict_ms:.0f} ms" for row in (quick, self.best)]
+        if milliseconds[0] == milliseconds[1]:
             return f"{said}."
         return (
-            f"{said}; of these {quick.backbone} with {quick.method} predicts quickest, {quick.predict_ms:.0f} ms "
-            f"against {self.best.predict_ms:.0f} ms a picture."
+            f"{said}; of these {quick.backbone} with {quick.method} predicts quickest, "
+            f"{' against '.join(milliseconds)} a picture."
         )
 
     def as_dict(self) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -116,6 +116,8 @@ def train(
     source = folder if resume else config.split_from
     # a split that cannot be made is said before anything is computed
     whole = None if resume else into_parts(manifest, config, source)
+    for notice in [] if resume else idle_shares(manifest, config, settings):
+        progress.warn(notice)
     start, plan = prepare(config, settings, progress)
 
     trained = len(whole.part("train")) if whole else None
@@ -461,6 +463,15 @@ def into_parts(manifest: Manifest, config: Config, source: Path | None) -> Manif
     return parts
 
 
+def idle_shares(manifest: Manifest, config: Config, given: Mapping[str, Any]) -> list[str]:
+    """Return a sentence on each share that the user gave of a part that is there already."""
+    shares = {"val", "test"} & given.keys()
+    parted = split_from(manifest, config.split_from) if shares and config.split_from else manifest
+    idle = [part for part in sorted(shares) if len(parted.part(part))]
+    of = config.split_from or manifest.root
+    return [f"{option(part)} has no effect: {of} has a {part} part of its own." for part in idle]
+
+
 def refuse_parts(manifest: Manifest, given: Mapping[str, Any]) -> None:
     """Raise where a test part is given beside folds, which make one of every picture: which of them was meant?
 
@@ -503,6 +514,8 @@ def learned_before(manifest: Manifest, prefix: Prefix, config: Config) -> list[s
 
 def about_run(data: Path, config: Config, plan: Plan, start: Start) -> dict[str, Any]:
     """Return what config.json holds."""
+    if config.from_run:  # whose network it is
+        config = replace(config, backbone=start.backbone.name)
     return {
         "data": str(data.absolute()),
         "settings": config.as_dict(),

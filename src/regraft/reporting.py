@@ -19,7 +19,7 @@ from regraft import bundle, files, runs
 from regraft.answers import Answers
 from regraft.audit import FINDINGS, KINDS, Remark, by_kind, read_remarks
 from regraft.classifier import Classifier
-from regraft.config import Config, command, option
+from regraft.config import Config, changed, command, option
 from regraft.data import PARTS, decode, digest, identical
 from regraft.data.reading import read_file
 from regraft.data.rows import name_some
@@ -300,17 +300,15 @@ class Report:
     @property
     def command(self) -> str:
         """The command that trains the same again."""
-        changed = {name: value for name, value in self.config["settings"].items() if _changed(name, value)}
-        return command("train", self.config["data"], **changed)
+        return command("train", self.config["data"], **changed(self.config["settings"]))
 
     @property
     def check_command(self) -> str:
         """The command that looks deeper into the data."""
         settings = self.config["settings"]
         seen = {name: settings.get(name) for name in ("backbone", "weights", "img_size", "fit", "groups", "seed")}
-        changed = {name: value for name, value in seen.items() if _changed(name, value)}
         parts = [] if self.folds else ["--split-from", self.name]  # of folds, every picture is in each part
-        return command("check", self.config["data"], *parts, **changed)
+        return command("check", self.config["data"], *parts, **changed(seen))
 
     @property
     def epochs(self) -> int:
@@ -321,11 +319,6 @@ class Report:
     def lineage(self) -> list[dict[str, Any]]:
         """Where the weights come from, oldest first."""
         return list(self.about.get("lineage", ()))
-
-
-def _changed(name: str, value: Any) -> bool:
-    defaults = Config().as_dict()
-    return name in defaults and value != defaults[name]
 
 
 def _count(number: int, noun: str) -> str:

@@ -128,6 +128,10 @@ def split_from(manifest: Manifest, source: Path) -> Manifest:
     """
     if not source.exists():
         raise SplitError(f"{source} does not exist. Expected a run folder, or a table with a file and a split column.")
+    if (source / "fold-1").is_dir():
+        raise SplitError(
+            f"{source} is a cross-validation: each fold has parts of its own. Name one: {source / 'fold-1'}"
+        )
     table = source / "split.csv" if source.is_dir() else source
     columns = read_columns(table)
     names = filled(table, columns, require(table, columns, "name", NAME_COLUMNS))
