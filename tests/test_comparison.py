@@ -1,8 +1,8 @@
 """Networks x methods on one split: each cell is what training alone gives, and what was done is done."""
 
 import contextlib
-import csv
 import json
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -131,6 +131,27 @@ def test_a_stopped_comparison_goes_on_to_the_same_end(whole: Comparison, shapes:
     assert found == {(row.backbone, row.method): row.test for row in whole.findings.rows}
 
 
+def test_a_stopped_comparison_that_was_moved_goes_on_where_it_lies(shapes: Path, tmp_path: Path) -> None:
+    asked: dict[str, Any] = {"backbones": ["squeezenet1_1"], "methods": "frozen,features", "control_epochs": 1}
+    quick(shapes, tmp_path / "halves", **asked, progress=StopAfter(1))
+    (tmp_path / "halves").rename(tmp_path / "moved")
+    ended = quick(shapes, tmp_path / "moved", **asked)
+    assert {Path(row.run).parent for row in ended.findings.rows} == {ended.folder} == {tmp_path / "moved"}
+    assert ended.findings.control is not None
+
+
+@pytest.mark.parametrize("folds", [None, 3])
+def test_a_comparison_does_not_go_on_with_other_pictures_than_it_began_with(
+    drawn: Path, tmp_path: Path, folds: int | None
+) -> None:
+    asked: dict[str, Any] = {"backbones": ["squeezenet1_1"], "methods": "frozen,features", "folds": folds}
+    stopped = quick(drawn, tmp_path / "c", **asked, progress=StopAfter(1))
+    (drawn / "red" / "red0.png").unlink()
+    other = quick(drawn, tmp_path / "c", **asked)
+    assert (stopped.folder.name, other.folder.name) == ("c", "c-2")
+    assert len({row.n_test for row in other.findings.done}) == 1
+
+
 def test_one_cell_that_fails_does_not_end_the_others(shapes: Path, tmp_path: Path) -> None:
     found = quick(shapes, tmp_path / "c", methods="finetuned", unfreeze="layer4")
     assert [(row.backbone, row.status) for row in found.findings.rows] == [
@@ -210,6 +231,16 @@ def test_the_control_takes_as_many_steps_as_the_others_where_pictures_are_few(dr
     found = compare(drawn, backbones="squeezenet1_1", methods="features", out=tmp_path / "c", **settings)
     assert found.findings.control is not None
     assert found.findings.control.epochs == len(found.findings.control.scratch) == LEAST_STEPS
+
+
+def test_a_comparison_stopped_in_its_control_goes_on_with_it(shapes: Path, tmp_path: Path) -> None:
+    asked: dict[str, Any] = {"backbones": ["squeezenet1_1"], "methods": "frozen", "control_epochs": None}
+    stopped = quick(shapes, tmp_path / "c", **asked, progress=StopInTraining(2))
+    assert stopped.interrupted
+    assert stopped.findings.control is None
+    ended = quick(shapes, tmp_path / "c", **asked)
+    assert ended.folder == stopped.folder
+    assert ended.findings.control is not None
 
 
 def test_settings_of_pretrained_networks_do_not_reach_the_control(shapes: Path, tmp_path: Path) -> None:
@@ -312,11 +343,49 @@ def test_a_budget_that_suffices_drops_nothing(shapes: Path, tmp_path: Path) -> N
     assert [row.status for row in found.findings.rows] == ["ok", "ok"]
 
 
-def test_a_budget_never_looks_at_test_pictures_to_choose(shapes: Path, tmp_path: Path) -> None:
-    found = quick(shapes, tmp_path / "c", ["squeezenet1_1"], methods="frozen,features", budget_s=0.01)
-    with (found.folder / "split.csv").open(newline="") as file:
-        tested = {row["filename"] for row in csv.DictReader(file) if row["split"] == "test"}
-    assert tested == {line.split(",")[0] for line in predictions(Path(found.findings.best.run)).splitlines()[1:]}
+def test_a_budget_tries_the_networks_on_some_pictures_of_every_group_where_groups_are_few(
+    shapes: Path, tmp_path: Path
+) -> None:
+    for number, path in enumerate(sorted(shapes.rglob("*.png"))):
+        (tmp_path / "data" / path.parent.name).mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, tmp_path / "data" / path.parent.name / f"g{number % 6}_{path.name}")
+    asked: dict[str, Any] = {"groups": r"g\d", "budget_s": 0.01}
+    found = quick(tmp_path / "data", tmp_path / "c", ["squeezenet1_1"], methods="frozen,features", **asked)
+    assert [row.status for row in found.findings.rows] == ["ok", "dropped"]
+
+
+def test_a_budget_that_can_drop_nothing_says_so(drawn: Path, tmp_path: Path) -> None:
+    told: list[str] = []
+
+    class Hears(Progress):
+        def warn(self, text: str) -> None:
+            told.append(text)
+
+    for path in drawn.rglob("*[2-7].png"):
+        path.unlink()
+    asked: dict[str, Any] = {"methods": "frozen,features", "budget_s": 0.01, "val": 0.25, "test": 0.25}
+    for number in (2, 3):  # four of each class: two to learn from, one to validate on
+        for path in list(drawn.rglob("*[01].png")):
+            shutil.copy(path, path.with_stem(f"{path.stem}{number}"))
+    found = quick(drawn, tmp_path / "c", ["squeezenet1_1"], progress=Hears(), **asked)
+    assert [row.status for row in found.findings.rows] == ["ok", "ok"]
+    assert any(text.startswith("The budget drops nothing: there are too few pictures") for text in told)
+
+
+def test_a_budget_never_looks_at_test_pictures_to_choose(drawn: Path, tmp_path: Path) -> None:
+    """Whatever they show, each network is found as accurate as before."""
+
+    def tried(name: str) -> dict[Path, float]:
+        rounds = quick(drawn, tmp_path / name, methods="frozen,features", budget_s=0.01).folder / "rounds"
+        return {path.relative_to(rounds): json.loads(path.read_text())["accuracy"] for path in rounds.rglob(TRIED)}
+
+    before = tried("before")
+    parted = split(scan(drawn), val=0.15, test=0.15, seed=0)
+    tested = [parted.items[index].path for index in parted.part("test")]
+    contents = [path.read_bytes() for path in tested]
+    for path, content in zip(tested, [*contents[1:], contents[0]], strict=True):
+        path.write_bytes(content)
+    assert tried("after") == before
 
 
 @pytest.mark.parametrize(

@@ -215,6 +215,25 @@ def test_a_bad_picture_is_left_out_of_all_folds(drawn: Path, tmp_path: Path) -> 
     assert again.test.values == run.folds[0].test.values
 
 
+@pytest.mark.parametrize("folds", [None, 3])
+def test_a_file_that_was_mended_since_stays_left_out_of_a_run_that_goes_on(
+    drawn: Path, tmp_path: Path, folds: int | None
+) -> None:
+    mended = drawn / "red" / "red0.png"
+    content = mended.read_bytes()
+    mended.write_bytes(b"")
+    settings = {**SMALL, "folds": folds, "method": "features"}
+    run = regraft.train(drawn, out=tmp_path / "run", **settings)
+    said = (run.folder / "predictions.csv").read_bytes()
+    (run.folder / "metrics.json").unlink()
+    if folds:
+        shutil.rmtree(run.folder / "fold-2" / "model")
+    mended.write_bytes(content)
+    ended = regraft.train(drawn, out=run.folder, resume=True)
+    assert (ended.folder / "predictions.csv").read_bytes() == said
+    assert [row["filename"] for row in read_csv(ended.folder / "skipped.csv")] == ["red/red0.png"]
+
+
 # ---- what is said ---------------------------------------------------------------------------------------------------
 
 

@@ -129,6 +129,7 @@ def test_the_more_rows_there_are_the_more_groups_it_takes_to_tell_them_apart(mod
 def test_slopes_are_compared_over_the_same_epochs_and_one_epoch_has_none() -> None:
     control = Control.of(row("a", 0.9), learned(0.9, 0.5, 0.6, 0.9, 0.9), learned(0.6, 0.4, 0.5), 2)
     assert control.slope == pytest.approx(0.0)
+    assert control.sentence().endswith("starts 10.0 points higher and rises by no more per epoch at first.")
     once = Control.of(row("a", 0.9), learned(0.9, 0.5, 0.6), learned(0.6, 0.4), 1)
     assert once.slope is None
     assert "after 1 epoch." in once.sentence()

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from regraft.data import scan, split
 from regraft.errors import UnknownName, WeightsMissing
 from regraft.recommendation import Candidate, Recommendation, recommend
 
@@ -43,6 +44,17 @@ def test_the_size_is_that_of_the_weights(found: Recommendation) -> None:
 def test_a_sample_is_stratified_and_seen_instead_of_all(shapes: Path) -> None:
     found = recommend(shapes, backbones="squeezenet1_1", sample=40, **TINY)
     assert (found.sample, found.pictures) == (40, 80)
+
+
+def test_no_picture_of_the_test_part_is_looked_at(drawn: Path, found: Recommendation) -> None:
+    """Their bytes are gone: whoever opened them would say that they cannot be read."""
+    assert found.sample == 68  # of 80
+    parted = split(scan(drawn), val=0.15, test=0.15, seed=0)
+    for index in parted.part("test"):
+        parted.items[index].path.write_bytes(b"")
+    seen = recommend(drawn, backbones="squeezenet1_1", **TINY)
+    assert seen.sample == len(parted) - len(parted.part("test"))
+    assert seen.candidates[0].probe > 0.3
 
 
 def test_one_network_that_fails_does_not_end_the_others(shapes: Path, tmp_path: Path) -> None:

@@ -125,6 +125,7 @@ def test_the_command_on_the_page_is_that_of_the_run(samples: dict[str, Path]) ->
     found = read(samples["two_classes_in_groups"])
     expected = "--method features --img-size 64 --groups '\\d+' --epochs 2"
     assert found.command == f"regraft train {found.config['data']} {expected}"
+    assert f"The same again, from the folder <code>{Path.cwd()}</code>" in page_of(samples["two_classes_in_groups"])
 
 
 def test_frozen_and_trained_stages_and_licences_are_named(samples: dict[str, Path]) -> None:
@@ -350,7 +351,7 @@ def test_a_copy_in_two_parts_is_a_caution_where_the_data_were_not_judged(drawn: 
     assert [one for one in leaky.cautions if "leak" in one] == [
         "A leak between parts or groups was found, see Data: the figures may be too good."
     ]
-    assert "1 picture is both learned and tested, as a copy in two parts." in leaky.findings
+    assert "1 picture is in two parts, as copies." in leaky.findings
 
 
 # in a browser

@@ -6,6 +6,7 @@ its own, so the best one is ready to use, and a comparison that was stopped goes
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -117,13 +118,14 @@ def compare(
     cells = [Cell(backbone, method) for backbone in listed_backbones(backbones) for method in _methods(methods)]
     wish = {
         "data": str(Path(data).absolute()),
+        "pictures": _digest(manifest),
         "cells": [cell.name for cell in cells],
         "control_epochs": control_epochs,
         "budget_s": budget_s,
         "settings": config.as_dict(),
     }
     folder = _folder(Path(out) if out else Path("comparisons") / (Path(data).stem or "data"), wish)
-    asked = {"--budget": f"{budget_s:g}s" if budget_s else None, "--control-epochs": control_epochs}
+    asked = {"--budget": f"{budget_s:.0f}s" if budget_s is not None else None, "--control-epochs": control_epochs}
     again = command(
         "compare",
         wish["data"],
@@ -166,6 +168,15 @@ def _listed(wish: str | Sequence[str], option: str) -> list[str]:
     if not wanted:
         raise ConfigError(f"{option} names nothing. Expected names joined by commas; without it there is a default.")
     return wanted
+
+
+def _digest(manifest: Manifest) -> str:
+    """Return what tells these pictures from others: a comparison goes on with the pictures that it has begun with."""
+    sizes = [item.path.stat().st_size if item.path.exists() else 0 for item in manifest.items]
+    known = [
+        (item.name, item.label, item.group, item.part, size) for item, size in zip(manifest.items, sizes, strict=True)
+    ]
+    return hashlib.sha256(repr((manifest.classes, known)).encode()).hexdigest()[:16]
 
 
 def _folder(wanted: Path, wish: Mapping[str, Any]) -> Path:
@@ -232,7 +243,7 @@ class Table:
             if over:
                 self.progress.warn(
                     f"It took {leaderboard.duration(spent_s)}, the budget was {leaderboard.duration(budget_s or 0)}: "
-                    "each network has to learn from a part of the pictures, and the best from all."
+                    "what was not dropped ran to its end."
                 )
             if over and control_epochs is None:
                 self.progress.warn("There is no control from random weights; --control-epochs 5 would train one.")
@@ -396,9 +407,10 @@ class Table:
         row = Row.load(self.folder / cell.name)
         if row is None:
             return False
-        self.rows[cell] = row
         if row.status == "ok":  # and not dropped
+            row = replace(row, run=str(self.folder / cell.name))  # wherever the comparison lay when it was written
             self.answers[cell] = Answers.load(self.folder / cell.name)
+        self.rows[cell] = row
         return True
 
     def _say(self, cell: Cell, row: Row) -> None:
@@ -459,7 +471,8 @@ class Table:
         if cell in self.answers:
             return
         if epochs is None:
-            epochs = max(CONTROL_EPOCHS, least_epochs(len(self.parts[0].part("train")), self.config))
+            parts = files.read_csv(Path(chosen.run) / (f"fold-{fold}" if fold else "") / "split.csv")
+            epochs = max(CONTROL_EPOCHS, least_epochs(sum(row["split"] == "train" for row in parts), self.config))
         # it goes through all of them: on few pictures a network from random weights stands still for many epochs
         self.config = replace(self.config, epochs=epochs, patience=epochs, **PRETRAINED)
         with self._failing([cell]):
@@ -481,7 +494,7 @@ class Table:
         better half by validation accuracy from twice as many, and so on until the rest fits the budget.
         """
         learn_from = manifest.keep(np.flatnonzero([item.part != "test" for item in manifest.items]))
-        cells, share = [cell for cell in self.cells if not self._read_back(cell)], LEAST_SHARE
+        cells, share, tried = [cell for cell in self.cells if not self._read_back(cell)], LEAST_SHARE, {}
         while len(cells) > 1 and share < 1:
             try:
                 sample = _sample(learn_from, share, self.config.seed)
@@ -503,6 +516,10 @@ class Table:
                 row.save(self.folder / cell.name)
                 self._say(cell, row)
             cells, share = ranked[:keep], 2 * share
+        if len(cells) > 1 and not tried:
+            self.progress.warn(
+                "The budget drops nothing: there are too few pictures to try the networks on some of them."
+            )
         return cells
 
     def _try(
@@ -558,7 +575,8 @@ def _sample(manifest: Manifest, share: float, seed: int) -> Manifest:
     """Return a share of the pictures, each in train or val as before; smaller shares are part of larger ones."""
     taken = manifest
     while share < 1:
-        free = replace(taken, items=tuple(replace(item, part=None) for item in taken.items))
+        # single pictures: groups have been kept apart already, and each is to be seen
+        free = replace(taken, items=tuple(replace(item, part=None, group=None) for item in taken.items))
         taken = taken.keep(split(free, val=0.5, test=0.0, seed=seed).part("val"))
         share = 2 * share
     if not all(taken.counts(part)[name] for part in ("train", "val") for name in taken.classes):

@@ -80,11 +80,13 @@ def _cross_validate(
     manifest = scan(data, groups=config.groups)
     pipeline.check_target(config, manifest)
     pipeline.refuse_parts(manifest, given)
+    manifest, unread = pipeline.as_begun(manifest, begun) if begun else (manifest, {})
     # folds that cannot be made are said before anything is computed
     whole = None if begun else _divide(manifest, config)
     start, plan = pipeline.prepare(config, given, progress)
 
     manifest, prefix, skipped = pipeline.activate(manifest, start.backbone, [plan], config, progress)
+    skipped |= unread
     folds = whole if whole and not skipped else _divide(manifest, config, begun)
     for notice in _notices(manifest, folds, prefix, config):
         progress.warn(notice)

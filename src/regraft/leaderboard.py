@@ -136,11 +136,9 @@ class Control:
             f"{self.epochs} epoch{'s' * (self.epochs != 1)}{f', both in fold {self.fold}' * bool(self.fold)}."
         )
         if self.start is not None:
-            higher = "higher" if self.start > 0 else "lower"
-            said += f" On the validation pictures its learning curve starts {abs(self.start):.1f} points {higher}"
+            said += f" On the validation pictures its learning curve starts {_points(self.start, 'higher', 'lower')}"
             if self.slope is not None:
-                more = "more" if self.slope > 0 else "less"
-                said += f" and rises by {abs(self.slope):.1f} points {more} per epoch at first"
+                said += f" and rises by {_points(self.slope, 'more', 'less')} per epoch at first"
             said += "."
         return said
 
@@ -153,6 +151,10 @@ class Control:
         if self.groups and least_p(self.groups, 2) > LEVEL:
             return f"{worth}, which may be luck ({self.groups} groups are too few to tell)"
         return f"{worth}, which may be luck"
+
+
+def _points(difference: float, more: str, less: str) -> str:
+    return f"{abs(difference):.1f} points {more if difference > 0 else less}" if round(difference, 1) else f"no {more}"
 
 
 def _slope(curve: Sequence[float], epochs: int) -> float:
@@ -266,7 +268,8 @@ class Findings:
         if not tied:
             return (
                 f"{best} is the most accurate, {self.best.accuracy:.3f}. "
-                "That is more than luck: it is better than every other row after correction for their number."
+                "That is more than luck: it is better than every other row of the table "
+                "after correction for their number."
             )
         said = (
             f"It is a tie: none is more accurate than {best}, {self.best.accuracy:.3f}, but {len(tied)} more cannot be "

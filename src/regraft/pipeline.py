@@ -113,6 +113,7 @@ def train(
     check(config)
     manifest = scan(data, groups=config.groups)
     check_target(config, manifest)
+    manifest, unread = as_begun(manifest, folder) if resume else (manifest, {})
     source = folder if resume else config.split_from
     # a split that cannot be made is said before anything is computed
     whole = None if resume else into_parts(manifest, config, source)
@@ -122,6 +123,7 @@ def train(
 
     trained = len(whole.part("train")) if whole else None
     manifest, prefix, skipped = activate(manifest, start.backbone, [plan], config, progress, trained=trained)
+    skipped |= unread
     manifest = whole if whole and not skipped else into_parts(manifest, config, source)
     for notice in (*notices(manifest, prefix), *learned_before(manifest, prefix, config)):
         progress.warn(notice)
@@ -430,6 +432,12 @@ def _without(manifest: Manifest, skipped: Mapping[str, str]) -> Manifest:
     return manifest.keep([index for index, item in enumerate(manifest.items) if item.name not in skipped])
 
 
+def as_begun(manifest: Manifest, folder: Path) -> tuple[Manifest, dict[str, str]]:
+    """Leave out what a run could not read when it began: it goes on with its own pictures. Returns these as well."""
+    unread = {row["filename"]: row["reason"] for row in files.read_csv(folder / "skipped.csv")}
+    return _without(manifest, unread), unread
+
+
 def _refuse_many_bad(skipped: Mapping[str, str], total: int, config: Config, progress: Progress) -> None:
     if not skipped:
         return
@@ -518,6 +526,7 @@ def about_run(data: Path, config: Config, plan: Plan, start: Start) -> dict[str,
         config = replace(config, backbone=start.backbone.name)
     return {
         "data": str(data.absolute()),
+        "working_folder": str(Path.cwd()),  # what relative paths among the settings start from
         "settings": config.as_dict(),
         "plan": {
             "cut": plan.cut,

@@ -6,6 +6,7 @@ LogME. Training afterwards starts from the same kept embeddings.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -15,8 +16,8 @@ import numpy as np
 
 from regraft.comparison import listed_backbones
 from regraft.config import OF_ONE_NETWORK, Config, command
-from regraft.data import Manifest, into_folds_at_most, scan, split
-from regraft.errors import RegraftError, WeightsMissing
+from regraft.data import Manifest, into_folds_at_most, scan, split, split_from
+from regraft.errors import RegraftError, SplitError, WeightsMissing
 from regraft.linear import fit_linear
 from regraft.logme import logme
 from regraft.methods import plan as plan_of
@@ -67,6 +68,8 @@ class Recommendation:
                 f" {quick.backbone} is as good within the error of this sample and "
                 f"{best.predict_ms / quick.predict_ms:.1f} times as quick."
             )
+        elif len(self.equals) > 1:
+            said += f" {self.equals[1].backbone} is as good within the error of this sample."
         few = ",".join(list(dict.fromkeys(one.backbone for one in (best, quick, *self.equals)))[:3])
         if len(self.equals) > 1:
             shared = {name: value for name, value in self.settings.items() if name not in OF_ONE_NETWORK}
@@ -110,7 +113,7 @@ def recommend(
     config.refuse_folds("recommend")
     config.refuse_target("recommend")
     manifest = scan(Path(data), groups=config.groups)
-    chosen = _sample(manifest, sample, config.seed)
+    chosen = _sample(_untested(manifest, config), sample, config.seed)
     candidates, failed = [], {}
     names = listed_backbones(backbones)
     for name in names:
@@ -123,6 +126,14 @@ def recommend(
         raise WeightsMissing(f"No network could be tried; {names[0]}: {failed[names[0]]}")
     ranked = sorted(candidates, key=lambda one: (-one.probe, -one.logme))
     return Recommendation(str(data), len(chosen), len(manifest), ranked, failed, settings)
+
+
+def _untested(manifest: Manifest, config: Config) -> Manifest:
+    """Return the pictures that are not in the test part, given or drawn: what chooses a network must not see it."""
+    manifest = split_from(manifest, config.split_from) if config.split_from else manifest
+    with contextlib.suppress(SplitError):  # too few for parts: then nothing is tested on one of them
+        manifest = split(manifest, val=config.val, test=config.test, seed=config.seed)
+    return manifest.keep(np.flatnonzero([item.part != "test" for item in manifest.items]))
 
 
 def _sample(manifest: Manifest, count: int, seed: int) -> Manifest:

@@ -263,7 +263,7 @@ class Report:
         """Say what the files themselves show: unreadable ones, copies, groups in two parts."""
         conflicts = sum(len({row["label"] for row in twins}) > 1 for twins in self._same)
         groups = len({row["group"] for row in self.split if row["group"]})
-        both = f"{_count(self._copies_apart, 'picture')} both learned and tested, as a copy in two parts."
+        both = f"{_count(self._copies_apart, 'picture')} in two parts, as copies."
         return [
             f"{len(self.split)} pictures were used{f', in {groups} groups' * bool(groups)}; "
             f"{len(self.skipped) or 'none'} could not be read.",

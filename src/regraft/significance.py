@@ -28,23 +28,36 @@ def mcnemar(first: Hits, second: Hits) -> float:
     return float(binomtest(only_first, only_first + only_second).pvalue)
 
 
-def sign_flip(first: Hits, second: Hits, groups: Sequence[str], *, seed: int = 0, pairs: int = 1) -> float:
+def sign_flip(first: Hits, second: Hits, groups: Sequence[str], *, seed: int = 0) -> float:
     """Return the two-sided p-value that two models are right equally often, on pictures that come in groups.
 
     If neither is better, each group's difference could as well have had the other sign (Fisher's randomisation test).
-    Where there are so many groups that not all patterns of signs can be tried, some are drawn: the more, the more
-    `pairs` of models the result is corrected for.
+    Where there are so many groups that not all patterns of signs can be tried, some are drawn.
     """
+    return _sign_flips(_of_groups(first, groups) - _of_groups(second, groups), seed)[0]
+
+
+def _of_groups(hits: Hits, groups: Sequence[str]) -> npt.NDArray[np.float64]:
+    """How many pictures of each group are right: [groups, 1]."""
     _, group_of = np.unique(np.asarray(groups), return_inverse=True)
-    differences = np.bincount(group_of, weights=first.astype(float) - second.astype(float))
-    count, flips = len(differences), _flips(pairs)
-    if 2**count <= flips + 1:
-        bits = np.arange(2**count)[:, None] >> np.arange(count) & 1
-        totals = np.abs((1 - 2 * bits) @ differences)  # the observed pattern is among them
-        return float((totals >= abs(differences.sum()) - 1e-9).mean())
-    signs = np.random.default_rng(seed).choice((-1.0, 1.0), (flips, count))
-    as_large = int((np.abs(signs @ differences) >= abs(differences.sum()) - 1e-9).sum())
-    return (as_large + 1) / (flips + 1)
+    return np.bincount(group_of, weights=hits.astype(float)).astype(np.float64)[:, None]
+
+
+def _sign_flips(differences: npt.NDArray[np.float64], seed: int) -> list[float]:
+    """The p-value of each pair of models, from the groups' differences [groups, pairs].
+
+    The more pairs the result is to be corrected for, the more patterns of signs are drawn; the same for all pairs.
+    """
+    count, pairs = differences.shape
+    flips, observed = _flips(pairs), np.abs(differences.sum(0)) - 1e-9
+    tried_all = 2**count <= flips + 1
+    if tried_all:  # the observed pattern is among them
+        signs = 1.0 - 2 * (np.arange(2**count)[:, None] >> np.arange(count) & 1)
+    else:
+        signs = np.random.default_rng(seed).choice((-1.0, 1.0), (flips, count))
+    as_large = sum((np.abs(some @ differences) >= observed).sum(0) for some in np.array_split(signs, 32))
+    found: list[float] = (as_large / len(signs) if tried_all else (as_large + 1) / (len(signs) + 1)).tolist()
+    return found
 
 
 def _flips(pairs: int) -> int:
@@ -62,11 +75,9 @@ def least_p(groups: int, models: int) -> float:
     return min(1.0, pairs * least)
 
 
-def p_value(first: Hits, second: Hits, groups: Sequence[str] | None, *, seed: int = 0, pairs: int = 1) -> float:
+def p_value(first: Hits, second: Hits, groups: Sequence[str] | None, *, seed: int = 0) -> float:
     """Return the two-sided p-value that two models are right equally often; by groups where there are groups."""
-    if groups is None:
-        return mcnemar(first, second)
-    return sign_flip(first, second, groups, seed=seed, pairs=pairs)
+    return mcnemar(first, second) if groups is None else sign_flip(first, second, groups, seed=seed)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -81,6 +92,10 @@ def holm(p_values: Sequence[float]) -> list[float]:
 def pairwise(hits: Mapping[str, Hits], groups: Sequence[str] | None, *, seed: int = 0) -> dict[tuple[str, str], float]:
     """Return the corrected p-value of every pair of models, both ways round."""
     pairs = list(combinations(hits, 2))
-    raw = [p_value(hits[a], hits[b], groups, seed=seed, pairs=len(pairs)) for a, b in pairs]
+    if groups is None or not pairs:
+        raw = [mcnemar(hits[a], hits[b]) for a, b in pairs]
+    else:
+        right = {name: _of_groups(found, groups) for name, found in hits.items()}
+        raw = _sign_flips(np.hstack([right[a] - right[b] for a, b in pairs]), seed)
     corrected = dict(zip(pairs, holm(raw), strict=True))
     return corrected | {(b, a): p for (a, b), p in corrected.items()}

@@ -241,6 +241,19 @@ def test_networks_share_the_decoded_pixels_and_nothing_else(folder: Path, tmp_pa
     assert len(list((tmp_path / "cache" / "activations").iterdir())) == 3
 
 
+@pytest.mark.parametrize("cuts", [[0], [2], [2, LAST]])
+def test_a_picture_is_timed_through_the_network_even_where_none_of_it_is_frozen(
+    folder: Path, tmp_path: Path, cuts: list[int]
+) -> None:
+    backbone, ran = fresh(), []
+    for stage in backbone.stages:
+        stage.module.register_forward_hook(lambda *_, name=stage.name: ran.append(name))
+    prefix = frozen(backbone, pictures_of(folder), tmp_path / "cache", cuts)
+    ran.clear()
+    assert prefix.seconds_per_picture() > 0
+    assert len(set(ran)) == (cuts[-1] or len(backbone.stages))
+
+
 def test_a_picture_that_cannot_be_read_is_named_and_the_others_are_kept(folder: Path, tmp_path: Path) -> None:
     content = (folder / "2.png").read_bytes()
     (folder / "2.png").write_bytes(content[: len(content) // 2])

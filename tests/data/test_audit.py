@@ -20,7 +20,7 @@ def test_one_picture_in_two_classes_is_found():
 def test_one_picture_in_two_parts_is_found():
     finding = duplicates_across_parts(ITEMS, ["w", "x", "x", "y"])
     assert finding.pictures == [("b/2", "b/3")]
-    assert "train, val and test: b/2 = b/3" in finding.notice
+    assert "more than one part or fold: b/2 = b/3" in finding.notice
 
 
 def test_twins_of_one_class_and_part_and_unreadable_files_are_no_findings():

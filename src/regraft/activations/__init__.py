@@ -423,8 +423,8 @@ class Prefix:
         return len(self.pictures.digests) - plain + sum(max(trained - count, 0) for count in others)
 
     def seconds_per_picture(self) -> float:
-        """Return the time that decoding one picture and running the network to the deepest cut take here."""
-        return self._seconds_per_picture(self.cuts[-1])
+        """Return the time that decoding one picture and running the network take here, to the deepest cut if any."""
+        return self._seconds_per_picture(self.cuts[-1] or len(self.backbone.stages))
 
     def _seconds_per_picture(self, cut: int) -> float:
         """Decode and run a few pictures (the first batch warms up) and return the time for one.
@@ -438,7 +438,7 @@ class Prefix:
             drawn = Pixels(self.pictures).drawn({index: [0] for index in sample})
             pixels = [views[0] for _, views in drawn if not isinstance(views, BadImage)]
             if cut and pixels:
-                self._run([deep for deep in self.cuts if deep], np.stack(pixels))
+                self._run([deep for deep in self.cuts if deep] or [cut], np.stack(pixels))
             seconds = time.perf_counter() - start
         return seconds / max(len(sample), 1)
 
