@@ -249,7 +249,7 @@ def test_names_in_any_script_with_spaces_and_200_characters(regraft, drawn, tmp_
         (("--batch-size", 1), ("--batch-size is 1", "expected a value from 2")),
         (("--lr", "nan"), ("--lr is nan", "expected a value from")),
         (("--device", "tpu"), ("--device is 'tpu'", "expected one of auto, cpu")),
-        (("--from", "nowhere"), ("nowhere holds no model", "bundle.json")),
+        (("--from", "nowhere"), ("There is no folder nowhere.", "run or bundle")),
         (("--weights", "nowhere.pth"), ("nowhere.pth is neither a file or folder", "torchvision")),
         (("--resume",), ("no run at", "Leave out --resume")),
         (("--augment", "flp"), ("Unknown augmentation 'flp'", "Did you mean flip")),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import re
 import shlex
 import shutil
 from collections.abc import Callable, Iterator
@@ -312,6 +313,25 @@ def test_the_report_names_the_operating_point_and_says_when_the_target_is_missed
         missed = shortfall(asked["threshold"])
         assert [one for one in replace(read(run), metrics=asked).cautions if "was asked for" in one] == missed
         assert bool(missed) == (figures["threshold"]["test"]["recall"] < wanted)
+
+
+def test_a_recall_counted_on_one_patient_has_a_dash_for_an_interval_and_a_sentence(
+    two: Path, regraft: Callable[..., Any], tmp_path: Path
+) -> None:
+    rows = ["path,label,split,group"]
+    for number, path in ((int(re.sub(r"\D", "", path.stem)), path) for path in sorted(two.rglob("*.png"))):
+        part = ("train", "train", "val", "test")[number // 10]
+        patient = f"{part}-one" if path.parent.name == "red" else f"{part}-{number % 5}"
+        rows.append(f"{path},{path.parent.name},{part},{patient}")
+    (tmp_path / "cells.csv").write_text("\n".join(rows))
+    asked = ("--positive", "red", "--target-recall", 0.5, "--groups", "group")
+    answer = regraft("train", tmp_path / "cells.csv", *SMALL, *asked, "--out", tmp_path / "run")
+    assert answer.status == 0
+    assert "\n–: the pictures counted are of one group" in answer.out
+    page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    assert "<td>–</td>" in page
+    assert "– to –" not in page
+    assert "–: too little was counted" in page
 
 
 def test_all_figures_of_the_test_part_are_those_of_the_answers_by_threshold(run: Path) -> None:

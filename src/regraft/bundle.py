@@ -121,6 +121,8 @@ def load(path: Path) -> Classifier:
 
 
 def _no_model(path: Path) -> str:
+    if not path.exists():
+        return f"There is no folder {path}. Expected that of a run or bundle."
     if (path / "fold-1").is_dir():
         return (
             f"{path} is a cross-validation: each fold has a model of its own, and none has learned from all pictures. "

@@ -741,6 +741,8 @@ def _print_scores(title: str, scores: Any, what: str = "test pictures") -> None:
 def _print_threshold(found: dict[str, Any] | None) -> None:
     if found is None:
         return
+    from regraft.decision import TARGETS
+
     value = f"from a probability of {found['value']:.3g} on" if "value" in found else "from each fold's threshold on"
     parts = {name: found[part] for name, part in (("validation", "val"), ("test", "test")) if part in found}
     tables.print_table(
@@ -748,9 +750,11 @@ def _print_threshold(found: dict[str, Any] | None) -> None:
         ("measure", *(title for name in parts for title in (name, "95 % interval"))),
         [
             (name, *(cell for part in parts.values() for cell in (_number(part[name]), _interval(part[f"{name}_ci"]))))
-            for name in ("recall", "precision", "specificity")
+            for name in TARGETS
         ],
     )
+    if any(part[name] is not None and part[f"{name}_ci"][0] is None for part in parts.values() for name in TARGETS):
+        print(f"{UNDEFINED}: the pictures counted are of one group, and do not show how others vary.")
     if fitted := found.get("fitted_on"):
         print(f"Fitted on {fitted['positive']} {found['positive']!r} and {fitted['other']} other validation pictures.")
 

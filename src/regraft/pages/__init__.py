@@ -189,13 +189,19 @@ def _page(template: str, **values: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    pages.filters |= {"figure": _figure, "percent": _percent, "rounded": rounded}
+    pages.filters |= {"figure": _figure, "interval": _interval, "percent": _percent, "rounded": rounded}
     return pages.get_template(template).render(**values)
 
 
 def _figure(value: float | None, digits: int = 3) -> str:
     """Return a number for a reader; a dash where there is none."""
     return "–" if value is None or value != value else f"{value:.{digits}f}"
+
+
+def _interval(bounds: Sequence[float | None]) -> str:
+    """Return an interval for a reader; a dash where there is none."""
+    low, high = map(_figure, bounds)
+    return low if low == high == "–" else f"{low} to {high}"
 
 
 def _percent(share: float) -> str:
