@@ -65,7 +65,7 @@ def explain(
         classifier.backbone.cut_above(layer)  # a stage that is not there is refused before a folder is made
     if label is None and classifier.threshold is not None:
         progress.note(f"{called(model)} answers {classifier.threshold}.")
-    pictures = find_pictures(paths)
+    pictures = find_pictures(paths, progress)
     number = None if label is None else classifier.classes.index(label)
     folder = runs.new_folder(Path(FOLDER if out is None else out), Path())
     rows: list[dict[str, Any]] = []

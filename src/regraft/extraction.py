@@ -154,7 +154,7 @@ def _compute(
     progress: Progress,
 ) -> Kept:
     """Run the network over the pictures whose rows are not kept yet; pictures of equal content have one row."""
-    pictures = find_pictures(paths)
+    pictures = find_pictures(paths, progress)
     network = Network(_open(model, weights, config.img_size), layer, pool)
     device = engines.pick_device(config.device)
     extractor = Extractor(network, device, engines.choose(config.engine, device, len(pictures)), progress)

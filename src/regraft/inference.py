@@ -135,7 +135,9 @@ def predict(
     views = _drawn_views(model, classifier, tta, progress)
     if classifier.threshold is not None:
         progress.note(f"{called(model)} answers {classifier.threshold}.")
-    answers = classifier.predict(find_pictures(paths), **views, device=device, engine=engine, progress=progress)
+    answers = classifier.predict(
+        find_pictures(paths, progress), **views, device=device, engine=engine, progress=progress
+    )
     rows = list(rows_of(answers, classifier, top, abstain_below or 0.0))
     if abstain_below is not None:
         unsure = sum(row["label"] is None and not row["error"] for row in rows)
@@ -199,7 +201,10 @@ def evaluate(
     check_abstaining(str(model), classifier, abstain_below)
     progress = progress or Progress()
     views = _drawn_views(model, classifier, tta, progress)
-    manifest, unseen = _unseen(_test_part(_scan(Path(data), groups, str(model), progress)), str(model), progress)
+    found = _scan(Path(data), groups, str(model), progress)
+    for notice in found.notices:
+        progress.warn(notice)
+    manifest, unseen = _unseen(_test_part(found), str(model), progress)
     if unseen:
         _tell_known_groups(manifest, str(model), progress)
     labels = _labels_of_model(manifest, classifier, str(model))

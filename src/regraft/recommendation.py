@@ -113,6 +113,8 @@ def recommend(
     config.refuse_folds("recommend")
     config.refuse_target("recommend")
     manifest = scan(Path(data), groups=config.groups)
+    for notice in manifest.notices:
+        progress.warn(notice)
     chosen = _sample(_untested(manifest, config), sample, config.seed)
     candidates, failed = [], {}
     names = listed_backbones(backbones)

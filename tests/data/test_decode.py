@@ -1,7 +1,10 @@
 import contextlib
 import io
 import random
+import struct
+import tracemalloc
 import warnings
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -195,6 +198,41 @@ def test_a_decompression_bomb_is_refused_from_its_header_without_a_warning():
         warnings.simplefilter("always")
         assert reason(content) == "12000x9000 = 108 megapixels, more than 89"
     assert not warned
+
+
+def png_that_declares(width, height, extra=b""):
+    def chunk(kind, body):
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    body = chunk(b"IHDR", head) + extra + chunk(b"IDAT", zlib.compress(b"\0" * 9)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + body
+
+
+@pytest.mark.parametrize(("width", "height"), [(89_000_000, 1), (1, 89_000_000), (9000, 9000), (2**31 - 1, 2**31 - 1)])
+def test_a_file_of_a_few_bytes_that_declares_millions_of_pixels_takes_no_memory(width, height):
+    tracemalloc.start()
+    reason(png_that_declares(width, height))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1e6
+
+
+@pytest.mark.parametrize("kind", [b"zTXt", b"iCCP"])
+def test_a_bomb_in_the_text_of_a_picture_ends_nothing(kind):
+    body = b"name\0\0" + zlib.compress(bytes(10**8))
+    extra = struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+    with contextlib.suppress(BadImage):
+        decode(png_that_declares(8, 8, extra), SQUARE)
+
+
+@pytest.mark.parametrize(
+    ("kind", "mode"), [("ppm", "RGB"), ("tga", "RGB"), ("jpeg2000", "RGB"), ("ppm", "L"), ("tga", "P")]
+)
+def test_less_usual_formats_come_through_unchanged(kind, mode):
+    image = Image.fromarray(COLOURS).convert(mode)
+    expected = np.asarray(image.convert("RGB"))
+    np.testing.assert_array_equal(decode(encode(image, kind), SQUARE), expected)
 
 
 def test_threads_decode_what_one_thread_decodes():

@@ -98,12 +98,36 @@ def test_pictures_beside_the_class_folders_are_left_out_and_named(tmp_path):
     assert "beside the class folders: 4 (x1.png, x2.png, x3.png and 1 more)" in notice
 
 
-def test_pictures_of_other_formats_are_counted_and_plain_files_are_not(tmp_path):
+def test_what_is_left_out_is_counted_by_its_suffix(tmp_path):
     draw(tmp_path, "a/1.png", "b/2.png")
-    (tmp_path / "a/2.heic").touch()
-    (tmp_path / "a/readme.txt").touch()
-    (notice,) = scan(tmp_path).notices
-    assert "1 (a/2.heic)" in notice
+    for name in ("a/2.svg", "a/3.SVG", "b/4.psd", "a/readme.txt", "b/NOTES"):
+        (tmp_path / name).write_text("no picture")
+    others, beside = scan(tmp_path).notices
+    assert "2 .svg, 1 .psd, 1 without suffix (a/2.svg, a/3.SVG, b/4.psd and 1 more)" in others
+    assert "1 .txt (a/readme.txt)" in beside
+
+
+def test_a_folder_without_pictures_says_what_it_holds_instead(tmp_path):
+    for name in ("a/1.svg", "b/2.svg", "b/3.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("no picture")
+    assert "there are 2 .svg, 1 .txt" in refusal(tmp_path, NoImages)
+
+
+@pytest.mark.parametrize("name", ["1.jfif", "1.JPE", "1.ppm", "1.pgm", "1.tga", "1.jp2", "1.gif", "1.dcm", "1.heic"])
+def test_usual_suffixes_of_pictures_are_known(tmp_path, name):
+    draw(tmp_path, "b/2.png")
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / name).touch()
+    assert names(scan(tmp_path)) == [f"a/{name}", "b/2.png"]
+
+
+@pytest.mark.parametrize("name", ["IM0001", "1.2.840.113619.2.55"])
+def test_a_picture_without_suffix_is_known_by_its_first_bytes(tmp_path, name):
+    draw(tmp_path, "b/2.png")
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / name).write_bytes(bytes(128) + b"DICM")
+    assert names(scan(tmp_path)) == [f"a/{name}", "b/2.png"]
 
 
 def test_names_in_any_script_and_of_any_length_work(tmp_path):

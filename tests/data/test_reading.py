@@ -1,9 +1,14 @@
+import os
+import socket
 import threading
+from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from regraft.data import Preprocessing, digest, read_digests, read_pixels
+from regraft.data.reading import MOST_BYTES, read_file
 from regraft.errors import BadImage
 
 TINY = Preprocessing(size=4, resize=4, interpolation="nearest")
@@ -64,3 +69,30 @@ def test_digests_are_those_of_the_bytes(tmp_path):
 def test_nothing_to_read_is_no_error():
     assert read_digests([], threads=2) == []
     assert list(read_pixels([], TINY)) == []
+
+
+# only regular files of a sensible size
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such files")
+def test_pipes_devices_and_sockets_are_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "endless.png").symlink_to("/dev/zero")
+    (tmp_path / "folder.png").mkdir()
+    with socket.socket(socket.AF_UNIX) as bound:
+        bound.bind(os.path.relpath(tmp_path / "socket.png"))
+        found = read_digests([tmp_path / f"{name}.png" for name in ("pipe", "endless", "folder", "socket")])
+    assert [str(reason).split(",")[0] for reason in found] == ["a pipe", "a device", "a folder", "a socket"]
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no /proc here")
+def test_a_file_that_does_not_tell_its_size_is_refused():
+    with pytest.raises(BadImage, match="grows"):
+        read_file(Path("/proc/self/status"))
+
+
+def test_a_file_of_many_gigabytes_is_refused_before_it_is_read(tmp_path):
+    with (tmp_path / "sparse.png").open("wb") as file:
+        file.truncate(3 * MOST_BYTES)
+    (reason,) = read_digests([tmp_path / "sparse.png"])
+    assert str(reason) == "3.0 GB, more than 1.0 GB"

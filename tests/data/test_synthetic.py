@@ -25,7 +25,8 @@ def test_the_folder_reads_as_two_classes_of_twelve_patients(cells):
     manifest = scan(cells, groups=r"^P\d+")
     assert manifest.counts() == {"healthy": 60, "infected": 60}
     assert len(set(manifest.groups)) == 12
-    assert not manifest.notices
+    (beside,) = manifest.notices
+    assert "1 .csv (parasites.csv)" in beside
     assert pixels(manifest).shape == (120, 96, 96, 3)
 
 

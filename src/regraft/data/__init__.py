@@ -2,7 +2,8 @@
 
 from regraft.data.audit import Finding, duplicates_across_parts, identical, label_conflicts
 from regraft.data.decode import MAX_MEGAPIXELS, Preprocessing, decode, digest
-from regraft.data.folders import IMAGE_SUFFIXES, find_pictures
+from regraft.data.folders import find_pictures
+from regraft.data.kinds import IMAGE_SUFFIXES
 from regraft.data.looks import LOOK_SIDE, Look, dark, read_looks
 from regraft.data.manifest import Item, Manifest, scan
 from regraft.data.reading import THREADS, ahead_of, read_digests, read_picture, read_pixels

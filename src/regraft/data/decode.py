@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import struct
-import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from hashlib import blake2b
@@ -16,8 +14,11 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile
 from PIL.BmpImagePlugin import BmpImageFile
 from PIL.GifImagePlugin import GifImageFile
+from PIL.Jpeg2KImagePlugin import Jpeg2KImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
+from PIL.PpmImagePlugin import PpmImageFile
+from PIL.TgaImagePlugin import TgaImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
@@ -25,6 +26,15 @@ from regraft.errors import BadImage, ConfigError, UnknownName
 
 MAX_MEGAPIXELS = 89
 """The size above which Pillow itself warns of a decompression bomb."""
+
+MAX_SIDE = 1_000_000
+"""Pixels: resampling takes memory in proportion to the longest side. JPEG ends at 65,535; line scans are longer."""
+
+DENSEST = 1032
+"""How many bytes one byte of the deflate format can stand for at most (zlib's technical notes)."""
+
+_FEWEST_BITS = {"PNG": 1}
+"""Of one pixel, in formats that pack with deflate and nothing else."""
 
 INTERPOLATIONS = {
     "nearest": Image.Resampling.NEAREST,
@@ -124,29 +134,21 @@ def bits_used(content: bytes) -> int | None:
 
 @contextlib.contextmanager
 def _plain_reasons() -> Iterator[None]:
+    """Turn whatever goes wrong inside into that picture's reason: no one picture ends a command.
+
+    A list of exceptions was never complete: readers of other people's formats raise what they like.
+    """
     try:
         yield
-    except _PILLOW_ERRORS as error:
-        cut_off = isinstance(error, EOFError) or "truncated" in str(error).lower()
-        raise BadImage("cut off" if cut_off else f"cut off or damaged ({error})") from error
+    except BadImage:
+        raise
+    except MemoryError as error:
+        raise BadImage("takes more memory than there is") from error
+    except Exception as error:
+        said = str(error).split("\n")[0] or type(error).__name__
+        cut_off = isinstance(error, EOFError) or "truncated" in said.lower()
+        raise BadImage("cut off" if cut_off else f"cut off or damaged ({said})") from error
 
-
-# What Pillow's readers raise on damaged files; it has no common base class.
-_PILLOW_ERRORS = (
-    OSError,
-    EOFError,
-    SyntaxError,
-    ValueError,
-    ArithmeticError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    RuntimeError,
-    Warning,  # under `python -W error`
-    struct.error,
-    zlib.error,
-    Image.DecompressionBombError,
-)
 
 _READERS: tuple[tuple[bytes, Callable[[BytesIO], ImageFile.ImageFile]], ...] = (
     (b"\xff\xd8\xff", JpegImageFile),
@@ -158,12 +160,16 @@ _READERS: tuple[tuple[bytes, Callable[[BytesIO], ImageFile.ImageFile]], ...] = (
     (b"II+\0", TiffImageFile),  # BigTIFF
     (b"MM\0+", TiffImageFile),
     (b"GIF8", GifImageFile),
+    (b"\0\0\0\x0cjP  ", Jpeg2KImageFile),
+    (b"\xff\x4f\xff\x51", Jpeg2KImageFile),
+    *((b"P" + kind, PpmImageFile) for kind in (b"1", b"2", b"3", b"4", b"5", b"6")),
 )
 
 
 def _decode(content: bytes, preprocessing: Preprocessing) -> NDArray[np.uint8]:
     image = _open(content)
     _check_dimensions(*image.size)  # from the header: nothing large has been allocated yet
+    _check_promise(image, len(content))
     image.draft(None, (preprocessing.resize, preprocessing.resize))  # a large JPEG is decoded at 1/2, 1/4 or 1/8
     image.load()
     square = _to_rgb(image).resize(
@@ -193,7 +199,20 @@ def _open(content: bytes) -> ImageFile.ImageFile:
     for signature, reader in _READERS:
         if content.startswith(signature):
             return reader(BytesIO(content))
+    if _is_targa(content[:18]):
+        return TgaImageFile(BytesIO(content))
     raise BadImage("not a picture (text file?)" if _is_text(content[:512]) else "not a picture")
+
+
+def _is_targa(head: bytes) -> bool:
+    """Say whether a head makes sense as that of a Targa picture, the one format here without a signature."""
+    if len(head) < 18:
+        return False
+    kind, depth = head[2] & 0b111, head[16]  # 1: with a palette, 2: colours, 3: grey; 8 more when packed
+    palette = head[1] == 1 and head[7] in (15, 16, 24, 32)
+    depths = {1: (8,), 2: (16, 24, 32), 3: (1, 8, 16)}
+    no_palette = head[1] == 0 and not any(head[3:8])
+    return not head[2] & 0b11110000 and depth in depths.get(kind, ()) and (palette or (no_palette and kind != 1))
 
 
 def _is_text(start: bytes) -> bool:
@@ -205,8 +224,17 @@ def _check_dimensions(width: int, height: int) -> None:
     if megapixels > MAX_MEGAPIXELS:
         said = f"{megapixels:.1f}".removesuffix(".0")
         raise BadImage(f"{width}x{height} = {said} megapixels, more than {MAX_MEGAPIXELS}")
+    if max(width, height) > MAX_SIDE:
+        raise BadImage(f"{width}x{height} pixels, more than {MAX_SIDE:,} on one side")
     if not megapixels:
         raise BadImage(f"{width}x{height} pixels")
+
+
+def _check_promise(image: ImageFile.ImageFile, size: int) -> None:
+    """Refuse a head that declares more than its file can hold, before memory is taken for it."""
+    bits = image.width * image.height * _FEWEST_BITS.get(image.format or "", 0)
+    if bits > 8 * size * DENSEST:
+        raise BadImage(f"cut off: {image.width}x{image.height} pixels do not fit into {size} bytes")
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
@@ -247,5 +275,5 @@ _TURNS = {
 def _orientation(image: Image.Image) -> int:
     try:
         return int(image.getexif().get(0x0112, 1))
-    except _PILLOW_ERRORS:
-        return 1  # damaged metadata beside sound pixels
+    except Exception:  # noqa: BLE001 - damaged metadata beside sound pixels, and readers raise what they like
+        return 1

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import NamedTuple
 
+from regraft.data.kinds import USUAL_SUFFIXES, by_suffix, is_picture, left_out
 from regraft.data.rows import PART_NAMES, Found, Row, name_some, natural_key
 from regraft.errors import DataError, NoImages
-
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
-OTHER_PICTURES = (".gif", ".heic", ".heif", ".avif", ".jp2", ".dcm", ".svg", ".psd", ".tga", ".ppm")
-"""Suffixes of pictures that are not read; their presence is told."""
+from regraft.progress import Progress
 
 SYSTEM_NAMES = ("__MACOSX", "Thumbs.db", "desktop.ini")
 """Hidden in spirit: written by systems, never by people."""
@@ -27,33 +25,41 @@ def read_folder(folder: Path) -> Found:
     """
     tree = _walk(folder)
     part_of = _part_folders(tree)
-    pictures = [name for name in tree.files if _suffix(name) in IMAGE_SUFFIXES]
+    pictures = [name for name in tree.files if is_picture(folder, name)]
     depth = 1 if part_of else 0  # how many folders lie above the class
     labelled = [name for name in pictures if name.count("/") > depth]
     _check(tree, part_of, pictures, labelled)
     rows = [Row(folder / name, name, label=name.split("/")[depth], part=_part(name, part_of)) for name in labelled]
     loose = [name for name in pictures if name.count("/") <= depth]
-    return Found(rows, _notices(tree, loose))
+    return Found(rows, _notices(tree, pictures, loose))
 
 
-def find_pictures(paths: Sequence[Path | str]) -> list[Path]:
+def find_pictures(paths: Sequence[Path | str], progress: Progress | None = None) -> list[Path]:
     """Return the files named, and all pictures in the folders named, in natural order; labels play no part.
+
+    `progress` hears what lies in the folders and is left out.
 
     Raises:
         DataError: a path that does not exist.
         NoImages: nothing that looks like a picture.
     """
     found: list[Path] = []
+    others: list[str] = []
     for path in map(Path, paths):
         if path.is_dir():
             names = [name for name, is_folder in _entries(path, "", ()) if not (is_folder or _is_hidden(name))]
-            found += [path / name for name in sorted(names, key=natural_key) if _suffix(name) in IMAGE_SUFFIXES]
+            pictures = [name for name in sorted(names, key=natural_key) if is_picture(path, name)]
+            found += [path / name for name in pictures]
+            others += sorted(set(names).difference(pictures), key=natural_key)
         elif path.exists():
             found.append(path)
         else:
             raise DataError(f"{path} does not exist. Expected a picture or a folder of pictures.")
     if not found:
-        raise NoImages(f"No pictures in {', '.join(map(str, paths))} (looked for {', '.join(IMAGE_SUFFIXES)}).")
+        there = f"; there are {by_suffix(others)}" if others else ""
+        raise NoImages(f"No pictures in {', '.join(map(str, paths))} (looked for {USUAL_SUFFIXES}{there}).")
+    for notice in left_out(others):
+        (progress or Progress()).warn(notice)
     return found
 
 
@@ -110,10 +116,6 @@ def _is_text(name: str) -> bool:
     return True
 
 
-def _suffix(name: str) -> str:
-    return PurePosixPath(name).suffix.lower()
-
-
 def _part_folders(tree: _Tree) -> dict[str, str]:
     """Return {folder: part}, empty when the folders are classes: `train` alone may be a class (a vehicle)."""
     part_of = {name: PART_NAMES[name.lower()] for name in tree.folders if name.lower() in PART_NAMES}  # the top ones
@@ -132,8 +134,9 @@ def _check(tree: _Tree, part_of: dict[str, str], pictures: list[str], labelled: 
     """Raise the first thing that keeps the folder from being learned."""
     folder = tree.folder
     if not pictures:
+        there = f"; there are {by_suffix(tree.files)}" if tree.files else ""
         raise NoImages(
-            f"{folder} holds 0 pictures in {len(tree.folders)} folders (looked for {', '.join(IMAGE_SUFFIXES)}). "
+            f"{folder} holds 0 pictures in {len(tree.folders)} folders (looked for {USUAL_SUFFIXES}{there}). "
             "Expected FOLDER/<class>/<picture>."
         )
     if not labelled:
@@ -181,13 +184,13 @@ def _check_parts(tree: _Tree, part_of: dict[str, str], pictures: list[str], labe
             )
 
 
-def _notices(tree: _Tree, loose: list[str]) -> list[str]:
-    others = [name for name in tree.files if _suffix(name) in OTHER_PICTURES]
+def _notices(tree: _Tree, pictures: list[str], loose: list[str]) -> list[str]:
+    known = set(pictures)
+    others = [name for name in tree.files if name not in known]
     hidden = [name for name in tree.hidden if (tree.folder / name).is_dir()]
     told = (
         (loose, "Left out, since they lie beside the class folders"),
-        (others, f"Left out, since only {', '.join(IMAGE_SUFFIXES)} are read"),
         (hidden, "Hidden folders passed over"),
         ([repr(name) for name in tree.unwritable], "Left out, since their names are not valid text"),
     )
-    return [f"{text}: {len(names)} ({name_some(names)})." for names, text in told if names]
+    return [*(f"{text}: {len(names)} ({name_some(names)})." for names, text in told if names), *left_out(others)]

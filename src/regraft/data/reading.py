@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -47,16 +49,49 @@ def read_picture(path: Path, preprocessing: Preprocessing) -> NDArray[np.uint8]:
     return decode(read_file(path), preprocessing)
 
 
+MOST_BYTES = 10**9
+"""Of one file: no picture of `MAX_MEGAPIXELS` takes more, with three channels of 32 bits each."""
+
+_ODD_KINDS = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+
+
 def read_file(path: Path) -> bytes:
-    """Return the bytes of one file.
+    """Return the bytes of one regular file of at most `MOST_BYTES`.
+
+    A pipe would wait for a writer, and a device may have no end: neither is opened.
 
     Raises:
         BadImage: why it cannot be read.
     """
     try:
-        return path.read_bytes()
+        _check_regular(path.stat())
+        # should a pipe have taken its place since, it is not waited for either
+        with open(path, "rb", opener=_without_waiting) as file:
+            size = _check_regular(os.fstat(file.fileno()))
+            content = file.read(size + 1)
     except OSError as error:
         raise BadImage(error.strerror or str(error)) from error
+    if len(content) > size:
+        raise BadImage("grows while it is read, or does not tell its size")
+    return content
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def _check_regular(found: os.stat_result) -> int:
+    if not stat.S_ISREG(found.st_mode):
+        raise BadImage(f"{next((name for test, name in _ODD_KINDS if test(found.st_mode)), 'no file')}, not a picture")
+    if found.st_size > MOST_BYTES:
+        raise BadImage(f"{found.st_size / 1e9:.1f} GB, more than {MOST_BYTES / 1e9:.1f} GB")
+    return found.st_size
 
 
 def ahead_of(
