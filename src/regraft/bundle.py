@@ -58,8 +58,6 @@ def save(folder: Path, classifier: Classifier) -> None:
         about["sha256"] = _digest(files.sha256(temporary / TENSORS), about)
         (temporary / ABOUT).write_text(json.dumps(about, indent=1, ensure_ascii=False), encoding="utf-8")
         shutil.copymode(temporary / ABOUT, temporary / TENSORS)  # safetensors lets nobody but the owner read its files
-        for name in (TENSORS, ABOUT):
-            files.flush(temporary / name)
 
 
 def _digest(tensors: bytes, about: dict[str, Any]) -> str:

@@ -94,21 +94,22 @@ class Classifier:
         chosen = engines.pick_device(device)
         if engines.choose(engine, chosen, pictures) == "onnxruntime":
             try:
-                return self._exported()
+                return self._exported(progress)
             except StoreError as error:
                 if engine == "onnxruntime":
                     raise
                 progress.note(f"{error} Going on with torch, which is slower.")
         return engines.on_torch(self.network(), chosen, half=chosen.type == "cuda")
 
-    def _exported(self) -> engines.Engine:
+    def _exported(self, progress: Progress) -> engines.Engine:
         look, folder = self.backbone.preprocessing, cache_folder() / "prefixes"
         recipe = {
             "classifier": digest_state(self.network().state_dict()),
             "backbone": self.backbone.name,
             "pixels": look.as_dict(),
         }
-        engine = engines.on_onnxruntime(self.network(), size=look.size, recipe=recipe, folder=folder)
+        warn = progress.warn
+        engine = engines.on_onnxruntime(self.network(), size=look.size, recipe=recipe, folder=folder, warn=warn)
         make_room([folder], 0, MOST_EXPORTS)
         return engine
 

@@ -162,7 +162,8 @@ def _compute(
 
     digests = read_digests(pictures)
     one_each = dict(zip(digests, pictures, strict=True))
-    missing = {digest: path for digest, path in one_each.items() if isinstance(digest, str) and digest not in store}
+    gone = store.missing(digest for digest in one_each if isinstance(digest, str))
+    missing = {digest: one_each[digest] for digest in one_each if isinstance(digest, str) and digest in gone}
     needed, limit = len(missing) * store.row_bytes, int(config.cache_limit * 1e9)
     if missing:
         make_room([store.folder.parent], needed, limit, spare=[store.folder], instead=SMALLER)
@@ -239,7 +240,8 @@ class Extractor:
 
     def store(self) -> Store:
         """Open the rows that are there already."""
-        return Store(cache_folder() / "activations", self.recipe, self.network.shape, "float32", instead=SMALLER)
+        root, warn = cache_folder() / "activations", self.progress.warn
+        return Store(root, self.recipe, self.network.shape, "float32", instead=SMALLER, warn=warn)
 
     def fill(self, store: Store, missing: Mapping[str, Path]) -> dict[str, BadImage]:
         """Add the rows of pictures, by digest; returns those that cannot be decoded, and why."""
@@ -263,4 +265,5 @@ class Extractor:
         size, folder = self.network.backbone.preprocessing.size, cache_folder() / "prefixes"
         if not engines.export_path(self.recipe, folder).exists():
             self.progress.note(f"Exporting {self.network.backbone.name} for ONNX Runtime, once.")
-        return engines.on_onnxruntime(self.network, size=size, recipe=self.recipe, folder=folder)
+        warn = self.progress.warn
+        return engines.on_onnxruntime(self.network, size=size, recipe=self.recipe, folder=folder, warn=warn)

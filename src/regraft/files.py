@@ -14,20 +14,28 @@ from pathlib import Path
 
 
 @contextlib.contextmanager
-def whole(path: Path, *, instead: bool = False) -> Iterator[Path]:
+def whole(path: Path, *, instead: bool = False, flushed: bool = True) -> Iterator[Path]:
     """Yield a temporary path beside `path`; renamed to it when the block ends well, removed when it fails (Ctrl-C too).
 
     The block writes a file there, or makes a folder. A file takes the place of an earlier one; a folder is not renamed
     onto one that holds something, unless it comes `instead`: the earlier one goes when the new one has its name. What a
     killed process leaves behind ends in ``.tmp``, as nothing finished does.
+
+    Content is on the disk itself before it gets its name, and the name when the block is left: after a loss of power a
+    file is there whole or not at all, and none that was written later is there without it. That takes 5 to 10 ms a
+    file; not `flushed`, a killed process is all that it survives.
     """
     temporary = _beside(path)
     try:
         yield temporary
+        if flushed:
+            _flush_all(temporary)
         if instead and path.is_dir():
             _swap(temporary, path)
         else:
             temporary.replace(path)
+        if flushed:
+            _flush_names(path.parent)
     finally:
         if temporary.is_dir():
             shutil.rmtree(temporary, ignore_errors=True)
@@ -73,10 +81,25 @@ def obstacle(folder: Path) -> str:
     return ""
 
 
-def flush(path: Path) -> None:
-    """Bring a file's content to the disk itself: what is renamed after this survives a loss of power."""
-    with path.open("r+b") as file:
-        os.fsync(file.fileno())
+def _flush_all(path: Path) -> None:
+    """Bring the content of a file, or of all files of a folder, to the disk itself."""
+    if not path.is_dir():
+        with path.open("r+b") as file:
+            os.fsync(file.fileno())
+        return
+    for inside in path.iterdir():
+        _flush_all(inside)
+    _flush_names(path)
+
+
+def _flush_names(folder: Path) -> None:
+    """Bring the names in a folder to the disk; Windows and some network disks do that by themselves, or not at all."""
+    with contextlib.suppress(OSError):
+        opened = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(opened)
+        finally:
+            os.close(opened)
 
 
 def sha256(path: Path) -> bytes:
@@ -88,9 +111,9 @@ def sha256(path: Path) -> bytes:
     return total.digest()
 
 
-def write_bytes(path: Path, content: bytes) -> None:
+def write_bytes(path: Path, content: bytes, *, flushed: bool = True) -> None:
     """Write a file, whole or not at all."""
-    with whole(path) as temporary:
+    with whole(path, flushed=flushed) as temporary:
         temporary.write_bytes(content)
 
 
@@ -102,10 +125,10 @@ def read_csv(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]], *, flushed: bool = True) -> None:
     """Write a CSV file in UTF-8, whole or not at all. A file name that is not valid UTF-8 keeps its bytes."""
     with (
-        whole(path) as temporary,
+        whole(path, flushed=flushed) as temporary,
         temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file,
     ):
         writer = csv.writer(file, lineterminator="\n")

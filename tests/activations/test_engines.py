@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 import torch
 
@@ -92,6 +95,49 @@ def test_an_export_is_written_once_and_used_again(pixels: np.ndarray, tmp_path: 
     second = on_onnxruntime(Taps(real("squeezenet1_1"), [3]), size=SIZE, recipe=recipe, folder=tmp_path)
     assert (path.stat().st_ino, path.read_bytes()) == written
     np.testing.assert_array_equal(first(pixels)[0], second(pixels)[0])
+
+
+def test_an_export_knows_its_own_digest_and_is_still_onnx(tmp_path: Path) -> None:
+    model = engines.export(Taps(real("squeezenet1_1"), [2]), size=SIZE, path=tmp_path / "network.onnx")
+    loaded = onnx.load(tmp_path / "network.onnx")
+    onnx.checker.check_model(loaded)
+    (entry,) = loaded.metadata_props
+    assert entry.key == "sha256"
+    assert entry.value == hashlib.sha256(model[: -engines._SEAL_BYTES]).hexdigest()
+
+
+def cut_off(content: bytes) -> bytes:
+    return content[: len(content) // 2]
+
+
+def flip_a_weight(content: bytes) -> bytes:
+    return content[:50_000] + bytes([content[50_000] ^ 64]) + content[50_001:]
+
+
+def of_zeros(content: bytes) -> bytes:
+    return bytes(len(content))
+
+
+def nothing(content: bytes) -> bytes:
+    return b""
+
+
+@pytest.mark.parametrize("harm", [cut_off, flip_a_weight, of_zeros, nothing])
+def test_a_damaged_export_is_said_and_made_again(harm: Any, pixels: np.ndarray, tmp_path: Path) -> None:
+    said: list[str] = []
+
+    def run() -> list[np.ndarray]:
+        network = Taps(real("squeezenet1_1"), [3])
+        return on_onnxruntime(network, size=SIZE, recipe={}, folder=tmp_path, warn=said.append)(pixels)
+
+    first = run()
+    path = export_path({}, tmp_path)
+    path.write_bytes(harm(path.read_bytes()))
+    np.testing.assert_array_equal(run()[0], first[0])
+    assert len(said) == 1
+    assert "exported again" in said[0]
+    np.testing.assert_array_equal(run()[0], first[0])
+    assert len(said) == 1
 
 
 def test_another_recipe_is_another_export(tmp_path: Path) -> None:

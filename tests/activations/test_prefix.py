@@ -37,6 +37,9 @@ class Listener(Progress):
     def note(self, text: str) -> None:
         self.said.append(text)
 
+    def warn(self, text: str) -> None:
+        self.said.append(text)
+
 
 def draw(path: Path, seed: int, size: int = 72) -> None:
     Image.fromarray(np.random.default_rng(seed).integers(0, 256, (size, size + 8, 3), dtype=np.uint8)).save(path)
@@ -457,3 +460,18 @@ def test_shapes_are_computed_once(folder: Path, tmp_path: Path) -> None:
     for cut in (3, 4):
         assert len(prefix.at(cut).shape) == 3
     assert len(passes) == 1
+
+
+@pytest.mark.parametrize("cut", [0, 4, LAST])
+def test_damaged_rows_are_said_and_computed_again_in_the_same_run(folder: Path, tmp_path: Path, cut: int) -> None:
+    cache, pictures = tmp_path / "cache", pictures_of(folder)
+    first = rows_of(frozen(network(), pictures, cache, cuts=(cut,), keep="always"), cut)
+    for path in cache.rglob("*.rows"):
+        path.write_bytes(bytes(path.stat().st_size))
+    listener = Listener()
+    again = frozen(network(), pictures, cache, cuts=(cut,), keep="always", progress=listener)
+    np.testing.assert_array_equal(rows_of(again, cut), first)
+    assert len([line for line in listener.said if "damaged" in line]) == 1
+    quiet = Listener()
+    rows_of(frozen(network(), pictures, cache, cuts=(cut,), keep="always", progress=quiet), cut)
+    assert not [line for line in quiet.said if "damaged" in line]

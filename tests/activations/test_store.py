@@ -134,11 +134,11 @@ def cut_rows_short(folder: Path) -> None:
 
 
 def remove_index(folder: Path) -> None:
-    next(path for path in folder.glob("*.json") if path.name != "recipe.json").unlink()
+    next(folder.glob("*.index")).unlink()
 
 
 def damage_index(folder: Path) -> None:
-    next(path for path in folder.glob("*.json") if path.name != "recipe.json").write_text('["a", "b')
+    next(folder.glob("*.index")).write_text("a 0")
 
 
 def leave_temporary_only(folder: Path) -> None:
@@ -159,8 +159,78 @@ def test_a_segment_that_is_not_whole_is_never_read_and_can_be_written_again(tmp_
 def test_a_file_cut_off_while_it_is_read_is_an_error_and_no_wrong_row(tmp_path: Path) -> None:
     kept = fill(open_store(tmp_path), ["a", "b"])
     cut_rows_short(kept.folder)
-    with pytest.raises(StoreError, match="changed while it was read"):
+    with pytest.raises(StoreError, match=r"damaged since it was written.*Start again"):
         kept.rows(["a", "b"])
+    assert kept.missing(["a", "b"]) == {"a", "b"}  # and starting again helps
+    assert not list(kept.folder.glob("*.rows"))
+
+
+# ---- no disk is believed --------------------------------------------------------------------------------------------
+
+
+def flip(path: Path, at: int, bits: int = 1) -> None:
+    content = bytearray(path.read_bytes())
+    content[at % len(content)] ^= bits
+    path.write_bytes(content)
+
+
+@settings(max_examples=60)
+@given(at=st.integers(0, 10**6), bits=st.integers(1, 255), part=st.sampled_from([".rows", ".index"]))
+def test_a_changed_byte_anywhere_is_found_before_a_row_is_used_and_said_once(at: int, bits: int, part: str) -> None:
+    with TemporaryDirectory() as folder:
+        digests = [f"{number:032x}" for number in range(20)]
+        kept = fill(open_store(Path(folder)), digests)
+        kept.close()
+        flip(next(kept.folder.glob(f"*{part}")), at, bits)
+        said: list[str] = []
+        again = Store(Path(folder), RECIPE, (3,), "float32", warn=said.append)
+        assert again.missing(digests) == set(digests)
+        assert len(said) == 1
+        assert "1 file of kept rows" in said[0]
+        assert not list(kept.folder.glob("*.rows"))
+        fill(again, digests, 2.0)
+        assert again.missing(digests) == set()
+        assert open_store(Path(folder)).rows(digests).tolist() == [[2.0] * 3] * 20
+        again.close()
+
+
+def test_rows_that_a_loss_of_power_has_left_as_zeros_are_none(tmp_path: Path) -> None:
+    kept = fill(open_store(tmp_path), ["a", "b"])
+    fill(kept, ["c"], 3.0)
+    first = kept._where["a"][0].index.with_suffix(".rows")
+    first.write_bytes(bytes(first.stat().st_size))
+    again = open_store(tmp_path)
+    assert again.missing(["a", "b", "c"]) == {"a", "b"}
+    assert again.rows(["c"]).tolist() == [[3.0] * 3]
+
+
+def test_a_row_of_zeros_that_was_written_as_such_is_sound(tmp_path: Path) -> None:
+    fill(open_store(tmp_path), ["a"], 0.0)
+    assert open_store(tmp_path).missing(["a"]) == set()
+
+
+def test_two_runs_that_find_the_same_damage_at_once_both_go_on(tmp_path: Path) -> None:
+    kept = fill(open_store(tmp_path), ["a", "b"])
+    flip(next(kept.folder.glob("*.rows")), 5)
+    runs = [open_store(tmp_path), open_store(tmp_path)]
+    for run in runs:
+        assert run.missing(["a", "b"]) == {"a", "b"}
+    for run in runs:
+        fill(run, ["a", "b"], 2.0)
+    for run in (*runs, open_store(tmp_path)):
+        assert run.missing(["a", "b"]) == set()
+        assert run.rows(["b"]).tolist() == [[2.0] * 3]
+
+
+def test_rows_of_an_earlier_format_are_left_alone(tmp_path: Path) -> None:
+    """Another version beside this one may still use them; room is made of them as of all others."""
+    folder = fill(open_store(tmp_path), ["a"]).folder
+    (folder / "1.rows").write_bytes(b"x")
+    (folder / "1.json").write_text('["a"]')
+    os.utime(folder / "1.rows", (0, 0))
+    make_room([tmp_path], 0, 10**9)
+    assert (folder / "1.rows").exists()
+    assert open_store(tmp_path).rows(["a"]).tolist() == [[1.0] * 3]
 
 
 class PowerCut(Exception):

@@ -223,10 +223,7 @@ class Prefix:
             for view in views
             if decision.keep and view < self._views_at(cut)
         }
-        missing = {
-            key: [index for index in which if self.pictures.digests[index] not in store]
-            for key, store in stores.items()
-        }
+        missing = {key: self._missing(store, which) for key, store in stores.items()}
         todo: dict[int, list[int]] = {} if stores else {index: list(views) for index in which}
         for (_, view), indices in missing.items():
             for index in indices:
@@ -246,6 +243,11 @@ class Prefix:
             for batch in batched(self._drawn(todo, bad, tick), BATCH):
                 self._keep(writers, *zip(*batch, strict=True))
         return bad
+
+    def _missing(self, store: Store, which: Sequence[int]) -> list[int]:
+        """Return the pictures without a sound row; all rows are looked at here, so that none is found damaged later."""
+        gone = store.missing(self.pictures.digests[index] for index in which)
+        return [index for index in which if self.pictures.digests[index] in gone]
 
     def _drawn(
         self, todo: Mapping[int, Sequence[int]], bad: dict[int, BadImage], tick: Tick
@@ -289,7 +291,7 @@ class Prefix:
         if new:
             self.progress.note(f"Exporting {self.backbone.name} for ONNX Runtime, once.")
         size = self.pictures.preprocessing.size
-        engine = engines.on_onnxruntime(network, size=size, recipe=recipe, folder=folder)
+        engine = engines.on_onnxruntime(network, size=size, recipe=recipe, folder=folder, warn=self.progress.warn)
         if new:
             self._make_room(0)
         return engine
@@ -316,6 +318,7 @@ class Prefix:
             self._recipe(cut, view, engine),
             self._shape(cut),
             self.dtype if cut else "uint8",
+            warn=self.progress.warn,
         )
 
     def _own_folders(self) -> list[Path]:

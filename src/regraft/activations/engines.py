@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -76,19 +77,30 @@ def layout(device: torch.device) -> torch.memory_format:
     return torch.contiguous_format if device.type == "mps" else torch.channels_last
 
 
-def on_onnxruntime(network: nn.Module, *, size: int, recipe: Mapping[str, Any], folder: Path) -> Engine:
-    """Run `network` with ONNX Runtime; its export stays in `folder` for the next run with the same recipe."""
+def on_onnxruntime(
+    network: nn.Module,
+    *,
+    size: int,
+    recipe: Mapping[str, Any],
+    folder: Path,
+    warn: Callable[[str], None] = lambda line: None,
+) -> Engine:
+    """Run `network` with ONNX Runtime; its export stays in `folder` for the next run with the same recipe.
+
+    An export that is not as it was written is deleted and made again, and `warn` is told.
+    """
     import onnxruntime
 
     path = export_path(recipe, folder)
-    if not path.exists():
-        export(network, size=size, path=path)
+    model = _kept_export(path, warn)
+    if model is None:
+        model = export(network, size=size, path=path)
     with contextlib.suppress(OSError):
         os.utime(path)  # in use: `make_room` takes others first
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = cores()
     options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     return lambda pixels: session.run(None, {"pixels": pixels})
 
 
@@ -97,10 +109,40 @@ def export_path(recipe: Mapping[str, Any], folder: Path) -> Path:
     return folder / f"{recipe_key({**recipe, 'torch': torch.__version__})}.onnx"
 
 
-def export(network: nn.Module, *, size: int, path: Path) -> None:
+def _kept_export(path: Path, warn: Callable[[str], None]) -> bytes | None:
+    """Return the export that is kept, if it is as it was written: a changed weight would load and answer wrongly."""
+    try:
+        model = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    if model[-_SEAL_BYTES:] == _seal(memoryview(model)[:-_SEAL_BYTES]):
+        return model
+    path.unlink(missing_ok=True)
+    warn(
+        f"{path} had been damaged, as by a loss of power or a failing disk, and was deleted; "
+        "the network is exported again."
+    )
+    return None
+
+
+def _seal(model: bytes | memoryview) -> bytes:
+    """Return what is put at the end of an export: its SHA-256, as one more entry of ONNX's ``metadata_props``.
+
+    A file that tells by itself whether it is whole cannot lose its digest, and two runs that export at once cannot mix
+    theirs. Protocol buffers may be continued by appending (field 14 of the model: key 1, value 2), and loading onnx for
+    it would take half a second.
+    """
+    entry = b"\n\x06sha256\x12\x40" + hashlib.sha256(model).hexdigest().encode()
+    return b"\x72" + bytes([len(entry)]) + entry
+
+
+_SEAL_BYTES = len(_seal(b""))
+
+
+def export(network: nn.Module, *, size: int, path: Path) -> bytes:
     """Write `network` (uint8 ``[b, size, size, 3]`` -> a list of outputs, any b) as ONNX, whole or not at all.
 
-    The network is moved to the CPU.
+    Returns what was written. The network is moved to the CPU.
 
     torch's TorchScript exporter is used for its speed: 1 to 3 s against 6 to 9 s, with equal results.
 
@@ -123,6 +165,10 @@ def export(network: nn.Module, *, size: int, path: Path) -> None:
             output_names=outputs,
             dynamic_axes={name: {0: "batch"} for name in ("pixels", *outputs)},
         )
+        model = temporary.read_bytes()
+        model += _seal(model)
+        temporary.write_bytes(model)
+    return model
 
 
 def pick_device(wish: str) -> torch.device:

@@ -45,7 +45,7 @@ def draw_cells(
     if folder.exists():
         raise DataError(f"{folder} exists already. Name a folder that does not.")
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with files.whole(folder) as unfinished:
+    with files.whole(folder, flushed=False) as unfinished:  # thousands of small files, drawn again in seconds
         _write(unfinished, _draw_all(per_class, patients, size, difficulty, seed))
     return folder
 

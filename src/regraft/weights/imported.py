@@ -54,7 +54,6 @@ def import_file(path: Path | str, name: str, *, force: bool = False) -> tuple[Pa
     target.parent.mkdir(parents=True, exist_ok=True)
     with files.whole(target) as temporary:
         temporary.write_bytes(save(state, metadata=about))  # save_file would make it readable by this user alone
-        files.flush(temporary)
     return target, weights
 
 
