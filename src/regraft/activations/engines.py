@@ -113,7 +113,7 @@ def _kept_export(path: Path, warn: Callable[[str], None]) -> bytes | None:
     """Return the export that is kept, if it is as it was written: a changed weight would load and answer wrongly."""
     try:
         model = path.read_bytes()
-    except FileNotFoundError:
+    except OSError:  # not there; why none can be written either, writing it will tell
         return None
     if model[-_SEAL_BYTES:] == _seal(memoryview(model)[:-_SEAL_BYTES]):
         return model
