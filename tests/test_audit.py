@@ -1,13 +1,17 @@
 """What is known of pictures -> findings: each kind is found where it was planted, and nowhere else."""
 
 import csv
+import os
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from regraft.audit import KINDS, Audit, audit_of, check_kinds, out_of_fold, read_remarks, write_remarks
+from regraft.audit import KINDS, Audit, Remark, audit_of, check_kinds, out_of_fold, read_remarks, write_remarks
 from regraft.data import Item, Look, Manifest
 from regraft.errors import UnknownName
 
@@ -163,3 +167,16 @@ def test_an_unknown_kind_is_refused_with_the_nearest() -> None:
     assert check_kinds(["leak", "duplicate"]) == ("leak", "duplicate")
     with pytest.raises(UnknownName, match="Did you mean leak"):
         check_kinds(["leaks"])
+
+
+texts = st.text(st.characters(exclude_categories=["Cs"])) | st.binary().map(os.fsdecode)
+scores = st.none() | st.integers(0, 10**6).map(lambda score: score / 1e4)
+
+
+@given(
+    found=st.lists(st.builds(Remark, st.sampled_from(sorted(KINDS)), texts, texts, texts, scores, texts), max_size=4)
+)
+def test_findings_are_read_as_they_were_written_whatever_the_pictures_are_called(found: list[Remark]) -> None:
+    with TemporaryDirectory() as folder:
+        write_remarks(Path(folder) / "findings.csv", found)
+        assert read_remarks(Path(folder) / "findings.csv") == found

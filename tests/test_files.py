@@ -9,11 +9,15 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from regraft.files import obstacle, remove_folder, sha256, whole, write_bytes
+from regraft.errors import RunError
+from regraft.files import obstacle, read_csv, remove_folder, sha256, whole, write_bytes, write_csv
 
 ENDINGS = [ValueError, OSError, KeyboardInterrupt, SystemExit, GeneratorExit]
 
@@ -234,3 +238,34 @@ def test_what_keeps_a_folder_from_being_made_is_named(tmp_path: Path) -> None:
 def test_where_not_even_root_may_write_is_no_place() -> None:
     assert obstacle(Path("/proc/run")).startswith("/proc is not writable (")
     assert obstacle(Path("/proc")).startswith("/proc is not writable (")
+
+
+# ---- tables ---------------------------------------------------------------------------------------------------------
+
+# what a file name can be: any characters, any bytes; and what spoils tables
+texts = st.text() | st.binary().map(os.fsdecode) | st.text(alphabet="\r\n\t ,;\"'=+-@\u2028\ufeffa", max_size=5)
+
+
+@given(header=st.lists(texts, min_size=1, max_size=4, unique=True), data=st.data())
+def test_any_text_in_a_table_is_read_as_it_was_written(header: list[str], data: st.DataObject) -> None:
+    wide = st.lists(texts, min_size=len(header), max_size=len(header))
+    rows = data.draw(st.lists(wide, max_size=5))
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "table.csv"
+        write_csv(path, header, rows)
+        assert [list(row.values()) for row in read_csv(path, needed=header)] == rows
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"filename,split\na\n", b"filename,split\na,b,c\n", b'filename,split\n"a', bytes(100), b"name\na\n"],
+)
+def test_a_damaged_table_is_refused_in_one_line(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "split.csv").write_bytes(content)
+    with pytest.raises(RunError, match=r"split\.csv cannot be read") as refused:
+        read_csv(tmp_path / "split.csv", needed=["filename", "split"])
+    assert "\n" not in str(refused.value)
+
+
+def test_an_absent_table_has_no_rows(tmp_path: Path) -> None:
+    assert read_csv(tmp_path / "split.csv", needed=["filename"]) == []

@@ -12,6 +12,8 @@ import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from regraft.errors import RunError, reason_of
+
 
 @contextlib.contextmanager
 def whole(path: Path, *, instead: bool = False, flushed: bool = True) -> Iterator[Path]:
@@ -117,12 +119,28 @@ def write_bytes(path: Path, content: bytes, *, flushed: bool = True) -> None:
         temporary.write_bytes(content)
 
 
-def read_csv(path: Path) -> list[dict[str, str]]:
-    """Read a CSV file with a header, as `write_csv` writes it; an absent one has no rows."""
+def read_csv(path: Path, needed: Sequence[str] = ()) -> list[dict[str, str]]:
+    """Read a CSV file with a header, exactly as `write_csv` writes it; an absent one has no rows.
+
+    Raises:
+        RunError: it is damaged, or lacks one of the columns that are `needed`.
+    """
     if not path.exists():
         return []
-    with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
-        return list(csv.DictReader(file))
+    try:
+        if not path.is_file():
+            raise ValueError("it is no file")
+        with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
+            header, *rows = list(csv.reader(file, strict=True)) or [[]]
+        if odd := next((row for row in rows if len(row) != len(header)), None):
+            raise ValueError(f"{len(header)} columns, but {len(odd)} cells in the row that starts with {odd[:1]}")
+        if absent := [name for name in needed if name not in header]:
+            raise ValueError(f"it has no column {absent[0]!r}")
+    except (OSError, ValueError, csv.Error) as error:
+        raise RunError(
+            f"{path} cannot be read ({reason_of(error)}). It was edited or damaged: copy it from where it was made."
+        ) from error
+    return [dict(zip(header, row, strict=True)) for row in rows]
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]], *, flushed: bool = True) -> None:
@@ -131,6 +149,8 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]
         whole(path, flushed=flushed) as temporary,
         temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file,
     ):
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows(rows)
+        plain = csv.writer(file, lineterminator="\n")
+        quoted = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
+        for row in (header, *rows):
+            # a carriage return ends a row for every reader, and Python quotes it from 3.13 on only
+            (quoted if any("\r" in str(cell) for cell in row) else plain).writerow(row)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -299,18 +297,14 @@ class Findings:
         from regraft.pages import comparison_page
 
         runs.write_json(folder / "leaderboard.json", self.as_dict())
-        files.write_bytes(folder / "leaderboard.csv", self._csv())
+        files.write_csv(folder / "leaderboard.csv", COLUMNS, map(self._cells, self.rows))
         files.write_bytes(folder / "comparison.html", comparison_page(self).encode())
 
-    def _csv(self) -> bytes:
-        text = io.StringIO(newline="")
-        writer = csv.DictWriter(text, COLUMNS, lineterminator="\n", extrasaction="ignore")
-        writer.writeheader()
-        for row in self.rows:
-            low, high = row.test.get("accuracy_ci", (None, None))
-            tie = name_of(row) in self.ties
-            writer.writerow({**asdict(row), **row.test, "accuracy_low": low, "accuracy_high": high, "tie": tie})
-        return text.getvalue().encode()
+    def _cells(self, row: Row) -> list[Any]:
+        low, high = row.test.get("accuracy_ci", (None, None))
+        tie = name_of(row) in self.ties
+        cells = {**asdict(row), **row.test, "accuracy_low": low, "accuracy_high": high, "tie": tie}
+        return [cells.get(name) for name in COLUMNS]
 
 
 COLUMNS = (

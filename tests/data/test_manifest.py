@@ -324,3 +324,18 @@ def test_the_malaria_cells_come_from_forty_patients():
     manifest = scan(SHARED / "malaria", groups=r"^C\d+")
     assert manifest.counts() == {"Parasitized": 2579, "Uninfected": 2754}
     assert len(set(manifest.groups)) == 40
+
+
+# names that cannot be seen, or told apart
+
+
+@pytest.mark.parametrize("blank", [" ", "\u200b", "\u3000\r"])
+def test_a_class_whose_name_cannot_be_seen_is_refused(tmp_path, blank):
+    assert "cannot be seen" in refusal(draw(tmp_path, "a/1.png", f"{blank}/2.png"))
+
+
+@pytest.mark.parametrize(("one", "other"), [("a", "a "), ("b c", "b  c"), ("é", "e\u0301"), ("fine", "fi\u200bne")])
+def test_classes_that_look_the_same_are_refused_with_what_differs(tmp_path, one, other):
+    said = refusal(draw(tmp_path, f"{one}/1.png", f"{other}/2.png"))
+    assert ascii(one) in said
+    assert ascii(other) in said

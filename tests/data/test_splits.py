@@ -1,11 +1,13 @@
 import csv
+import os
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from regraft.data import PARTS, Item, Manifest, into_folds, scan, split, split_from, write_split
+from regraft.data import PARTS, Item, Manifest, into_folds, learned_digests, scan, split, split_from, write_split
 from regraft.errors import ConfigError, DataError, SplitError
 
 
@@ -298,3 +300,23 @@ def test_patients_are_held_out_whole_near_the_fractions():
 def test_the_published_split_of_ants_and_bees_is_followed():
     done = split(split_from(scan(SHARED / "hymenoptera"), SHARED / "hymenoptera-split.csv"))
     assert [len(done.part(part)) for part in PARTS] == [207, 37, 153]
+
+
+# a name on any disk: all but a slash and the byte 0
+names = st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1) | st.binary(
+    min_size=1
+).map(lambda name: os.fsdecode(name.replace(b"/", b"_").replace(b"\0", b"_")))
+
+
+@given(
+    drawn=st.lists(st.tuples(names, st.sampled_from(["train", "val", "test"])), min_size=1, unique_by=lambda at: at[0])
+)
+def test_a_written_split_is_read_back_whatever_the_pictures_are_called(drawn):
+    items = tuple(Item(Path(name), name, at % 2, name, part) for at, (name, part) in enumerate(drawn))
+    manifest = Manifest(Path(), ("\r", " b "), items)
+    with TemporaryDirectory() as folder:
+        write_split(manifest, Path(folder) / "split.csv", [f"{at:032x}" for at in range(len(items))])
+        again = split_from(manifest.with_parts([None] * len(items)), Path(folder))
+        learned = learned_digests(Path(folder) / "split.csv")
+    assert parts(again) == [part for _, part in drawn]
+    assert learned == {f"{at:032x}" for at, (_, part) in enumerate(drawn) if part != "test"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -89,6 +90,7 @@ def scan(data: Path | str, *, groups: str | None = None) -> Manifest:
     parts, notices = settle_parts([row.part for row in found.rows], path)
     rows = [row._replace(part=part) for row, part in zip(found.rows, parts, strict=True)]
     classes = tuple(sorted({row.label for row in rows}, key=natural_key))
+    _check_names(path, classes)
     _check_classes(path, classes, rows)
     index = {name: at for at, name in enumerate(classes)}
     items = [Item(row.path, row.name, index[row.label], row.group, row.part) for row in rows]
@@ -128,6 +130,29 @@ def _group_by_pattern(rows: Sequence[Row], pattern: str, source: Path) -> list[R
 def _match(expression: re.Pattern[str], file_name: str) -> str | None:
     match = expression.search(file_name)
     return match and match[1 if expression.groups else 0]
+
+
+def _check_names(path: Path, classes: Sequence[str]) -> None:
+    """Refuse names that nobody could tell from nothing, or from another, in a table or on a page."""
+    seen: dict[str, str] = {}
+    for name in classes:
+        look = _visible(name)
+        if not look or "\0" in name:
+            raise DataError(f"{path} has a class whose name cannot be seen, {name!r}. Give it a name of letters.")
+        if look in seen:
+            raise DataError(
+                f"{path} has two classes that look the same, {seen[look]!a} and {name!a}: they differ in "
+                "spaces or invisible characters only. Join them, or rename one."
+            )
+        seen[look] = name
+
+
+def _visible(name: str) -> str:
+    """Return what a reader sees: composed accents, single spaces, no control or format characters."""
+    composed = unicodedata.normalize("NFC", name)
+    return " ".join(
+        "".join(one for one in composed if one.isspace() or unicodedata.category(one) not in ("Cc", "Cf")).split()
+    )
 
 
 def _check_classes(path: Path, classes: Sequence[str], rows: Sequence[Row]) -> None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from regraft import files
 from regraft.data.manifest import Manifest
 from regraft.data.rows import name_some, settle_parts
-from regraft.data.tables import PART_COLUMNS, filled, read_columns, read_parts, require
+from regraft.data.tables import PART_COLUMNS, Columns, filled, read_columns, read_parts, require
 from regraft.errors import ConfigError, SplitError
 
 NAME_COLUMNS = ("filename", "file", "path", "name")
@@ -133,7 +133,7 @@ def split_from(manifest: Manifest, source: Path) -> Manifest:
             f"{source} is a cross-validation: each fold has parts of its own. Name one: {source / 'fold-1'}"
         )
     table = source / "split.csv" if source.is_dir() else source
-    columns = read_columns(table)
+    columns = _columns_of_run(table) or read_columns(table)
     names = filled(table, columns, require(table, columns, "name", NAME_COLUMNS))
     given = read_parts(table, columns, require(table, columns, "split", PART_COLUMNS))
     listed, notices = (list(given), []) if source.is_dir() else settle_parts(given, table)
@@ -154,9 +154,27 @@ def split_from(manifest: Manifest, source: Path) -> Manifest:
     return replace(manifest.with_parts(parts), notices=(*manifest.notices, *notices))
 
 
+SPLIT_COLUMNS = ("filename", "label", "group", "split", "digest")
+
+
+def _columns_of_run(table: Path) -> Columns:
+    """Return the columns of a split.csv, each name as it is; nothing where no run has written the table.
+
+    People's tables are read with tolerance; a file name may begin with a space, or hold a carriage return.
+    """
+    if table.name != "split.csv" or not table.is_file():
+        return {}
+    rows = files.read_csv(table)
+    return (
+        {name: [row[name] for row in rows] for name in SPLIT_COLUMNS}
+        if rows and set(SPLIT_COLUMNS) <= rows[0].keys()
+        else {}
+    )
+
+
 def _parts_of_unread(manifest: Manifest, run: Path, part_of: Mapping[str, str | None]) -> dict[str, str | None]:
     """Return the part of each picture that an earlier run left out: that of its group, else None."""
-    left_out = {row["filename"] for row in files.read_csv(run / "skipped.csv")} - part_of.keys()
+    left_out = {row["filename"] for row in files.read_csv(run / "skipped.csv", ["filename"])} - part_of.keys()
     of_group = {item.group: part_of[item.name] for item in manifest.items if item.group and item.name in part_of}
     return {item.name: of_group.get(item.group or "") for item in manifest.items if item.name in left_out}
 
@@ -167,14 +185,13 @@ def write_split(manifest: Manifest, path: Path, digests: Sequence[str] | None = 
         (item.name, manifest.classes[item.label], item.group or "", item.part or "", digest)
         for item, digest in zip(manifest.items, digests or [""] * len(manifest), strict=True)
     ]
-    files.write_csv(path, ("filename", "label", "group", "split", "digest"), rows)
+    files.write_csv(path, SPLIT_COLUMNS, rows)
 
 
 def learned_digests(table: Path) -> set[str]:
     """Return the digests of the pictures that a run's split.csv has in train or val; none where it names no digests."""
-    columns = read_columns(table) if table.is_file() else {}
-    rows = zip(columns.get("digest", ()), columns.get("split", ()), strict=False)
-    return {digest for digest, part in rows if digest and part != "test"}
+    rows = files.read_csv(table, needed=["split"])
+    return {digest for row in rows if (digest := row.get("digest")) and row["split"] != "test"}
 
 
 def _check_groups(manifest: Manifest, parts: Sequence[str | None] | NDArray[np.object_]) -> None:
