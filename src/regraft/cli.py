@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-import io
 import json
 import re
 import sys
@@ -16,13 +15,15 @@ from typing import Annotated, Any, get_type_hints
 import typer
 from typer.core import TyperGroup
 
-from regraft import __version__, tables
+from regraft import __version__, stopping, streams, tables
 from regraft.config import OF_ONE_NETWORK, Config, command
-from regraft.errors import ConfigError, RegraftError, reason_of
+from regraft.errors import ConfigError, NotWritten, RegraftError, reason_of
+from regraft.files import FULL
+from regraft.streams import one_line, say, say_aside
 
 
 class Commands(TyperGroup):
-    """The commands; Ctrl-C is answered here, before it becomes a bare exit status."""
+    """The commands; Ctrl-C, and what ends a command like it, is answered here, before it becomes a bare exit status."""
 
     def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]
         """Run a command."""
@@ -30,20 +31,19 @@ class Commands(TyperGroup):
             return super().invoke(ctx)
         except KeyboardInterrupt as stop:
             next_step = stop.args or (_GOES_ON,) * (ctx.invoked_subcommand in ("train", "compare", "check", "features"))
-            _end(" ".join(["Stopped.", *next_step]), STOPPED)
+            _end(" ".join(["Stopped.", *next_step]), stopping.status())
 
 
 _GOES_ON = "What the frozen part computed is kept; the same command goes on from there."
 
 UNDEFINED = "–"
-STOPPED = 130  # what shells give a program that Ctrl-C has ended
 
 app = typer.Typer(
     cls=Commands,
     help="Transfer learning for image classification: what is frozen runs once.",
     epilog="Exit status: 0 done; 1 an error that you can mend, such as a missing file or a value that a setting cannot "
     "have, told in one line; 2 a command line that cannot be read: an unknown command or option, a missing argument, "
-    "no number, or none in the range that --help shows; 130 stopped with Ctrl-C. "
+    "no number, or none in the range that --help shows; 130 stopped with Ctrl-C, 143 by SIGTERM, 129 by SIGHUP. "
     "With --traceback, anywhere on the line, an error shows where it came from.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -173,12 +173,12 @@ def train(
     else:
         _print_scores(f"{run.backbone}, {run.method}", run.test)
         _print_threshold(run.threshold)
-        print(
+        say(
             f"\nTrained in {run.seconds:.0f} s. The run: {run.folder}{_report_of(run)}\n"
             f"Try it:  {command('predict', run.folder, 'PICTURE_OR_FOLDER')}"
         )
     if run.interrupted:
-        _end(f"Stopped. Go on with: {command('train', data, '--out', run.folder, '--resume')}", STOPPED)
+        _end(f"Stopped. Go on with: {command('train', data, '--out', run.folder, '--resume')}", stopping.status())
 
 
 def _report_of(run: Any) -> str:
@@ -198,7 +198,7 @@ def _print_folds(run: Any) -> None:
     )
     _print_scores("All folds together", run.test, "pictures")
     _print_threshold(run.threshold)
-    print(
+    say(
         "The deviation: how much the figures vary from fold to fold. The interval: how sure those of all folds are.\n"
         f"\nTrained in {run.seconds:.0f} s. The run: {run.folder}{_report_of(run)}\n"
         f"Each fold has a model of its own:  {command('predict', run.folds[0].folder, 'PICTURE_OR_FOLDER')}"
@@ -249,7 +249,7 @@ def compare(
     else:
         _print_comparison(found)
     if found.interrupted:
-        _end(f"Stopped. {_GOES_ON}", STOPPED)
+        _end(f"Stopped. {_GOES_ON}", stopping.status())
 
 
 def _seconds(text: str) -> float:
@@ -281,11 +281,11 @@ def _print_comparison(found: Any) -> None:
     )
     for row in findings.rows:
         if row.status == "dropped":
-            print(f"{row.backbone}, {row.method} was dropped: {row.reason}.")
+            say(f"{row.backbone}, {row.method} was dropped: {row.reason}.")
     if failed := sum(row.status == "failed" for row in findings.rows):
-        print(f"{failed} rows failed; leaderboard.csv has the reasons.")
-    print(findings.advice())
-    print(f"\nThe comparison: {found.folder / 'comparison.html'}")
+        say(f"{failed} rows failed; leaderboard.csv has the reasons.")
+    say(findings.advice())
+    say(f"\nThe comparison: {found.folder / 'comparison.html'}")
 
 
 @app.command(rich_help_panel="Everyday")
@@ -321,7 +321,7 @@ def recommend(
             for one in found.candidates
         ],
     )
-    print(found.advice())
+    say(found.advice())
 
 
 @app.command(rich_help_panel="Everyday")
@@ -354,7 +354,7 @@ def check(
     else:
         _print_check(found)
     if found.failed_on:
-        print(f"Failed on: {', '.join(found.failed_on)}.", file=sys.stderr)
+        say_aside(f"Failed on: {', '.join(found.failed_on)}.")
         raise typer.Exit(1)
 
 
@@ -373,8 +373,8 @@ def _print_check(found: Any) -> None:
         tables.print_table(
             f"{sum(counts.values())} findings, the first few of each kind", ("kind", "found", "such as"), rows, text=2
         )
-    print("\n".join([audit.summary(), audit.balance(), *audit.notices]))
-    print(f"\nThe check: {found.folder / 'check.html'}")
+    say("\n".join([audit.summary(), audit.balance(), *audit.notices]))
+    say(f"\nThe check: {found.folder / 'check.html'}")
 
 
 def _picture(remark: Any) -> str:
@@ -394,7 +394,7 @@ def report(
     if as_json:
         _print_json({"report": str(page)})
     else:
-        print(page)
+        say(page)
 
 
 @app.command("eval", rich_help_panel="Everyday")
@@ -512,10 +512,10 @@ def explain(
     for row in rows:
         said = f"{asked}{row['label']}, {row['prob']:.3f}" if row["label"] else f"cannot be read: {row['error']}"
         drawn = f" -> {row['heatmap']}" if row["heatmap"] else ", and no place speaks for it" * bool(row["label"])
-        print(f"{row['filename']}: {said}{drawn}")
+        say(f"{row['filename']}: {said}{drawn}")
     if maps := [row["heatmap"] for row in rows if row["heatmap"]]:
-        print("Left the picture, right its heat map: the brighter a place, the more it speaks for the class.")
-        print(f"\nThe table: {Path(maps[0]).parent / explanation.ROWS}")
+        say("Left the picture, right its heat map: the brighter a place, the more it speaks for the class.")
+        say(f"\nThe table: {Path(maps[0]).parent / explanation.ROWS}")
 
 
 @app.command(rich_help_panel="Everyday")
@@ -565,7 +565,7 @@ def features(
     if as_json:
         _print_json(written.as_dict())
     else:
-        print(f"{output}: {' x '.join(map(str, written.shape))}")
+        say(f"{output}: {' x '.join(map(str, written.shape))}")
 
 
 @app.command(rich_help_panel="Set-up")
@@ -603,7 +603,7 @@ def _print_models(rows: Sequence[dict[str, Any]]) -> None:
     titles, cells, left_out = table.fitting(rows, Console().width)
     tables.print_table(f"{len(rows)} network{'s' * (len(rows) != 1)}", titles, cells)
     if left_out:
-        print(f"A wider window, or --json, has {', '.join(left_out)} too.")
+        say(f"A wider window, or --json, has {', '.join(left_out)} too.")
 
 
 weights_app = typer.Typer(no_args_is_help=True)
@@ -631,9 +631,9 @@ def list_weights(
     if as_json:
         _print_json({"rows": rows})
         return
-    print(stock.as_text(rows))
+    say(stock.as_text(rows))
     if pattern is None:
-        print("\nregraft weights list '*' shows all networks, with the sources of what is not here.")
+        say("\nregraft weights list '*' shows all networks, with the sources of what is not here.")
 
 
 @weights_app.command("pull")
@@ -647,7 +647,7 @@ def pull_weights(
     for name in names:
         try:
             pulled = weights.pull(name)
-            print(
+            say(
                 f"{name}: downloaded and checked, {pulled.source}, licence {pulled.licence}"
                 if pulled
                 else f"{name}: already on this machine ({weights.available(name)[0]})"
@@ -655,7 +655,7 @@ def pull_weights(
         except (RegraftError, OSError) as error:
             failures.append(error)
     for failure in failures[:-1]:
-        print(f"Error: {_one_line(failure)}", file=sys.stderr)
+        say_aside(f"Error: {_one_line(failure)}")
     if failures:
         raise failures[-1]
 
@@ -672,12 +672,12 @@ def import_weights(
 
     before = places.own_file(canonical(name))
     path, found = weights.import_file(file, name, force=force)
-    print(f"{path.stem}: checked and kept as {path}")
+    say(f"{path.stem}: checked and kept as {path}")
     if not found.has_classifier:
-        print("It brings no ImageNet head: it can be trained on, but regraft predict has no classes to answer with.")
+        say("It brings no ImageNet head: it can be trained on, but regraft predict has no classes to answer with.")
     if before:
         _progress().warn(f"{before} comes before it, as long as REGRAFT_WEIGHTS names that folder.")
-    print(f"Try it:  regraft train DATA --backbone {path.stem}")
+    say(f"Try it:  regraft train DATA --backbone {path.stem}")
 
 
 @app.command(rich_help_panel="Set-up")
@@ -689,7 +689,7 @@ def doctor(as_json: Json = False) -> None:
     if as_json:
         _print_json(found)
     else:
-        print(examination.as_text(found))
+        say(examination.as_text(found))
 
 
 @app.command(rich_help_panel="Set-up")
@@ -709,7 +709,7 @@ def demo(
         [(row["filename"], row["label"], f"{row['prob']:.3f}") for row in rows],
     )
     _print_scores(f"{run.backbone}, {run.method}, on synthetic cells", run.test)
-    print(f"\nTrained in {run.seconds:.0f} s. The run: {run.folder}{_report_of(run)}")
+    say(f"\nTrained in {run.seconds:.0f} s. The run: {run.folder}{_report_of(run)}")
 
 
 def _progress() -> Any:
@@ -719,7 +719,7 @@ def _progress() -> Any:
 
 
 def _print_json(values: dict[str, Any]) -> None:
-    print(json.dumps(values, ensure_ascii=False))
+    say(streams.printable_json(json.dumps(values, ensure_ascii=False)))
 
 
 def _print_scores(title: str, scores: Any, what: str = "test pictures") -> None:
@@ -754,9 +754,9 @@ def _print_threshold(found: dict[str, Any] | None) -> None:
         ],
     )
     if any(part[name] is not None and part[f"{name}_ci"][0] is None for part in parts.values() for name in TARGETS):
-        print(f"{UNDEFINED}: the pictures counted are of one group, and do not show how others vary.")
+        say(f"{UNDEFINED}: the pictures counted are of one group, and do not show how others vary.")
     if fitted := found.get("fitted_on"):
-        print(f"Fitted on {fitted['positive']} {found['positive']!r} and {fitted['other']} other validation pictures.")
+        say(f"Fitted on {fitted['positive']} {found['positive']!r} and {fitted['other']} other validation pictures.")
 
 
 def _print_abstain(found: Any) -> None:
@@ -784,7 +784,7 @@ def _interval(bounds: tuple[float, float]) -> str:
 
 def _version(wanted: bool) -> None:
     if wanted:
-        print(f"regraft {__version__}")
+        say(f"regraft {__version__}")
         raise typer.Exit
 
 
@@ -799,26 +799,30 @@ def top_level(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; ``--traceback``, anywhere, shows where an error came from."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a name that the terminal's encoding lacks must not end a command
-            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     given = list(sys.argv[1:] if arguments is None else arguments)
     show = "--traceback" in given
-    try:
-        app([argument for argument in given if argument != "--traceback"], prog_name="regraft")
-    except (RegraftError, OSError) as error:
-        if show:
-            raise
-        _end(f"Error: {_one_line(error)}", 1)
+    with streams.guarded() as output:
+        try:
+            try:
+                with stopping.like_ctrl_c():
+                    app([argument for argument in given if argument != "--traceback"], prog_name="regraft")
+            finally:
+                output.deliver()
+        except (RegraftError, OSError) as error:
+            if show:
+                raise
+            _end(f"Error: {_one_line(error)}", 1)
 
 
 def _one_line(error: Exception) -> str:
+    if isinstance(error, OSError) and error.errno in FULL and error.filename and not isinstance(error, NotWritten):
+        error = NotWritten(error.filename, error.errno)
     if isinstance(error, RegraftError):
-        return " ".join(str(error).split("\n"))
+        return one_line(" ".join(str(error).split("\n")))
     where = getattr(error, "filename", None) or "The system"
-    return f"{where}: {reason_of(error)}. --traceback shows where."
+    return one_line(f"{where}: {reason_of(error)}. --traceback shows where.")
 
 
 def _end(line: str, status: int) -> None:
-    print(line, file=sys.stderr)
+    say_aside(line)
     raise SystemExit(status)

@@ -15,6 +15,8 @@ RegraftError                 an error the user can mend: one line, exit status 1
 ├── StoreError               the kept activations
 │   ├── CacheFull            no room for them
 │   └── ActivationOverflow   a value does not fit the kept number format
+├── NotWritten               a file for which the disk has no room; also an OSError
+├── OutputLost               stdout that takes no more: a full disk behind `>`
 ├── RunError                 a run folder: not there, finished, of other settings, not writable
 ├── ConfigError              settings that contradict each other or lie outside their range
 ├── TargetMissed             no threshold reaches the recall, precision or specificity that was asked for
@@ -24,6 +26,7 @@ RegraftError                 an error the user can mend: one line, exit status 1
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Iterable
 
 
@@ -97,6 +100,22 @@ class CacheFull(StoreError):
 
 class ActivationOverflow(StoreError):
     """A value that the kept number format cannot hold."""
+
+
+class NotWritten(RegraftError, OSError):
+    """A file for which there is no room; has `errno`, `strerror` and `filename` as the system's own error."""
+
+    def __init__(self, path: os.PathLike[str] | str, number: int, more: str = "") -> None:
+        said = f"{os.fspath(path)} could not be written: {os.strerror(number)}."
+        super().__init__(f"{said} Make room there, or name a place on another disk.{more}")
+        self.errno, self.strerror, self.filename = number, os.strerror(number), os.fspath(path)
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class OutputLost(RegraftError):
+    """What was written to stdout did not arrive."""
 
 
 class RunError(RegraftError):

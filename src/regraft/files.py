@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import errno
+import functools
 import hashlib
 import os
+import platform
+import re
 import shutil
-import tempfile
+import time
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from regraft.errors import RunError, reason_of
+from regraft.errors import NotWritten, RunError, reason_of
+
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""What the system answers where there is no room: the disk is full, a quota is used up, a file may not be so large."""
+STALE_S = 24 * 3600  # a temporary file this old is nobody's, wherever it was written
 
 
 @contextlib.contextmanager
@@ -21,14 +29,16 @@ def whole(path: Path, *, instead: bool = False, flushed: bool = True) -> Iterato
 
     The block writes a file there, or makes a folder. A file takes the place of an earlier one; a folder is not renamed
     onto one that holds something, unless it comes `instead`: the earlier one goes when the new one has its name. What a
-    killed process leaves behind ends in ``.tmp``, as nothing finished does.
+    killed process leaves behind ends in ``.tmp``, as nothing finished does, and goes when the folder is written again.
 
     Content is on the disk itself before it gets its name, and the name when the block is left: after a loss of power a
     file is there whole or not at all, and none that was written later is there without it. That takes 5 to 10 ms a
     file; not `flushed`, a killed process is all that it survives.
+
+    Raises:
+        NotWritten: the disk is full.
     """
-    temporary = _beside(path)
-    try:
+    with temporary_beside(path) as temporary, told_of(path, temporary):
         yield temporary
         if flushed:
             _flush_all(temporary)
@@ -38,16 +48,104 @@ def whole(path: Path, *, instead: bool = False, flushed: bool = True) -> Iterato
             temporary.replace(path)
         if flushed:
             _flush_names(path.parent)
+
+
+@contextlib.contextmanager
+def temporary_beside(path: Path) -> Iterator[Path]:
+    """Yield a free name beside `path`; what is there when the block ends is removed, and so are folders made for it."""
+    _sweep(path.absolute().parent)
+    temporary = _beside(path)
+    made = [folder for folder in path.parents if not folder.exists()]
+    try:
+        yield temporary
     finally:
-        if temporary.is_dir():
-            shutil.rmtree(temporary, ignore_errors=True)
-        else:
-            with contextlib.suppress(OSError):  # the block's own error counts
-                temporary.unlink()
+        _remove(temporary)
+        for folder in made:
+            with contextlib.suppress(OSError):  # it holds something, or was never made
+                folder.rmdir()
+
+
+@contextlib.contextmanager
+def told_of(path: Path, temporary: Path) -> Iterator[None]:
+    """Let errors name the file that is wanted instead of the temporary one, and say what helps on a full disk."""
+    try:
+        yield
+    except NotWritten:
+        raise
+    except OSError as error:
+        if error.errno in FULL:
+            raise NotWritten(path, error.errno) from error
+        if error.filename and Path(os.fsdecode(error.filename)).is_relative_to(temporary):
+            error.filename = str(path)
+        raise
+    except Exception as error:
+        number = re.search(r"\(os error (\d+)\)", str(error))  # as libraries written in Rust put it
+        if number and int(number[1]) in FULL:
+            raise NotWritten(path, int(number[1])) from error
+        raise
+
+
+# ---- temporary names ------------------------------------------------------------------------------------------------
 
 
 def _beside(path: Path) -> Path:
-    return path.with_name(f".{uuid.uuid4().hex}.tmp")  # the target's name may be as long as names can be
+    # the target's name may be as long as names can be; the process says whether anyone still writes there
+    return path.with_name(f".{_machine()}-{os.getpid()}-{uuid.uuid4().hex}.tmp")
+
+
+OURS = re.compile(r"\.(?:(?P<machine>[0-9a-f]{8})-(?P<process>\d+)-)?[0-9a-f]{32}\.tmp")
+_swept: set[Path] = set()
+
+
+@functools.cache
+def _machine() -> str:
+    """Return what a process number belongs to: this machine since its start; a container counts on its own."""
+    known = [platform.node()]
+    for about in ("/proc/sys/kernel/random/boot_id", "/proc/self/ns/pid"):
+        with contextlib.suppress(OSError):
+            known.append(os.readlink(about) if os.path.islink(about) else Path(about).read_text())  # noqa: PTH114, PTH115
+    return hashlib.sha256(repr(known).encode()).hexdigest()[:8]
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what killed processes have left in a folder; looked for once, since a folder may hold many files."""
+    if folder in _swept:
+        return
+    _swept.add(folder)
+    with contextlib.suppress(OSError):
+        for path in folder.iterdir():
+            if (name := OURS.fullmatch(path.name)) and _is_nobodys(path, name):
+                _remove(path)
+
+
+def _is_nobodys(path: Path, name: re.Match[str]) -> bool:
+    if name["machine"] == _machine() and not _is_alive(int(name["process"])):
+        return True
+    try:
+        return time.time() - path.lstat().st_mtime > STALE_S
+    except OSError:
+        return False
+
+
+def _is_alive(process: int) -> bool:
+    """Say whether a process of this machine runs; also where that cannot be told."""
+    if os.name == "nt":  # asking would end it
+        return True
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with contextlib.suppress(OSError):  # the block's own error counts
+            path.unlink()
 
 
 def _swap(new: Path, folder: Path) -> None:
@@ -76,8 +174,8 @@ def obstacle(folder: Path) -> str:
     folder = folder.absolute()
     nearest = next(place for place in (folder, *folder.parents) if os.path.lexists(place))
     try:
-        with tempfile.TemporaryDirectory(prefix=".", suffix=".tmp", dir=nearest) as trial:
-            (Path(trial) / folder.relative_to(nearest)).mkdir(parents=True, exist_ok=True)
+        with temporary_beside(nearest / "trial") as trial:
+            (trial / folder.relative_to(nearest)).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         return f"{nearest} is not writable ({error.strerror})"
     return ""

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from regraft import files
+from regraft.streams import one_line
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -315,7 +316,7 @@ def _percent(share: float) -> str:
 
 def _short(name: str) -> str:
     """A name of at most LABEL_COLUMNS columns, without characters that an XML file cannot hold."""
-    clean = "".join("\ufffd" if unicodedata.category(c) in ("Cc", "Cs") else c for c in name)
+    clean = "".join("\ufffd" if unicodedata.category(c) in ("Cc", "Cs") else c for c in one_line(name))
     if _columns(clean) <= LABEL_COLUMNS:
         return clean
     start, end = clean, clean

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
+
+from regraft.streams import printable, say_aside
 
 
 class Tick(Protocol):
@@ -62,10 +63,10 @@ class TerminalProgress(Progress):
         self.console = Console(stderr=True, highlight=False)
 
     def note(self, text: str) -> None:  # noqa: D102
-        self.console.print(text, markup=False, soft_wrap=True)
+        self.console.print(printable(text), markup=False, soft_wrap=True)
 
     def warn(self, text: str) -> None:  # noqa: D102
-        self.console.print(f"Note: {text}", style="yellow", markup=False, soft_wrap=True)
+        self.console.print(f"Note: {printable(text)}", style="yellow", markup=False, soft_wrap=True)
 
     @contextmanager
     def track(self, what: str, total: int, unit: str = "") -> Iterator[Tick]:  # noqa: D102
@@ -88,7 +89,7 @@ class TerminalProgress(Progress):
             TextColumn("{task.fields[text]}"),
         )
         with Bars(*columns, console=self.console) as bars:
-            task = bars.add_task(what, total=total, text="")
+            task = bars.add_task(printable(what), total=total, text="")
 
             def tick(advance: int = 1, text: str = "") -> None:
                 bars.update(task, advance=advance, text=text)
@@ -108,10 +109,6 @@ def _lines(what: str, total: int, unit: str, every_s: float = 10.0) -> Iterator[
         if now - spoken >= every_s or done == total:
             spoken = now
             left = (now - start) / max(done, 1) * (total - done)
-            print(
-                f"{what} {done}/{total} {unit} {now - start:.0f} s, {left:.0f} s left {text}".rstrip(),
-                file=sys.stderr,
-                flush=True,
-            )
+            say_aside(f"{what} {done}/{total} {unit} {now - start:.0f} s, {left:.0f} s left {text}".rstrip())
 
     yield tick

@@ -13,6 +13,7 @@ from typing import Any
 
 from regraft import files
 from regraft.errors import ConfigError, UnknownName
+from regraft.streams import one_line, printable, printable_json
 
 Rows = Sequence[dict[str, Any]]
 
@@ -55,7 +56,8 @@ def write(rows: Rows, form: str, output: Path | None) -> None:
     """Write the rows; a file appears whole or not at all."""
     content = FORMATS[form](rows)
     if output is None:
-        sys.stdout.write(content.decode())
+        text = content.decode()
+        sys.stdout.write(printable(text) if sys.stdout.isatty() else text)
     else:
         files.write_bytes(output, content)
 
@@ -66,7 +68,7 @@ def _as_bytes(text: str) -> bytes:
 
 
 def _table(rows: Rows) -> bytes:
-    lines = [f"{row['filename']}: {_answer(row)}\n" for row in rows]
+    lines = [f"{one_line(row['filename'])}: {one_line(_answer(row))}\n" for row in rows]
     return _as_bytes("".join(lines))
 
 
@@ -85,7 +87,7 @@ def _csv(rows: Rows) -> bytes:
 
 
 def _json(rows: Rows) -> bytes:
-    return _as_bytes(json.dumps({"rows": list(rows)}, ensure_ascii=False) + "\n")
+    return _as_bytes(printable_json(json.dumps({"rows": list(rows)}, ensure_ascii=False)) + "\n")
 
 
 def _parquet(rows: Rows) -> bytes:
@@ -114,7 +116,8 @@ def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]
 
     console = Console(highlight=False)
     if title:
-        console.print(title, style="bold", markup=False, soft_wrap=True)
+        console.print(printable(title), style="bold", markup=False, soft_wrap=True)
+    rows = [[one_line(cell) for cell in row] for row in rows]
     columns = [[head, *cells] for head, *cells in zip(header, *rows, strict=True)]
     widths = [max(map(cell_len, cells)) for cells in columns]
     gap, edges = 3, 2  # as rich draws them

@@ -252,7 +252,8 @@ class WholeFiles(TorchCheckpointIO):
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:  # noqa: D102
         with files.whole(Path(path)) as temporary:
-            super().save_checkpoint(checkpoint, temporary, storage_options)
+            with temporary.open("wb") as file:  # Lightning's own way takes as much room again in the system's /tmp
+                torch.save(checkpoint, file)
 
 
 class History(Callback):
@@ -443,6 +444,8 @@ def fit(
         resumed = str(last) if resume and last.exists() else None
         if resumed:
             _read_checkpoint(last)
+        # signals are the caller's: Lightning would put SIGTERM off to the end of a batch, and then let it pass
+        trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
         interrupted = False
         on_interrupt = signal.getsignal(signal.SIGINT)
         try:

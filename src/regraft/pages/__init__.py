@@ -22,6 +22,7 @@ from regraft.plots import (
     threshold_curve,
     training_curves,
 )
+from regraft.streams import printable
 from regraft.training import kept_epoch
 
 if TYPE_CHECKING:
@@ -185,12 +186,18 @@ def _page(template: str, **values: Any) -> str:
     pages = jinja2.Environment(
         loader=jinja2.PackageLoader("regraft", "pages"),
         autoescape=True,
+        finalize=_shown,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     pages.filters |= {"figure": _figure, "interval": _interval, "percent": _percent, "rounded": rounded}
     return pages.get_template(template).render(**values)
+
+
+def _shown(value: Any) -> Any:
+    """Write out control characters and marks of direction in names; what is HTML already stays as it is."""
+    return printable(value) if type(value) is str else value
 
 
 def _figure(value: float | None, digits: int = 3) -> str:
