@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.torch import save_file
 
-from regraft.errors import RunError
+from regraft.errors import NotWritten, RunError
 from regraft.files import obstacle, read_csv, remove_folder, sha256, whole, write_bytes, write_csv
+from regraft.training import WholeFiles
 
 ENDINGS = [ValueError, OSError, KeyboardInterrupt, SystemExit, GeneratorExit]
 
@@ -109,6 +114,73 @@ def test_ctrl_c_and_kill_9_leave_the_earlier_file(tmp_path: Path, name: str, lef
     assert path.read_bytes() == b"earlier"
     assert len(list(tmp_path.glob("*.tmp"))) == left  # after kill -9 nobody was left to remove it
     assert len(names(tmp_path)) == 1 + left
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows does not say whether a process runs")
+def test_what_a_killed_process_left_goes_when_the_folder_is_written_again(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", WRITE, str(tmp_path / "answers.csv")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as writer:
+        assert writer.stdout is not None
+        writer.stdout.readline()
+        writer.kill()
+    assert len(names(tmp_path)) == 1
+    write_bytes(tmp_path / "other.csv", b"")
+    assert names(tmp_path) == ["other.csv"]
+
+
+def test_what_another_process_writes_now_and_what_is_not_ours_stays(tmp_path: Path) -> None:
+    with whole(tmp_path / "mine.csv") as mine:
+        mine.write_bytes(b"half")
+        stay = ["notes.tmp", ".hidden.tmp", f".{'0' * 8}-1-{'a' * 32}.tmp", f".{'b' * 32}.tmp"]
+        for name in stay:  # of a person, of another program, of another machine, of an earlier version
+            (tmp_path / name).write_bytes(b"")
+        write = (
+            "import pathlib, sys; from regraft.files import write_bytes; write_bytes(pathlib.Path(sys.argv[1]), b'')"
+        )
+        subprocess.run([sys.executable, "-c", write, str(tmp_path / "other.csv")], check=True)
+        assert names(tmp_path) == sorted([mine.name, "other.csv", *stay])
+
+
+@pytest.mark.parametrize("name", [f".{'0' * 8}-1-{'a' * 32}.tmp", f".{'b' * 32}.tmp"])
+def test_what_was_left_a_day_ago_goes_wherever_it_was_written(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "part").write_bytes(b"")
+    os.utime(tmp_path / name, (0, 0))
+    write_bytes(tmp_path / "other.csv", b"")
+    assert names(tmp_path) == ["other.csv"]
+
+
+def test_a_full_disk_names_the_file_that_was_wanted_and_keeps_the_earlier_one(tiny_disk: Path) -> None:
+    write_bytes(tiny_disk / "answers.csv", b"earlier")
+    with pytest.raises(NotWritten, match=rf"^{tiny_disk}/answers.csv could not be written: No space left.*Make room"):
+        write_bytes(tiny_disk / "answers.csv", bytes(100_000))
+    assert (names(tiny_disk), (tiny_disk / "answers.csv").read_bytes()) == (["answers.csv"], b"earlier")
+
+
+def test_a_full_disk_is_the_same_error_for_whoever_writes(tiny_disk: Path) -> None:
+    """PyTorch, safetensors and Python: each has an error of its own."""
+    wide = torch.zeros(100_000)
+    writers = [
+        lambda path: WholeFiles().save_checkpoint({"wide": wide}, path),
+        lambda path: _whole(path, lambda file: save_file({"wide": wide}, file)),
+        lambda path: write_bytes(path, wide.numpy().tobytes()),
+    ]
+    for write in writers:
+        with pytest.raises(NotWritten) as told:
+            write(tiny_disk / "wide")
+        assert (told.value.errno, told.value.filename) == (errno.ENOSPC, str(tiny_disk / "wide"))
+        assert names(tiny_disk) == []
+
+
+def _whole(path: Path, write: Callable[[Path], object]) -> None:
+    with whole(path) as temporary:
+        write(temporary)
+
+
+def test_folders_that_were_made_for_what_failed_do_not_stay(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="why"):
+        half_a_folder(tmp_path / "runs" / "of" / "mine", ValueError)
+    assert names(tmp_path) == []
 
 
 @pytest.mark.parametrize("name", ["n" * 200, "n" * 251 + ".csv", "größer, 写真.csv", ".hidden"])

@@ -72,17 +72,23 @@ def told_of(path: Path, temporary: Path) -> Iterator[None]:
         yield
     except NotWritten:
         raise
-    except OSError as error:
-        if error.errno in FULL:
-            raise NotWritten(path, error.errno) from error
-        if error.filename and Path(os.fsdecode(error.filename)).is_relative_to(temporary):
-            error.filename = str(path)
-        raise
     except Exception as error:
-        number = re.search(r"\(os error (\d+)\)", str(error))  # as libraries written in Rust put it
-        if number and int(number[1]) in FULL:
-            raise NotWritten(path, int(number[1])) from error
+        if number := _no_room(error):
+            raise NotWritten(path, number) from error
+        named = getattr(error, "filename", None)
+        if isinstance(named, str) and Path(named).is_relative_to(temporary):
+            error.filename = str(path)  # type: ignore[attr-defined]
         raise
+
+
+def _no_room(error: BaseException | None) -> int | None:
+    """Return the system's number where an error, or what it came from, is that of a full disk."""
+    while error is not None:
+        rust = re.search(r"\(os error (\d+)\)", str(error))  # as safetensors puts it
+        if (number := getattr(error, "errno", None) or (rust and int(rust[1]))) in FULL:
+            return number
+        error = error.__context__  # PyTorch stumbles over the end that it could not write
+    return None
 
 
 # ---- temporary names ------------------------------------------------------------------------------------------------

@@ -67,12 +67,21 @@ def guarded() -> Iterator[Output]:
     for stream in before:
         if isinstance(stream, io.TextIOWrapper):  # a name that the terminal's encoding lacks must not end a command
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
-    output = Output(sys.stdout)
+    output = Output(_buffered(sys.stdout))
     sys.stdout, sys.stderr = output, Log(sys.stderr)
     try:
         yield output
     finally:
         sys.stdout, sys.stderr = before
+
+
+def _buffered(stream: Any) -> Any:
+    """Return a stream that writes all of what it is given: under PYTHONUNBUFFERED, half of it may pass for all."""
+    raw = getattr(stream, "buffer", None)
+    if not isinstance(raw, io.FileIO):
+        return stream
+    again = open(raw.fileno(), "wb", closefd=False)  # noqa: SIM115
+    return io.TextIOWrapper(again, encoding="utf-8", errors="backslashreplace", line_buffering=raw.isatty())
 
 
 class Output:

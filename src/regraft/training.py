@@ -251,9 +251,9 @@ class WholeFiles(TorchCheckpointIO):
     """Writes checkpoints under a temporary name first: one that exists is whole, whenever the power went."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:  # noqa: D102
-        with files.whole(Path(path)) as temporary:
-            with temporary.open("wb") as file:  # Lightning's own way takes as much room again in the system's /tmp
-                torch.save(checkpoint, file)
+        # Lightning's own way takes as much room again in the system's /tmp
+        with files.whole(Path(path)) as temporary, temporary.open("wb") as file:
+            torch.save(checkpoint, file)
 
 
 class History(Callback):
