@@ -20,7 +20,7 @@ from regraft.streams import one_line, printable, printable_json
 
 REGRAFT = [sys.executable, "-c", "from regraft.cli import main; main()"]
 LOST = "Error: The output could not be written (No space left on device): what is there is cut off."
-DANGEROUS = "\x1b]0;gone\x07\x1b[2J\x9b31m\u202egnp\u2066"
+DANGEROUS = "\x1b]0;gone\x07\x1b[2J\r\x9b31m\u202egnp\u2066"
 
 
 def run(*arguments: object, **streams: Any) -> subprocess.CompletedProcess[str]:
