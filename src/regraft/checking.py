@@ -62,7 +62,7 @@ def check(
     data = Path(data)
     wanted = Path(out) if out else Path("checks") / (data.stem or "data")
     runs.new_folder(wanted, data)  # a place that cannot be written to is said now
-    manifest = scan(data, groups=config.groups)
+    manifest = scan(data, **config.reading)
     manifest = manifest if config.split_from is None else _in_parts(manifest, config.split_from)
     if "leak" in unwanted and manifest.groups is None and not any(item.part for item in manifest.items):
         raise ConfigError(

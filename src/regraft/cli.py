@@ -16,7 +16,7 @@ import typer
 from typer.core import TyperGroup
 
 from regraft import __version__, stopping, streams, tables
-from regraft.config import OF_ONE_NETWORK, Config, command
+from regraft.config import OF_ONE_NETWORK, READING, Config, command
 from regraft.errors import ConfigError, NotWritten, RegraftError, reason_of
 from regraft.files import FULL
 from regraft.streams import one_line, say, say_aside
@@ -110,7 +110,7 @@ Data = Annotated[
     Path,
     typer.Argument(
         metavar="DATA",
-        help="DATA/<class>/<picture>, DATA/{train,val,test}/<class>/<picture>, or a CSV or Parquet table.",
+        help="DATA/<class>/<picture>, DATA/{train,val,test}/<class>/<picture>, or a table (CSV, Excel, Parquet …).",
         show_default=False,
     ),
 ]
@@ -289,7 +289,7 @@ def _print_comparison(found: Any) -> None:
 
 
 @app.command(rich_help_panel="Everyday")
-@partial(settings, only=("groups", "allow_bad", "img_size", "fit", "seed", *MACHINE))
+@partial(settings, only=(*READING, "allow_bad", "img_size", "fit", "seed", *MACHINE))
 def recommend(
     data: Data,
     backbones: Backbones = "available",
@@ -327,7 +327,7 @@ def recommend(
 @app.command(rich_help_panel="Everyday")
 @partial(
     settings,
-    only=("backbone", "weights", "from_run", "groups", "split_from", "img_size", "fit", "seed", *MACHINE),
+    only=("backbone", "weights", "from_run", *READING, "split_from", "img_size", "fit", "seed", *MACHINE),
 )
 def check(
     data: Data,
@@ -398,18 +398,17 @@ def report(
 
 
 @app.command("eval", rich_help_panel="Everyday")
+@partial(settings, only=READING)
 def evaluate(
     model: Model,
     data: Data,
-    groups: Annotated[
-        str | None,
-        typer.Option("--groups", help="Draw the intervals over patients or sources, as in train. Default: the run's."),
-    ] = None,
     tta: Views = 1,
     abstain_below: AbstainBelow = None,
     weights: Weights = None,
     device: Device = "auto",
     as_json: Json = False,
+    *,
+    given: dict[str, Any],
 ) -> None:
     """Measure a model on labelled pictures: all of them, or the test part where there is one."""
     from regraft import inference
@@ -418,12 +417,12 @@ def evaluate(
     found = inference.evaluate(
         model,
         data,
-        groups=groups,
         tta=tta,
         abstain_below=abstain_below,
         weights=weights,
         device=device,
         progress=progress,
+        **given,
     )
     for name, reason in found.skipped.items():
         progress.warn(f"{name} is left out: {reason}.")

@@ -105,7 +105,7 @@ def compare(
     config.refuse_target("compare")
     if config.folds and budget_s is not None:
         raise ConfigError("--budget chooses by a part that --folds would test on; give one of them.")
-    started, manifest = time.perf_counter(), scan(Path(data), groups=config.groups)
+    started, manifest = time.perf_counter(), scan(Path(data), **config.reading)
     if config.folds:
         refuse_parts(manifest, settings)
         into_folds(manifest, config.folds, val=config.val, seed=config.seed)

@@ -61,6 +61,29 @@ class Config:
         "a regular expression on the file name, or a column of the table.",
         group="Data",
     )
+    path_column: str | None = _setting(
+        None, "The table's column of files, or of their ids. Default: one with a usual name.", group="Data"
+    )
+    label_column: str | None = _setting(
+        None, "The table's column of classes. Default: one with a usual name.", group="Data"
+    )
+    split_column: str | None = _setting(
+        None, "The table's column of parts (train, val, test). Default: one with a usual name.", group="Data"
+    )
+    images: Path | None = _setting(
+        None, "The folder in which the table's files lie. Default: the table's own.", group="Data"
+    )
+    label_pattern: str | None = _setting(
+        None,
+        "Find the class in every file's name: a regular expression, whose first group is the class.",
+        group="Data",
+    )
+    layout: str = _setting(
+        "auto",
+        "Whether the folders at the top are parts (train, test) or classes; auto: what their names and contents say.",
+        group="Data",
+        choices=("auto", "parts", "classes"),
+    )
     val: float = _setting(0.15, "Share of the pictures that chooses the epoch.", group="Data")
     test: float = _setting(0.15, "Share of the pictures that is only measured at the end.", group="Data")
     folds: int | None = _setting(
@@ -169,8 +192,9 @@ class Config:
         Raises:
             ConfigError: a value outside its range, or two settings that contradict each other.
         """
-        if isinstance(self.split_from, str):
-            object.__setattr__(self, "split_from", Path(self.split_from))
+        for name in ("split_from", "images"):
+            if isinstance(getattr(self, name), str):
+                object.__setattr__(self, name, Path(getattr(self, name)))
         if isinstance(self.from_run, Path):
             object.__setattr__(self, "from_run", str(self.from_run))
         if isinstance(self.unfreeze, int):
@@ -192,6 +216,11 @@ class Config:
         for left, right in _EXCLUSIVE:
             if getattr(self, left) is not None and getattr(self, right) is not None:
                 raise ConfigError(f"{option(left)} and {option(right)} contradict each other; give one of them.")
+
+    @property
+    def reading(self) -> dict[str, Any]:
+        """How the data are to be read: keywords of `regraft.data.scan`."""
+        return {name: getattr(self, name) for name in READING}
 
     def refuse_folds(self, what: str) -> None:
         """Raise ConfigError where folds are asked of something that makes none: they are not passed over in silence."""
@@ -255,6 +284,9 @@ _EXCLUSIVE = (
     ("folds", "split_from"),
     *combinations(TARGETS, 2),
 )
+
+READING = ("groups", "path_column", "label_column", "split_column", "images", "label_pattern", "layout")
+"""What says how the data are to be read."""
 
 OF_ONE_NETWORK = ("backbone", "method", "weights", "from_run", "unfreeze", "train_layers", "positive", *TARGETS)
 """What `compare` has many of, or has no option for."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import numpy as np
 
 from regraft import bundle, files, runs
 from regraft.classifier import Classifier, Prediction, pretrained
-from regraft.config import Config
+from regraft.config import READING, Config
 from regraft.data import Manifest, augmentations, find_pictures, read_digests, scan
 from regraft.decision import abstaining, rates, rounded
 from regraft.errors import ConfigError, DataError, NoImages
@@ -175,13 +175,13 @@ def evaluate(
     model: Path | str,
     data: Path | str,
     *,
-    groups: str | None = None,
     tta: int = 1,
     abstain_below: float | None = None,
     weights: str | None = None,
     device: str = "auto",
     engine: str = "auto",
     progress: Progress | None = None,
+    **reading: Any,
 ) -> Evaluation:
     """Measure a model on labelled pictures: all of `data`, or its test part where it has parts.
 
@@ -189,7 +189,8 @@ def evaluate(
     Classes are matched by name, so a folder may lack some of the model's classes. `Evaluation.test` is measured on all
     pictures; with `abstain_below`, `Evaluation.abstain` says how many have a highest probability that is no lower, and
     how many of these are right. Intervals are drawn over `groups`, else over those of the run that made the model,
-    where they fit the data. `tta` is as in `predict`.
+    where they fit the data; `reading` takes `groups` and the other settings of how data are read (label_pattern, images
+    …), as in `train`. `tta` is as in `predict`.
 
     Raises:
         ConfigError: `abstain_below` is no probability, or the model has a threshold; `tta` is out of range.
@@ -201,7 +202,7 @@ def evaluate(
     check_abstaining(str(model), classifier, abstain_below)
     progress = progress or Progress()
     views = _drawn_views(model, classifier, tta, progress)
-    found = _scan(Path(data), groups, str(model), progress)
+    found = _scan(Path(data), reading, str(model), progress)
     for notice in found.notices:
         progress.warn(notice)
     manifest, unseen = _unseen(_test_part(found), str(model), progress)
@@ -224,15 +225,22 @@ def evaluate(
     return Evaluation(str(model), classifier, time.perf_counter() - started, scores, skipped, reached, abstain)
 
 
-def _scan(data: Path, groups: str | None, model: str, progress: Progress) -> Manifest:
-    """Group pictures as asked; else as the run did that made the model, where their names or columns allow it."""
-    of_run = _setting_of(model, "groups") if groups is None else None
+def _scan(data: Path, reading: Mapping[str, Any], model: str, progress: Progress) -> Manifest:
+    """Group pictures as asked; else as the run did that made the model, where their names or columns allow it.
+
+    Raises:
+        ConfigError: a setting that says nothing of how data are read.
+    """
+    if idle := reading.keys() - set(READING):
+        raise ConfigError(f"evaluate makes no use of {', '.join(sorted(idle))}. Expected some of {', '.join(READING)}.")
+    how = {**Config(**reading).reading, "learn": False}
+    of_run = _setting_of(model, "groups") if how["groups"] is None else None
     if of_run is None:
-        return scan(data, groups=groups)
+        return scan(data, **how)
     try:
-        return scan(data, groups=of_run)
+        return scan(data, **{**how, "groups": of_run})
     except DataError as error:
-        manifest = scan(data)  # raises what else is wrong with the data
+        manifest = scan(data, **how)  # raises what else is wrong with the data
         progress.warn(f"{error} {model} was trained with them; intervals are drawn over single pictures here.")
         return manifest
 

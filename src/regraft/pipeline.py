@@ -111,7 +111,7 @@ def train(
     config = runs.settings_of(folder, settings) if resume else Config(**settings)
     config.refuse_folds("pipeline.train")  # folds.train does
     check(config)
-    manifest = scan(data, groups=config.groups)
+    manifest = scan(data, **config.reading)
     check_target(config, manifest)
     manifest, unread = as_begun(manifest, folder) if resume else (manifest, {})
     source = folder if resume else config.split_from

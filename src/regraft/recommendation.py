@@ -112,7 +112,7 @@ def recommend(
     config = Config(**settings, method="features")
     config.refuse_folds("recommend")
     config.refuse_target("recommend")
-    manifest = scan(Path(data), groups=config.groups)
+    manifest = scan(Path(data), **config.reading)
     for notice in manifest.notices:
         progress.warn(notice)
     chosen = _sample(_untested(manifest, config), sample, config.seed)

@@ -217,7 +217,7 @@ def test_unclear_split_folders_are_refused(tmp_path):
     train = ("train/a/1.png", "train/b/2.png")
     assert "also pictures in extra" in refusal(draw(tmp_path / "1", *train, "test/a/3.png", "extra/a/4.png"))
     assert "two folders of one part" in refusal(draw(tmp_path / "2", *train, "val/a/3.png", "valid/a/4.png"))
-    assert "holds no pictures in class folders" in refusal(draw(tmp_path / "3", *train, "test/3.png"))
+    assert "holds no pictures in class folders" in refusal(draw(tmp_path / "3", "train/1.png", "test/a/3.png"))
     assert "class folder train/c" in refusal(draw(tmp_path / "4", *train, "train/c", "test/a/3.png"))
 
 
@@ -234,7 +234,7 @@ def test_groups_that_do_not_match_every_file_are_refused(tmp_path):
     draw(tmp_path, "a/P1.png", "a/Q1.png", "b/P2.png")
     assert "do not match 1 of 3 file names: a/Q1.png" in refusal(tmp_path, groups=r"P\d")
     assert r"The groups 'P\d' do not" in refusal(tmp_path, groups=r"P\d")  # as it was typed, no backslash doubled
-    assert r"The groups '\d(' are not a regular expression" in refusal(tmp_path, groups=r"\d(")
+    assert r"The groups '\d(' cannot be read as a regular expression" in refusal(tmp_path, groups=r"\d(")
 
 
 # tables
@@ -293,8 +293,11 @@ def test_a_tables_validation_part_alone_becomes_the_test_part(pictures):
     [
         ({"path": ["p/1.png"], "kind": ["a"]}, "no label column: found path, kind; expected one of label, class"),
         ({"where": ["p/1.png"], "label": ["a"]}, "no path column"),
-        ({**COLUMNS, "path": ["p/1.png", "no.png", "p/3.png"]}, "1 of 3 files listed in"),
-        ({**COLUMNS, "path": ["p/1.png", "p/1.png", "p/3.png"]}, "1 files are listed more than once"),
+        ({**COLUMNS, "path": ["p/1.png", "no.png", "none.png"]}, "2 of 3 files listed in"),
+        (
+            {**COLUMNS, "path": ["p/1.png", "p/1.png", "p/3.png"]},
+            "lists 1 pictures with more than one label: p/1.png (10, 2",
+        ),
         ({**COLUMNS, "label": ["a", "", "b"]}, "The column 'label' of"),
         ({**COLUMNS, "label": ["a", "a", "a"]}, "one class only"),
         ({**COLUMNS, "split": ["train", "tset", "test"]}, "holds 'tset'; expected train, val or test"),

@@ -7,8 +7,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from regraft.data.kinds import USUAL_SUFFIXES, by_suffix, is_picture, left_out
-from regraft.data.rows import PART_NAMES, Found, Row, name_some, natural_key
+from regraft.data.kinds import USUAL_SUFFIXES, by_suffix, is_picture, left_out, suffix
+from regraft.data.layouts import Layout, level_of, read_layout, unlabelled, wrapped
+from regraft.data.naming import label_by_pattern, match_names, propose
+from regraft.data.rows import Found, Reading, Row, name_some, natural_key, part_called
 from regraft.errors import DataError, NoImages
 from regraft.progress import Progress
 
@@ -16,7 +18,7 @@ SYSTEM_NAMES = ("__MACOSX", "Thumbs.db", "desktop.ini")
 """Hidden in spirit: written by systems, never by people."""
 
 
-def read_folder(folder: Path) -> Found:
+def read_folder(folder: Path, reading: Reading = Reading()) -> Found:  # noqa: B008  a value, never changed
     """List the pictures below a folder with their classes and, where there are split folders, their parts.
 
     Raises:
@@ -24,14 +26,71 @@ def read_folder(folder: Path) -> Found:
         DataError: The folders do not say which class a picture belongs to.
     """
     tree = _walk(folder)
-    part_of = _part_folders(tree)
     pictures = [name for name in tree.files if is_picture(folder, name)]
-    depth = 1 if part_of else 0  # how many folders lie above the class
-    labelled = [name for name in pictures if name.count("/") > depth]
-    _check(tree, part_of, pictures, labelled)
-    rows = [Row(folder / name, name, label=name.split("/")[depth], part=_part(name, part_of)) for name in labelled]
-    loose = [name for name in pictures if name.count("/") <= depth]
-    return Found(rows, _notices(tree, pictures, loose))
+    if not pictures:
+        there = f"; there are {by_suffix(tree.files)}" if tree.files else ""
+        raise NoImages(
+            f"{folder} holds 0 pictures in {len(tree.folders)} folders (looked for {USUAL_SUFFIXES}{there}). "
+            "Expected FOLDER/<class>/<picture>."
+        )
+    if reading.label_pattern is not None:
+        return _by_name(tree, pictures, reading)
+    if all("/" not in name for name in pictures):
+        raise NoImages(
+            f"{folder} holds {len(pictures)} pictures but no class folders around them. Expected "
+            f"FOLDER/<class>/<picture>: {_next_step(tree, pictures)}."
+        )
+    layout = _layout(tree, pictures, reading.layout)
+    labelled = layout.labelled
+    _check(tree, layout, pictures)
+    rows = [Row(folder / name, name, label, part) for name, label, part in labelled]
+    loose = [name for level, _ in layout.levels for name in level.loose]
+    return Found(rows, [*layout.notices, *_notices(tree, pictures, loose)])
+
+
+def _layout(tree: _Tree, pictures: list[str], wish: str) -> Layout:
+    """Return where the classes lie. What is refused may have the class in the names: the line then says so as well.
+
+    Raises:
+        DataError: The folders do not say it.
+    """
+    try:
+        return read_layout(tree.folder, pictures, wish)
+    except DataError as error:
+        by_folder = level_of(pictures).folders.values()
+        flat = all(name.count("/") < 2 for name in pictures)
+        hint = next(filter(None, map(propose, [pictures, *by_folder])), "") if flat else ""
+        hint = hint or _tables_beside(tree)
+        raise DataError(f"{error} {hint[0].upper()}{hint[1:]}.") if hint else error from None
+
+
+def _by_name(tree: _Tree, pictures: list[str], reading: Reading) -> Found:
+    """Return all pictures with the class that the pattern finds in their names, and their folders' parts."""
+    pattern = str(reading.label_pattern)
+    levels = [level for level in wrapped(level_of(pictures)) if level.folders]
+    part_of = {name: part_called(name) for name in levels[-1].folders} if levels and not levels[-1].loose else {}
+    if reading.layout == "classes" or None in part_of.values() or not {"train"} < set(part_of.values()):
+        part_of = {}
+    blank = [folder for folder in part_of if not any(match_names(levels[-1].folders[folder], pattern, "label pattern"))]
+    named = [name for name in pictures if not any(name.startswith(f"{levels[-1].prefix}{one}/") for one in blank)]
+    labels = label_by_pattern(named, pattern)
+    several = len(part_of) - len(blank) > 1
+    at = levels[-1].prefix.count("/") if levels else 0
+    parts = [part_of.get(name.split("/")[at]) if several else None for name in named]
+    rows = [Row(tree.folder / name, name, label, part) for name, label, part in zip(named, labels, parts, strict=True)]
+    left_out = unlabelled(tree.folder, levels[-1], blank, "their names do not match in") if blank else []
+    return Found(rows, [*left_out, *_notices(tree, pictures, [])])
+
+
+def _next_step(tree: _Tree, pictures: list[str]) -> str:
+    steps = [propose(pictures), _tables_beside(tree)]
+    return "; or ".join(["sort them into one folder per class", *filter(None, steps)])
+
+
+def _tables_beside(tree: _Tree) -> str:
+    """Say that a table beside the pictures may hold the labels."""
+    tables = [name for name in tree.files if "/" not in name and suffix(name) in (".csv", ".tsv", ".xlsx", ".jsonl")]
+    return f"the table {name_some(tables)} may hold the labels: give it in place of the folder" if tables else ""
 
 
 def find_pictures(paths: Sequence[Path | str], progress: Progress | None = None) -> list[Path]:
@@ -116,72 +175,39 @@ def _is_text(name: str) -> bool:
     return True
 
 
-def _part_folders(tree: _Tree) -> dict[str, str]:
-    """Return {folder: part}, empty when the folders are classes: `train` alone may be a class (a vehicle)."""
-    part_of = {name: PART_NAMES[name.lower()] for name in tree.folders if name.lower() in PART_NAMES}  # the top ones
-    if "train" not in part_of.values() or len(part_of) < 2:
-        return {}
-    if len(set(part_of.values())) < len(part_of):
-        raise DataError(f"{tree.folder} holds {', '.join(part_of)}: two folders of one part. Keep one of them.")
-    return part_of
-
-
-def _part(name: str, part_of: dict[str, str]) -> str | None:
-    return part_of.get(name.split("/")[0])
-
-
-def _check(tree: _Tree, part_of: dict[str, str], pictures: list[str], labelled: list[str]) -> None:
-    """Raise the first thing that keeps the folder from being learned."""
-    folder = tree.folder
-    if not pictures:
-        there = f"; there are {by_suffix(tree.files)}" if tree.files else ""
-        raise NoImages(
-            f"{folder} holds 0 pictures in {len(tree.folders)} folders (looked for {USUAL_SUFFIXES}{there}). "
-            "Expected FOLDER/<class>/<picture>."
-        )
-    if not labelled:
-        raise NoImages(
-            f"{folder} holds {len(pictures)} pictures but no class folders around them. "
-            "Expected FOLDER/<class>/<picture>: sort them into one folder per class."
-        )
-    if part_of:
-        _check_parts(tree, part_of, pictures, labelled)
-    else:
-        _check_nesting(tree, labelled)
-    depth = 1 if part_of else 0
-    filled = {"/".join(name.split("/")[: depth + 1]) for name in labelled}
-    classes = [name for name in tree.folders if name.count("/") == depth and _part(name, part_of) in (None, "train")]
-    if empty := [name for name in classes if name not in filled]:
+def _check(tree: _Tree, layout: Layout, pictures: list[str]) -> None:
+    """Raise the first thing that keeps the classes from being learned: all in one folder, or one without pictures."""
+    level, part = layout.levels[0]
+    if part is None and len(level.folders) == 1 and not level.loose:
+        _refuse_one_folder(tree, pictures, *level.folders)
+    learned = [level for level, part in layout.levels if part in (None, "train")]
+    filled = {level.prefix + name for level in learned for name in level.folders}
+    left_out = {name.rpartition("/")[0] for name in pictures}  # a copy, or an unlabelled part, is no empty class
+    empty = [
+        name
+        for level in learned
+        for name in tree.folders
+        if name.rpartition("/")[0] == level.prefix.rstrip("/")
+        and name not in filled
+        and not any(folder == name or folder.startswith(name + "/") for folder in left_out)
+    ]
+    if empty:
         raise DataError(
-            f"The class folder {name_some(empty)} of {folder} holds no pictures: "
+            f"The class folder {name_some(empty)} of {tree.folder} holds no pictures: "
             "a class without pictures cannot be learned. Fill it or remove it."
         )
 
 
-def _check_nesting(tree: _Tree, labelled: list[str]) -> None:
-    tops = {name.split("/")[0] for name in labelled}
-    seconds = {name.split("/")[1] for name in labelled if name.count("/") > 1}
-    if len(tops) == 1 and len(seconds) > 1 and all(name.count("/") > 1 for name in labelled):
-        (only,) = tops
+def _refuse_one_folder(tree: _Tree, pictures: list[str], only: str) -> None:
+    within = {name.split("/")[1] for name in pictures if name.count("/") > 1}
+    if len(within) > 1 and all(name.count("/") > 1 for name in pictures):
         raise DataError(
-            f"All pictures of {tree.folder} lie in one folder, {only}, that holds {len(seconds)} folders itself. "
+            f"All pictures of {tree.folder} lie in one folder, {only}, that holds {len(within)} folders itself. "
             f"Expected FOLDER/<class>/<picture>; is {tree.folder / only} the one you meant?"
         )
-
-
-def _check_parts(tree: _Tree, part_of: dict[str, str], pictures: list[str], labelled: list[str]) -> None:
-    beside = {name.split("/")[0] for name in pictures if "/" in name} - set(part_of)
-    if beside:
-        raise DataError(
-            f"{tree.folder} holds {', '.join(part_of)} and also pictures in {name_some(sorted(beside))}. "
-            "Expected split folders alone: move the others away."
-        )
-    for part in part_of:
-        if not any(name.startswith(part + "/") for name in labelled):
-            raise DataError(
-                f"{tree.folder / part} holds no pictures in class folders. "
-                f"Expected {part}/<class>/<picture>: fill it, or move it away."
-            )
+    hint = propose(pictures)
+    if hint and not within:
+        raise DataError(f"All pictures of {tree.folder} lie in one folder, {only}; {hint}.")
 
 
 def _notices(tree: _Tree, pictures: list[str], loose: list[str]) -> list[str]:

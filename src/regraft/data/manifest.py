@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -11,9 +10,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from regraft.data.folders import read_folder
-from regraft.data.rows import Found, Row, name_some, natural_key, settle_parts
-from regraft.data.tables import TABLE_SUFFIXES, read_table
+from regraft.data.columns import TABLE_SUFFIXES
+from regraft.data.metadata import read_either
+from regraft.data.naming import match_names
+from regraft.data.rows import Found, Reading, Row, name_some, natural_key, settle_parts
+from regraft.data.tables import read_table
 from regraft.errors import DataError
 
 
@@ -71,20 +72,43 @@ class Manifest:
         return dict(zip(self.classes, np.bincount(labels, minlength=len(self.classes)).tolist(), strict=True))
 
 
-def scan(data: Path | str, *, groups: str | None = None) -> Manifest:
+def scan(
+    data: Path | str,
+    *,
+    groups: str | None = None,
+    path_column: str | None = None,
+    label_column: str | None = None,
+    split_column: str | None = None,
+    images: Path | None = None,
+    label_pattern: str | None = None,
+    layout: str = "auto",
+    learn: bool = True,
+) -> Manifest:
     """List the labelled pictures of a folder or table; no picture is opened.
 
-    `data` is FOLDER/<class>/**/<picture>, or FOLDER/{train,val,test}/<class>/**/<picture>, or a .csv, .tsv or
-    .parquet table with a path and a label column and, optionally, a split and a group column.
-    `groups` is a column of the table, or a regular expression searched in every file name: the match, or its first
-    capture group, names the picture's group.
+    `data` is FOLDER/<class>/**/<picture>, or FOLDER/{train,val,test}/<class>/**/<picture>, or a table (CSV, TSV, Excel,
+    JSON lines, Parquet) with a path and a label column and, optionally, a split and a group column; docs/data.md shows
+    every form. Of a table, a file that is not there is listed too, as one that cannot be read.
+
+    Args:
+        data: the folder or table.
+        groups: a column of the table, or a regular expression searched in every file name: the match, or its first
+            capture group, names the picture's group.
+        path_column: the table's column of files or of their ids.
+        label_column: the table's column of classes.
+        split_column: the table's column of parts.
+        images: the folder in which the table's files lie.
+        label_pattern: a regular expression that finds the class in every file name, as `groups` finds the group.
+        layout: whether the folders at the top are "parts" or "classes"; "auto": what their names and contents say.
+        learn: False for data that only measure a model: then a class may have a single picture.
 
     Raises:
         NoImages: There is nothing to learn from.
         DataError: The classes, parts or groups are not clear; the line says what was found and what was expected.
     """
+    reading = Reading(groups, path_column, label_column, split_column, images, label_pattern, layout, learn)
     path = Path(data).absolute()  # not resolve(): a link keeps the name that the user gave
-    found = _read(path, groups)
+    found = _read(path, reading)
     if groups is not None and found.rows[0].group is None:
         found = Found(_group_by_pattern(found.rows, groups, path), found.notices)
     parts, notices = settle_parts([row.part for row in found.rows], path)
@@ -102,34 +126,25 @@ def scan(data: Path | str, *, groups: str | None = None) -> Manifest:
     )
 
 
-def _read(path: Path, groups: str | None) -> Found:
+def _read(path: Path, reading: Reading) -> Found:
     if path.is_dir():
-        return read_folder(path)
+        return read_either(path, reading)
     if not path.exists():
         raise DataError(f"{path} does not exist. Expected a folder of class folders, or a table.")
     if path.suffix.lower() not in TABLE_SUFFIXES:
         raise DataError(f"{path} is neither a folder nor a table ({', '.join(TABLE_SUFFIXES)}).")
-    return read_table(path, groups=groups)
+    return read_table(path, reading)
 
 
 def _group_by_pattern(rows: Sequence[Row], pattern: str, source: Path) -> list[Row]:
-    try:
-        expression = re.compile(pattern)
-    except re.error as error:
-        raise DataError(f"The groups '{pattern}' are not a regular expression: {error}.") from error
-    grouped = [row._replace(group=_match(expression, row.path.name)) for row in rows]
-    if unmatched := [row.name for row in grouped if not row.group]:
+    groups = match_names([row.name for row in rows], pattern, "groups")
+    if unmatched := [row.name for row, group in zip(rows, groups, strict=True) if not group]:
         table = "" if source.is_dir() else f" (nor is it a column of {source.name})"
         raise DataError(
             f"The groups '{pattern}' do not match {len(unmatched)} of {len(rows)} file names{table}: "
             f"{name_some(unmatched)}."
         )
-    return grouped
-
-
-def _match(expression: re.Pattern[str], file_name: str) -> str | None:
-    match = expression.search(file_name)
-    return match and match[1 if expression.groups else 0]
+    return [row._replace(group=group) for row, group in zip(rows, groups, strict=True)]
 
 
 def _check_names(path: Path, classes: Sequence[str]) -> None:

@@ -9,14 +9,9 @@ from typing import NamedTuple
 
 PARTS = ("train", "val", "test")
 PART_NAMES = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "dev": "val",
-    "test": "test",
-    "testing": "test",
+    **dict.fromkeys(("train", "training", "trn", "trainset", "traindata"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "dev", "valset", "valdata"), "val"),
+    **dict.fromkeys(("test", "testing", "tst", "testset", "testdata", "eval", "evaluation", "holdout"), "test"),
 }
 """How people call the parts, in lower case."""
 
@@ -31,6 +26,19 @@ class Row(NamedTuple):
     group: str | None = None
 
 
+class Reading(NamedTuple):
+    """How data are to be read where they do not say it themselves: the settings of these names."""
+
+    groups: str | None = None
+    path_column: str | None = None
+    label_column: str | None = None
+    split_column: str | None = None
+    images: Path | None = None
+    label_pattern: str | None = None
+    layout: str = "auto"  # what the folders at the top are: parts, classes, or what they look like
+    learn: bool = True  # False: the classes are known, and one picture of each may do
+
+
 class Found(NamedTuple):
     """All rows of a folder or table, and what the user should read about it."""
 
@@ -43,6 +51,18 @@ def natural_key(text: str) -> tuple[list[str | int], str]:
     pieces: list[str | int] = [*re.split(r"(\d+)", text)]
     pieces[1::2] = map(int, pieces[1::2])  # text and digits alternate, so like always meets like
     return pieces, text  # the text itself decides between "01" and "1"
+
+
+def part_called(name: str) -> str | None:
+    """Return the part that a name tells of: train of `training_set`, `Dataset-Train` or `train2017`, else None.
+
+    Only whole words count: `test_tube` tells of test, `validated` of nothing, and `train_val` of two, so of none. What
+    lies in the folder decides whether it is meant so.
+    """
+    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", re.sub(r"(?i)hold[-_ ]out", "holdout", name))
+    words = re.findall("[a-z]+", spaced.lower())
+    parts = {PART_NAMES[word] for word in words if word in PART_NAMES}
+    return parts.pop() if len(parts) == 1 else None
 
 
 def name_some(names: Iterable[str], count: int = 3) -> str:

@@ -1,0 +1,388 @@
+"""Tell classes, parts and copies apart by the names of folders and what lies below -> the class of each picture."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from regraft.data.rows import PART_NAMES, name_some, part_called
+from regraft.errors import DataError
+
+COMPARED = 25  # pairs of files that are read to know a copy: of equal size and name all of them are
+ALMOST_ALL = 0.9
+MOSTLY = 0.5
+NO_CLASSES = frozenset(
+    {"images", "image", "imgs", "img", "pictures", "photos", "jpegimages", "masks", "mask", "annotations"}
+    | {"labels", "label", "segmentation", "segmentations", "groundtruth", "ground_truth", "trimaps", "bboxes"}
+)
+"""What folders of a data set for another task are called: `images` beside `masks` are no two classes."""
+
+
+class Level(NamedTuple):
+    """What lies directly below one folder, whose path is `prefix`: folders that hold pictures, and single pictures."""
+
+    prefix: str  # "" or "archive/train/"
+    folders: dict[str, list[str]]  # folder -> the full names of all pictures below it
+    loose: list[str]
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The folders' names, without case."""
+        return frozenset(map(str.casefold, self.folders))
+
+    @property
+    def pictures(self) -> list[str]:
+        """The full names of all pictures."""
+        return [*self.loose, *(name for names in self.folders.values() for name in names)]
+
+
+class Layout(NamedTuple):
+    """Where the classes lie: one level, or one for each part; and what the user should read about it."""
+
+    levels: list[tuple[Level, str | None]]
+    notices: list[str]
+
+    @property
+    def labelled(self) -> list[tuple[str, str, str | None]]:
+        """The (picture, class, part) of every picture in a class folder."""
+        return [
+            (name, label, part)
+            for level, part in self.levels
+            for label, names in level.folders.items()
+            for name in names
+        ]
+
+
+def level_of(pictures: Iterable[str], prefix: str = "") -> Level:
+    """Return what lies directly below a folder, of the pictures below it."""
+    level = Level(prefix, {}, [])
+    for name in pictures:
+        first, inside, _ = name[len(prefix) :].partition("/")
+        (level.folders.setdefault(first, []) if inside else level.loose).append(name)
+    return level
+
+
+def wrapped(level: Level) -> list[Level]:
+    """Return the level, and those inside as long as one folder holds all of it."""
+    levels = [level]
+    while len(levels[-1].folders) == 1 and not levels[-1].loose:
+        levels.append(_inside(levels[-1], *levels[-1].folders))
+    return levels
+
+
+def _inside(level: Level, folder: str) -> Level:
+    return level_of(level.folders[folder], f"{level.prefix}{folder}/")
+
+
+def read_layout(root: Path, pictures: Sequence[str], wish: str = "auto") -> Layout:
+    """Return where the classes of these pictures lie: at the top, or below the parts' folders.
+
+    `wish` is "parts", "classes", or "auto": parts where the folders' names tell of train and of another part, and
+    what lies below them agrees.
+
+    Raises:
+        DataError: It is not clear. The line names what else it may be, and the option that decides.
+    """
+    top, *within = (level for level in wrapped(level_of(pictures)) if level.folders)
+    if wish != "classes":
+        level, copies = _without_copies(root, within[-1] if within else top)
+        if parts := _read_parts(root, level, sure=wish == "parts"):
+            return parts._replace(notices=[*copies, *parts.notices])
+    level, copies = _without_copies(root, top)
+    if wish == "classes":
+        return Layout([(level, None)], copies)
+    _refuse_no_classes(root, level)
+    _refuse_parts_below(root, level)
+    inner = _parts_within(level) or Layout([(level, None)], _same_folders(level))
+    return inner._replace(notices=[*copies, *inner.notices])
+
+
+# ---- parts ----------------------------------------------------------------------------------------------------------
+
+
+class Parts(NamedTuple):
+    """Folders that may be parts, and where the classes of all folders beside each other lie."""
+
+    level: Level
+    part_of: dict[str, str]  # of the folders that are called like parts
+    classes: dict[str, Level]
+
+    @property
+    def known(self) -> frozenset[str]:
+        """The classes of train."""
+        return frozenset(name for folder in self.train for name in self.classes[folder].names)
+
+    @property
+    def train(self) -> list[str]:
+        """The folders called train."""
+        return [folder for folder, part in self.part_of.items() if part == "train"]
+
+    @property
+    def flat(self) -> list[str]:
+        """The folders without classes."""
+        return [folder for folder in self.level.folders if not self.classes[folder].folders]
+
+    @property
+    def alike(self) -> list[str]:
+        """The other parts that hold mostly the classes of train."""
+        others = [folder for folder in self.part_of if folder not in self.train]
+        return [folder for folder in others if _mostly(self.classes[folder].names, self.known)]
+
+    @property
+    def used(self) -> dict[str, str]:
+        """The parts that have classes."""
+        return {folder: part for folder, part in self.part_of.items() if folder not in self.flat}
+
+    @property
+    def others(self) -> list[str]:
+        """The folders that are not called like parts."""
+        return [folder for folder in self.level.folders if folder not in self.part_of]
+
+
+def _read_parts(root: Path, level: Level, *, sure: bool) -> Layout | None:
+    """Return the classes of each part; None where the folders are rather classes."""
+    part_of = {folder: part for folder in level.folders if (part := part_called(folder))}
+    if "train" not in part_of.values() or len(set(part_of.values())) < 2:
+        if sure or _look_like_parts(level, part_of):
+            expected = "Expected a train folder and a test or val folder beside it"
+            raise DataError(_unclear(root, level, part_of, expected))
+        return None
+    parts, copies = _find_classes(root, level, part_of)
+    bare = all(map(_is_bare, part_of))
+    if not (parts.known or bare or sure) and parts.others:
+        return None  # `train_station`, `test_site` and `harbour`, each with its pictures
+    _refuse_doubtful(root, parts, sure=sure or bare)
+    levels = [(parts.classes[folder], part if len(parts.used) > 1 else None) for folder, part in parts.used.items()]
+    return Layout(levels, [*copies, *_renamed(root, parts.used, bare), *unlabelled(root, level, parts.flat)])
+
+
+def _find_classes(root: Path, level: Level, part_of: dict[str, str]) -> tuple[Parts, list[str]]:
+    """Return where the classes of each folder lie, first those of train: the others are read by them."""
+    parts, notices = Parts(level, part_of, {}), []
+    order = sorted(level.folders, key=lambda folder: part_of.get(folder) != "train")
+    for folder in order:
+        known = parts.known if part_of.get(folder) != "train" else frozenset[str]()
+        parts.classes[folder], copies = _without_copies(root, _class_level(_inside(level, folder), known))
+        notices += copies
+    return parts, notices
+
+
+def _refuse_doubtful(root: Path, parts: Parts, *, sure: bool) -> None:
+    """Raise DataError where the folders are not clearly parts, and nothing else."""
+    level, part_of = parts.level, parts.part_of
+    if sure and not parts.known:
+        (train, *_) = parts.train
+        raise DataError(
+            f"{root / level.prefix / train} holds no pictures in class folders. Expected {train}/<class>/<picture>: "
+            "fill it, or move it away."
+        )
+    strange = parts.used.keys() - {*parts.train, *parts.alike}
+    if not (sure or parts.alike) and (strange or parts.others or not parts.known):
+        raise DataError(_unclear(root, level, part_of, "Below them lie no folders of the same names"))
+    if others := [folder for folder in parts.others if folder not in parts.flat]:
+        raise DataError(
+            f"{root / level.prefix} holds {', '.join(part_of)} and also pictures in {name_some(sorted(others))}. "
+            "Expected split folders alone: move the others away; or, if all of them are classes: --layout classes."
+        )
+    if len(set(parts.used.values())) < len(parts.used):
+        raise DataError(
+            f"{root / level.prefix} holds {', '.join(parts.used)}: two folders of one part. Keep one of them; or, if "
+            "they are classes: --layout classes."
+        )
+
+
+def _class_level(part: Level, known: frozenset[str]) -> Level:
+    """Return the level of a part that holds classes: below folders that only wrap them (`seg_train/seg_train/<class>`).
+
+    It is the first with known classes; of train, where none are known yet, the first with two folders.
+    """
+    levels = wrapped(part)
+    if known:
+        found = next((level for level in levels if level.names & known), None)
+        return found or (levels[-1] if not levels[-1].folders else levels[0])
+    return next((level for level in levels if len(level.folders) > 1), levels[0])
+
+
+def _is_bare(folder: str) -> bool:
+    """Say whether a folder is called as a part and nothing else, but for a number: `Test`, `train2017`."""
+    return re.sub(r"[\W\d_]", "", folder).casefold() in PART_NAMES
+
+
+def _mostly(names: frozenset[str], known: frozenset[str]) -> bool:
+    return bool(names) and len(names & known) >= MOSTLY * len(names)
+
+
+def _look_like_parts(level: Level, part_of: Mapping[str, str]) -> bool:
+    """Say whether folders that are no train beside another part may be parts all the same: what lies below is alike."""
+    if len(set(part_of.values())) > 1 and all(map(_is_bare, level.folders)):
+        return True  # val and test alone
+    if not part_of or (len(part_of) < 2 and len(level.folders) != 2):
+        return False
+    beside = list(level.folders) if len(level.folders) == 2 else list(part_of)
+    names = [wrapped(_inside(level, folder))[-1].names for folder in beside]
+    shared = frozenset.intersection(*names)
+    return len(shared) > 1 and all(_mostly(one, shared) for one in names)
+
+
+def _unclear(root: Path, level: Level, part_of: Mapping[str, str], why: str) -> str:
+    told = ", ".join(part_of) if part_of else name_some(level.folders)
+    return (
+        f"{root / level.prefix} holds {name_some(level.folders)}: {told} may be parts of the data or classes. {why}. "
+        "Say which: --layout parts (rename or move what is none) or --layout classes."
+    )
+
+
+def _renamed(root: Path, used: Mapping[str, str], bare: bool) -> list[str]:
+    told = ", ".join(f"{folder} is {part}" for folder, part in used.items())
+    return [f"The parts of {root}: {told}."] * (not bare)
+
+
+def unlabelled(root: Path, level: Level, flat: Sequence[str], why: str = "no class folders lie in") -> list[str]:
+    """Return a sentence on each folder of pictures without labels: how many they are, and what they are good for."""
+    return [
+        f"Left out, since {why} {level.prefix}{folder}: {len(level.folders[folder])} pictures. A model "
+        f"names their classes: regraft predict RUN {root / level.prefix / folder}"
+        for folder in flat
+    ]
+
+
+def _refuse_parts_below(root: Path, level: Level) -> None:
+    """Raise DataError where one of several folders holds whole parts: it is the data set, and no class.
+
+    That each class holds a folder of pictures for each part is another layout, and is read.
+    """
+    sets = [folder for folder in level.folders if _holds_parts(_inside(level, folder))]
+    nested = [
+        folder
+        for folder in sets
+        if any(wrapped(_inside(_inside(level, folder), part))[-1].folders for part in _inside(level, folder).folders)
+    ]
+    if len(level.folders) > 1 and sets and (nested or len(sets) < len(level.folders)):
+        raise DataError(
+            f"{root / level.prefix} holds {name_some(level.folders)}, and {sets[0]} holds parts of its own. Is "
+            f"{root / level.prefix / sets[0]} the one you meant? If these folders are the classes: --layout classes."
+        )
+
+
+def _holds_parts(level: Level) -> bool:
+    parts = {part_called(folder) for folder in level.folders if _is_bare(folder)}
+    return "train" in parts and len(parts) > 1
+
+
+def _parts_within(level: Level) -> Layout | None:
+    """Return the parts of classes that hold one folder for each part (`cat/train`, `cat/test`), else None."""
+    insides = [_inside(level, folder) for folder in level.folders]
+    part_of = {name: PART_NAMES.get(name.casefold()) for inside in insides for name in inside.folders}
+    if None in part_of.values() or not {"train"} < set(part_of.values()) or any(inside.loose for inside in insides):
+        return None
+    levels = [
+        (Level(level.prefix, {label: names}, []), part_of[name])
+        for label, inside in zip(level.folders, insides, strict=True)
+        for name, names in inside.folders.items()
+    ]
+    return Layout(levels, [f"The parts are the folders in each class: {', '.join(part_of)}."])
+
+
+# ---- what is no class -----------------------------------------------------------------------------------------------
+
+
+def _without_copies(root: Path, level: Level) -> tuple[Level, list[str]]:
+    """Return the level without folders that hold the rest of it once more.
+
+    Raises:
+        DataError: A folder holds folders of the same names as those beside it, and other pictures.
+    """
+    copied = {}
+    for folder in level.folders if len(level.folders) > 2 else ():
+        if inner := _repeated(root, level, folder):
+            copied[folder] = inner
+    for folder in [folder for folder in _gathered(level) if folder not in copied]:
+        if _all_same(root, [(name, twins[0]) for name, twins in _twins(level, folder).items()]):
+            copied[folder] = name_some(other for other in level.folders if other != folder)
+    left = {folder: names for folder, names in level.folders.items() if folder not in copied}
+    return level._replace(folders=left), [
+        f"Left out: {level.prefix}{folder} holds {len(level.folders[folder])} pictures of {beside} once more."
+        for folder, beside in copied.items()
+    ]
+
+
+def _repeated(root: Path, level: Level, folder: str) -> str:
+    """Return the names of the folders that `folder` repeats; "" where it repeats none."""
+    others = {name.casefold() for name in level.folders if name != folder}
+    for inner in wrapped(_inside(level, folder)):
+        shared = [name for name in inner.folders if name.casefold() in others]
+        if len(shared) < 2 or len(shared) < MOSTLY * len(others):
+            continue
+        pairs = [(name, level.prefix + name[len(inner.prefix) :]) for name in inner.pictures]
+        beside = set(level.pictures)
+        if sum(other in beside for _, other in pairs) >= ALMOST_ALL * len(pairs) and _all_same(
+            root, [(name, other) for name, other in pairs if other in beside]
+        ):
+            return name_some(shared)
+        raise DataError(
+            f"{inner.prefix.rstrip('/')} in {root} holds folders called as those beside it ({name_some(shared)}), and "
+            "other pictures. Merge them, or move it away: it is no class of its own."
+        )
+    return ""
+
+
+def _gathered(level: Level) -> list[str]:
+    """Return folders whose pictures are called like pictures of others, of several together and not of one alone."""
+    found: dict[str, set[str]] = {}
+    for folder, names in level.folders.items():
+        for name in names:
+            found.setdefault(_last(name), set()).add(folder)
+    gathered = []
+    for folder, names in level.folders.items() if len(level.folders) > 2 else ():
+        beside = Counter(other for name in names for other in found[_last(name)] if other != folder)
+        covered = sum(len(found[_last(name)]) > 1 for name in names)
+        if covered >= ALMOST_ALL * len(names) > max(beside.values(), default=0):
+            gathered.append(folder)
+    return gathered
+
+
+def _twins(level: Level, folder: str) -> dict[str, list[str]]:
+    """Return, for pictures of a folder, those of the same name in others."""
+    by_name: dict[str, list[str]] = {}
+    for other, names in level.folders.items():
+        for name in names if other != folder else ():
+            by_name.setdefault(_last(name), []).append(name)
+    return {name: by_name[_last(name)] for name in level.folders[folder] if _last(name) in by_name}
+
+
+def _last(name: str) -> str:
+    return name.rpartition("/")[2]
+
+
+def _all_same(root: Path, pairs: Sequence[tuple[str, str]]) -> bool:
+    """Say whether all pairs of files have equal sizes, and some of them, evenly chosen, equal bytes."""
+    try:
+        if any((root / one).stat().st_size != (root / other).stat().st_size for one, other in pairs):
+            return False
+        some = pairs[:: max(1, len(pairs) // COMPARED)]
+        return all((root / one).read_bytes() == (root / other).read_bytes() for one, other in some)
+    except OSError:
+        return False
+
+
+def _refuse_no_classes(root: Path, level: Level) -> None:
+    if len(level.folders) > 1 and level.names <= NO_CLASSES:
+        raise DataError(
+            f"{root / level.prefix} holds {name_some(level.folders)}: pictures and what belongs to them, rather than "
+            "classes. Expected FOLDER/<class>/<picture>; if they are the classes: --layout classes."
+        )
+
+
+def _same_folders(level: Level) -> list[str]:
+    """Return a sentence where all classes hold the same folders: the class may be the inner one."""
+    insides = [_inside(level, folder) for folder in level.folders]
+    shared = frozenset.intersection(*(inside.names for inside in insides)) if insides else frozenset()
+    if len(insides) < 2 or len(shared) < 2 or any(inside.loose for inside in insides):
+        return []
+    return [
+        f"The classes are {name_some(level.folders)}, and all of them hold {name_some(sorted(shared))}. If those are "
+        f"the classes, sort the pictures by them, or give one folder alone, such as {next(iter(level.folders))}."
+    ]
