@@ -285,12 +285,54 @@ def test_a_run_with_damaged_settings_is_not_resumed(refused, small_run, shapes, 
     refused("train", shapes, "--out", tmp_path / "run", "--resume", says=("config.json", "Is "))
 
 
+@pytest.mark.parametrize("what", ["changed", "missing", "new"])
+def test_a_run_is_not_resumed_on_other_pictures(refused, small_run, shapes, tmp_path, what):
+    shutil.copytree(small_run, tmp_path / "run")
+    (tmp_path / "run" / "metrics.json").unlink()
+    data = shutil.copytree(shapes, tmp_path / "shapes")
+    picture = data / "red" / "red3.png"
+    if what == "changed":
+        Image.new("RGB", (72, 72), "red").save(picture)
+    elif what == "missing":
+        picture.unlink()
+    else:
+        shutil.copy(picture, picture := data / "red" / "red99.png")
+    says = (f"1 {what} since, the first red/{picture.name}.", "Put them back", "start a new run without --resume")
+    refused("train", data, "--out", tmp_path / "run", "--resume", says=says, alone=what != "changed")
+
+
+def test_a_run_of_a_newer_version_is_not_resumed(refused, small_run, shapes, tmp_path):
+    shutil.copytree(small_run, tmp_path / "run")
+    (tmp_path / "run" / "metrics.json").unlink()
+    about = json.loads((tmp_path / "run" / "config.json").read_text())
+    about["settings"]["telepathy"] = True
+    (tmp_path / "run" / "config.json").write_text(json.dumps(about))
+    refused("train", shapes, "--out", tmp_path / "run", "--resume", says=("config.json", "telepathy", "Update Regraft"))
+
+
 def test_a_run_with_a_damaged_checkpoint_is_not_resumed(refused, small_run, shapes, tmp_path):
     shutil.copytree(small_run, tmp_path / "run")
     (tmp_path / "run" / "metrics.json").unlink()
     (tmp_path / "run" / "checkpoints" / "head").mkdir(parents=True)
     (tmp_path / "run" / "checkpoints" / "head" / "last.ckpt").write_bytes(b"PK cut off")
     refused("train", shapes, "--out", tmp_path / "run", "--resume", says=(".ckpt",), alone=False)
+
+
+# settings that would be passed over
+
+
+def test_settings_of_tables_are_refused_for_folders_and_the_other_way_round(refused_data, drawn, tmp_path):
+    table = tmp_path / "t.csv"
+    table.write_text("path,label\n" + "".join(f"{path},{path.parent.name}\n" for path in drawn.glob("*/*")))
+    for option in ("--images", "--path-column", "--label-column", "--split-column"):
+        refused_data(drawn, f"is a folder; {option} is for tables", options=(option, "x"))
+    refused_data(table, "is a table; --layout is for folders", options=("--layout", "classes"))
+    refused_data(table, "contradict", options=("--label-column", "label", "--label-pattern", "x"))
+
+
+def test_weights_beside_a_model_that_brings_its_own(refused, small_run, drawn):
+    for command in (("predict", small_run, drawn), ("eval", small_run, drawn), ("explain", small_run, drawn)):
+        refused(*command, "--weights", "random", says=("--weights random", "brings its own", "Leave it out"))
 
 
 # predict and eval

@@ -15,7 +15,7 @@ from PIL import Image
 
 from regraft.checking import Checked, check
 from regraft.data import draw_cells
-from regraft.errors import NoImages, UnknownName
+from regraft.errors import ConfigError, NoImages, UnknownName
 
 SMALL: dict[str, Any] = {"img_size": 96, "device": "cpu"}
 
@@ -240,3 +240,9 @@ def test_an_unknown_kind_is_one_line_before_anything_is_computed(regraft, drawn:
     assert answer.err.count("\n") == 1
     with pytest.raises(UnknownName):
         check(drawn, fail_on=["duplicates"])
+
+
+@pytest.mark.parametrize("given", [{"epochs": 3}, {"method": "full"}, {"val": 0.2}, {"class_weights": "on"}])
+def test_settings_of_a_training_are_refused(drawn: Path, given: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=r"check makes no use of --.* give it to train"):
+        check(drawn, **given)

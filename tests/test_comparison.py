@@ -233,6 +233,19 @@ def test_the_control_takes_as_many_steps_as_the_others_where_pictures_are_few(dr
     assert found.findings.control.epochs == len(found.findings.control.scratch) == LEAST_STEPS
 
 
+def test_a_comparison_does_not_go_on_with_a_picture_that_has_changed(drawn: Path, tmp_path: Path) -> None:
+    asked: dict[str, Any] = {"backbones": ["squeezenet1_1"], "methods": "features,frozen"}
+    changed, other = drawn / "red" / "red0.png", (drawn / "blue" / "blue0.png").read_bytes()
+    size = max(changed.stat().st_size, len(other))
+    kept = changed.read_bytes().ljust(size, b"\0")  # of one size, and readers stop at the end of the picture
+    changed.write_bytes(kept)
+    begun = quick(drawn, tmp_path / "d", **asked, progress=StopAfter(1))
+    changed.write_bytes(other.ljust(size, b"\0"))
+    assert quick(drawn, tmp_path / "d", **asked).folder == tmp_path / "d-2"
+    changed.write_bytes(kept)
+    assert quick(drawn, tmp_path / "d", **asked).folder == begun.folder
+
+
 def test_a_comparison_stopped_in_its_control_goes_on_with_it(shapes: Path, tmp_path: Path) -> None:
     asked: dict[str, Any] = {"backbones": ["squeezenet1_1"], "methods": "frozen", "control_epochs": None}
     stopped = quick(shapes, tmp_path / "c", **asked, progress=StopInTraining(2))
@@ -397,6 +410,9 @@ def test_a_budget_never_looks_at_test_pictures_to_choose(drawn: Path, tmp_path: 
         ({"backbones": "resnet18", "methods": " , "}, ConfigError),
         ({"backbones": "resnet18", "val": 0.5, "test": 0.5}, ConfigError),
         ({"backbones": "resnet18", "folds": 41}, SplitError),
+        ({"backbone": "resnet18"}, ConfigError),
+        ({"backbones": "resnet18", "method": "full"}, ConfigError),
+        ({"backbones": "resnet18", "from_run": "runs/a"}, ConfigError),
     ],
 )
 def test_what_cannot_be_meant_is_refused_before_anything_is_written(

@@ -35,7 +35,7 @@ def values(name: str) -> st.SearchStrategy[Any]:
         return numbers if field.default is not None else st.none() | numbers
     if str(field.type) == "bool":
         return st.booleans()
-    if name == "split_from":
+    if name in ("split_from", "images"):
         return st.none() | st.text("abc/. é", min_size=1).map(Path)
     return st.text(max_size=10) if field.default is not None else st.none() | st.text(max_size=10)
 
@@ -77,8 +77,10 @@ def test_a_path_may_be_text_or_a_path() -> None:
     assert Config(unfreeze=2) == Config(unfreeze="2")  # type: ignore[arg-type]
 
 
-def test_settings_of_another_version_are_read_as_far_as_they_are_known() -> None:
-    assert Config.from_dict({"epochs": 3, "from_the_future": 1}) == Config(epochs=3)
+def test_settings_of_an_earlier_version_are_read_and_those_of_a_newer_one_are_refused_by_name() -> None:
+    assert Config.from_dict({"epochs": 3}) == Config(epochs=3)
+    with pytest.raises(ConfigError, match=r"does not know the settings from_the_future;.* Update Regraft\."):
+        Config.from_dict({"epochs": 3, "from_the_future": 1})
 
 
 @pytest.mark.parametrize("name", _RANGES)

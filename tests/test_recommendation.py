@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from regraft.data import scan, split
-from regraft.errors import UnknownName, WeightsMissing
+from regraft.errors import ConfigError, UnknownName, WeightsMissing
 from regraft.recommendation import Candidate, Recommendation, recommend
 
 TINY: dict[str, Any] = {"weights": "random", "img_size": 64, "device": "cpu", "engine": "torch"}
@@ -96,3 +96,9 @@ def test_the_next_command_has_the_settings_that_were_given() -> None:
 def test_a_clear_winner_is_to_be_trained() -> None:
     advice = recommendation(candidate("a", 0.95), candidate("b", 0.8)).advice()
     assert "regraft train cells --backbone a --method finetuned" in advice
+
+
+@pytest.mark.parametrize(("name", "says"), [("backbone", "--backbones"), ("method", "train"), ("from_run", "train")])
+def test_settings_that_it_would_pass_over_are_refused_with_the_right_one(shapes: Path, name: str, says: str) -> None:
+    with pytest.raises(ConfigError, match=f"recommend makes no use of --.*{says}"):
+        recommend(shapes, **{name: "resnet18"})

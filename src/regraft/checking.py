@@ -12,7 +12,7 @@ from typing import Any
 
 from regraft import files, methods, runs
 from regraft.audit import FINDINGS, KINDS, Audit, audit_of, check_kinds, write_remarks
-from regraft.config import Config
+from regraft.config import OF_TRAINING, Config, refuse_idle
 from regraft.data import Manifest, dark, read_looks, scan, split_from
 from regraft.errors import ConfigError, NoImages
 from regraft.pipeline import activate, begin
@@ -52,13 +52,12 @@ def check(
     Raises:
         UnknownName: there is no such kind of finding.
         NoImages: no picture can be read.
-        ConfigError: it is to fail on leaks, and the data have neither parts nor groups.
+        ConfigError: it is to fail on leaks, and the data have neither parts nor groups; or a setting of training.
     """
     unwanted = check_kinds(fail_on)
     progress = progress or Progress()
+    refuse_idle("check", settings, dict.fromkeys(OF_TRAINING, "It trains nothing: leave it out, or give it to train."))
     config = Config(**{"method": "features", "allow_bad": True, **settings})
-    config.refuse_folds("check")
-    config.refuse_target("check")
     data = Path(data)
     wanted = Path(out) if out else Path("checks") / (data.stem or "data")
     runs.new_folder(wanted, data)  # a place that cannot be written to is said now

@@ -21,8 +21,8 @@ from regraft import cards, files, leaderboard, runs
 from regraft.activations import Prefix
 from regraft.answers import Answers
 from regraft.backbones import FAMILIES, canonical, names
-from regraft.config import Config, changed, command
-from regraft.data import Manifest, into_folds, scan, split, write_split
+from regraft.config import Config, changed, command, refuse_idle
+from regraft.data import Manifest, into_folds, other_pictures, read_digests, scan, split, write_split
 from regraft.errors import ConfigError, RegraftError, RunError, SplitError, WeightsMissing, reason_of
 from regraft.evaluation import evaluate
 from regraft.leaderboard import Control, Findings, Learned, Row, name_of
@@ -38,6 +38,12 @@ METHODS = ("frozen", "finetuned", "features")
 CONTROL_EPOCHS = 5  # a curve long enough to see start and slope; random weights need far more to end well
 PRETRAINED: Mapping[str, Any] = dict.fromkeys(("weights", "from_run", "unfreeze", "train_layers"))
 """What speaks of pretrained weights, and means nothing to a network without them."""
+IDLE = {
+    "backbone": "Name one or more with --backbones.",
+    "method": "Name one or more with --methods.",
+    "from_run": "Every network starts from its published weights. Leave it out, or give it to train.",
+}
+"""Settings that would be passed over, and what to give instead."""
 TRIED = "tried.json"
 LEAST_SHARE = 1 / 8  # of the training pictures, in the first round of successive halving
 
@@ -101,6 +107,7 @@ def compare(
         RegraftError: nothing could be compared. A cell that fails is a row with its reason.
     """
     progress = progress or Progress()
+    refuse_idle("compare", settings, IDLE)
     config = Config(**settings)
     config.refuse_target("compare")
     if config.folds and budget_s is not None:
@@ -124,7 +131,7 @@ def compare(
         "budget_s": budget_s,
         "settings": config.as_dict(),
     }
-    folder = _folder(Path(out) if out else Path("comparisons") / (Path(data).stem or "data"), wish)
+    folder = _folder(Path(out) if out else Path("comparisons") / (Path(data).stem or "data"), wish, manifest)
     asked = {"--budget": f"{budget_s:.0f}s" if budget_s is not None else None, "--control-epochs": control_epochs}
     again = command(
         "compare",
@@ -179,12 +186,22 @@ def _digest(manifest: Manifest) -> str:
     return hashlib.sha256(repr((manifest.classes, known)).encode()).hexdigest()[:16]
 
 
-def _folder(wanted: Path, wish: Mapping[str, Any]) -> Path:
-    """Return the folder of an unfinished comparison with the same settings, else a new one."""
+def _changed_since(folder: Path, manifest: Manifest) -> bool:
+    """Say whether a picture has another content than when a comparison began, by the first split that it has kept."""
+    kept = next(iter(sorted(folder.rglob("split.csv"))), None)
+    if kept is None:  # nothing has been learned
+        return False
+    digests = read_digests([item.path for item in manifest.items])
+    known = dict(zip((item.name for item in manifest.items), digests, strict=True))
+    return bool(other_pictures(known, kept).get("changed"))
+
+
+def _folder(wanted: Path, wish: Mapping[str, Any], manifest: Manifest) -> Path:
+    """Return the folder of an unfinished comparison with the same settings and pictures, else a new one."""
     existing = [folder for folder in runs.numbered(wanted) if (folder / leaderboard.SETTINGS).exists()]
     for folder in existing:
         about = runs.read_json(folder / leaderboard.SETTINGS)
-        if about.get("wish") == wish and not about.get("finished"):
+        if about.get("wish") == wish and not about.get("finished") and not _changed_since(folder, manifest):
             return folder
     folder = runs.claim(wanted, wanted)
     runs.write_json(folder / leaderboard.SETTINGS, {"wish": wish, "finished": False, "environment": runs.environment()})

@@ -249,9 +249,18 @@ class Config:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Config:
-        """Read what `as_dict` wrote; settings that this version does not know are left out."""
+        """Read what `as_dict` wrote.
+
+        Raises:
+            ConfigError: a setting that this version does not know: left out, the result would be another one.
+        """
         known = {spec.name for spec in dataclasses.fields(cls)}
-        return cls(**{name: value for name, value in values.items() if name in known})
+        if unknown := sorted(values.keys() - known):
+            raise ConfigError(
+                f"This version of Regraft does not know the settings {', '.join(unknown)}; a newer one wrote them. "
+                "Update Regraft."
+            )
+        return cls(**values)
 
 
 TARGETS = ("target_recall", "target_precision", "target_specificity")
@@ -282,6 +291,7 @@ _EXCLUSIVE = (
     ("weights", "from_run"),
     ("unfreeze", "train_layers"),
     ("folds", "split_from"),
+    ("label_pattern", "label_column"),
     *combinations(TARGETS, 2),
 )
 
@@ -290,6 +300,21 @@ READING = ("groups", "path_column", "label_column", "split_column", "images", "l
 
 OF_ONE_NETWORK = ("backbone", "method", "weights", "from_run", "unfreeze", "train_layers", "positive", *TARGETS)
 """What `compare` has many of, or has no option for."""
+
+
+OF_TRAINING = (
+    *("method", "unfreeze", "train_layers", "hidden", "dropout", "val", "test", "folds", "views", "augment", "epochs"),
+    *("batch_size", "lr", "tail_lr", "weight_decay", "label_smoothing", "mixup", "class_weights", "patience"),
+    *("positive", *TARGETS),
+)
+"""What means nothing where nothing is trained."""
+
+
+def refuse_idle(what: str, given: Mapping[str, Any], idle: Mapping[str, str]) -> None:
+    """Raise ConfigError for the first setting given that `what` would pass over in silence; `idle` says what helps."""
+    for name, value in given.items():
+        if name in idle and value is not None:
+            raise ConfigError(f"{what} makes no use of {option(name)}. {idle[name]}")
 
 
 def option(name: str) -> str:

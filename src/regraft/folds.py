@@ -81,11 +81,15 @@ def _cross_validate(
     pipeline.check_target(config, manifest)
     pipeline.refuse_parts(manifest, given)
     manifest, unread = pipeline.as_begun(manifest, begun) if begun else (manifest, {})
+    if begun:
+        pipeline.refuse_other_pictures(manifest, _folders(begun, config)[0])
     # folds that cannot be made are said before anything is computed
     whole = None if begun else _divide(manifest, config)
     start, plan = pipeline.prepare(config, given, progress)
 
     manifest, prefix, skipped = pipeline.activate(manifest, start.backbone, [plan], config, progress)
+    if begun:
+        pipeline.refuse_other_pictures(manifest, _folders(begun, config)[0], prefix.pictures.digests)
     skipped |= unread
     folds = whole if whole and not skipped else _divide(manifest, config, begun)
     for notice in _notices(manifest, folds, prefix, config):

@@ -25,13 +25,20 @@ MOST_VIEWS = 1000  # as many as training may draw
 WNID = re.compile(r"n\d{8}(?![^ _-])")  # WordNet's identifier, alone or before a name
 
 
-def open_model(model: Path | str, *, weights: str | None = None) -> Classifier:
+def open_model(model: Path | str | Classifier, *, weights: str | None = None) -> Classifier:
     """Return the model in a run or bundle folder, or a pretrained network by its name, with its own ImageNet head.
 
     Raises:
         BundleError: a folder without a model.
         UnknownName: neither a folder nor a network.
+        ConfigError: `weights` beside a model that brings its own.
     """
+    if weights is not None and (isinstance(model, Classifier) or Path(model).is_dir()):
+        raise ConfigError(
+            f"--weights {weights}: {called(model)} brings its own. Leave it out, or name a network instead."
+        )
+    if isinstance(model, Classifier):
+        return model
     return bundle.load_or(model, lambda name: pretrained(name, weights))
 
 
@@ -130,7 +137,7 @@ def predict(
         ConfigError: `abstain_below` is no probability, or the model has a threshold; `tta` is out of range.
     """
     progress = progress or Progress()
-    classifier = model if isinstance(model, Classifier) else open_model(model, weights=weights)
+    classifier = open_model(model, weights=weights)
     check_abstaining(called(model), classifier, abstain_below)
     views = _drawn_views(model, classifier, tta, progress)
     if classifier.threshold is not None:

@@ -25,6 +25,7 @@ from regraft.data import (
     Manifest,
     augmentations,
     dark,
+    other_pictures,
     read_digests,
     read_looks,
     scan,
@@ -34,7 +35,7 @@ from regraft.data import (
 )
 from regraft.data.audit import duplicates_across_parts, label_conflicts
 from regraft.decision import Threshold, fit_threshold, rates, shortfall, too_few
-from regraft.errors import BadImage, ConfigError, DataError, TargetMissed, TooManyBadImages, UnknownName
+from regraft.errors import BadImage, ConfigError, DataError, RunError, TargetMissed, TooManyBadImages, UnknownName
 from regraft.evaluation import Scores, defined, few_groups, write_predictions
 from regraft.learning import Learner, lengthened
 from regraft.plan import Plan, stage_table
@@ -114,6 +115,8 @@ def train(
     manifest = scan(data, **config.reading)
     check_target(config, manifest)
     manifest, unread = as_begun(manifest, folder) if resume else (manifest, {})
+    if resume:
+        refuse_other_pictures(manifest, folder)
     source = folder if resume else config.split_from
     # a split that cannot be made is said before anything is computed
     whole = None if resume else into_parts(manifest, config, source)
@@ -123,6 +126,8 @@ def train(
 
     trained = len(whole.part("train")) if whole else None
     manifest, prefix, skipped = activate(manifest, start.backbone, [plan], config, progress, trained=trained)
+    if resume:
+        refuse_other_pictures(manifest, folder, prefix.pictures.digests)
     skipped |= unread
     manifest = whole if whole and not skipped else into_parts(manifest, config, source)
     for notice in (*notices(manifest, prefix), *learned_before(manifest, prefix, config)):
@@ -436,6 +441,23 @@ def as_begun(manifest: Manifest, folder: Path) -> tuple[Manifest, dict[str, str]
     """Leave out what a run could not read when it began: it goes on with its own pictures. Returns these as well."""
     unread = {row["filename"]: row["reason"] for row in files.read_csv(folder / "skipped.csv")}
     return _without(manifest, unread), unread
+
+
+def refuse_other_pictures(manifest: Manifest, run: Path, digests: Sequence[str] | None = None) -> None:
+    """Raise where a run would go on with other pictures than it began with: its figures would be of neither.
+
+    `run` holds the split.csv with the digests of then; without those of now only the names are compared.
+
+    Raises:
+        RunError: names the first picture that has changed, is missing or is new.
+    """
+    names = [item.name for item in manifest.items]
+    known = dict(zip(names, digests or [""] * len(names), strict=True))
+    for what, others in other_pictures(known, run / "split.csv").items():
+        raise RunError(
+            f"{run} was begun with other pictures: {len(others)} {what} since, the first {others[0]}. Put them back as "
+            "they were, or start a new run without --resume."
+        )
 
 
 def _refuse_many_bad(skipped: Mapping[str, str], total: int, config: Config, progress: Progress) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from regraft.comparison import listed_backbones
-from regraft.config import OF_ONE_NETWORK, Config, command
+from regraft.config import OF_ONE_NETWORK, Config, command, refuse_idle
 from regraft.data import Manifest, into_folds_at_most, scan, split, split_from
 from regraft.errors import RegraftError, SplitError, WeightsMissing
 from regraft.linear import fit_linear
@@ -26,6 +26,12 @@ from regraft.progress import Bars, Progress
 
 SAMPLE = 1000  # pictures: the standard error of an accuracy near 0.9 is then 0.01
 FOLDS = 5
+IDLE = {
+    "backbone": "Name one or more with --backbones.",
+    "method": "It fits a linear model on what each network makes of the pictures. Leave it out, or give it to train.",
+    "from_run": "It starts from published weights. Leave it out, or give it to train.",
+}
+"""Settings that would be passed over, and what to give instead."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +115,7 @@ def recommend(
         RegraftError: no network could be tried, or a class is too rare for folds.
     """
     progress = progress or Progress()
+    refuse_idle("recommend", settings, IDLE)
     config = Config(**settings, method="features")
     config.refuse_folds("recommend")
     config.refuse_target("recommend")

@@ -13,7 +13,7 @@ from typing import Any
 
 from regraft import files
 from regraft.config import TARGETS, Config, option
-from regraft.errors import RunError, reason_of
+from regraft.errors import ConfigError, RunError, reason_of
 
 SETTINGS, METRICS = "config.json", "metrics.json"
 MACHINE_SETTINGS = frozenset({"device", "engine", "keep", "cache_limit", "allow_bad"})  # may differ when a run goes on
@@ -95,6 +95,8 @@ def settings_of(folder: Path, given: Mapping[str, Any]) -> Config:
     """
     try:
         kept = Config.from_dict(read_json(folder / SETTINGS)["settings"]).as_dict()
+    except ConfigError as error:
+        raise RunError(f"{folder / SETTINGS} cannot be used here. {error}") from error
     except (KeyError, TypeError, AttributeError) as error:
         raise RunError(
             f"{folder / SETTINGS} holds no settings. Is {folder} a run folder? Start a new run without --resume."

@@ -10,7 +10,7 @@ from regraft.data.reading import THREADS, ahead_of, read_digests, read_picture, 
 from regraft.data.rows import PARTS, natural_key
 from regraft.data.splits import folds as into_folds
 from regraft.data.splits import folds_at_most as into_folds_at_most
-from regraft.data.splits import learned_digests, split, split_from, write_split
+from regraft.data.splits import learned_digests, other_pictures, split, split_from, write_split
 from regraft.data.synthetic import draw_cells
 from regraft.data.views import augmentations, draw_view
 
@@ -40,6 +40,7 @@ __all__ = [
     "label_conflicts",
     "learned_digests",
     "natural_key",
+    "other_pictures",
     "read_digests",
     "read_looks",
     "read_picture",

@@ -133,6 +133,8 @@ def _read(path: Path, reading: Reading) -> Found:
         raise DataError(f"{path} does not exist. Expected a folder of class folders, or a table.")
     if path.suffix.lower() not in TABLE_SUFFIXES:
         raise DataError(f"{path} is neither a folder nor a table ({', '.join(TABLE_SUFFIXES)}).")
+    if reading.layout != "auto":
+        raise DataError(f"{path} is a table; --layout is for folders. Leave it out.")
     return read_table(path, reading)
 
 

@@ -10,6 +10,7 @@ from regraft.data.tables import read_table
 from regraft.errors import DataError
 
 NAMES = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
+OF_TABLES = ("path_column", "label_column", "split_column", "images")
 
 
 def read_either(folder: Path, reading: Reading) -> Found:
@@ -19,6 +20,9 @@ def read_either(folder: Path, reading: Reading) -> Found:
         DataError: Folders and metadata name different classes, or neither names any.
     """
     if reading.layout == "classes" or reading.label_pattern is not None or not (tables := _tables(folder)):
+        if idle := [name for name in OF_TABLES if getattr(reading, name) is not None]:
+            option = "--" + idle[0].replace("_", "-")
+            raise DataError(f"{folder} is a folder; {option} is for tables. Give the table itself, or leave it out.")
         return read_folder(folder, reading)
     try:
         listed = _read_tables(folder, tables, reading)

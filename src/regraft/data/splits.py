@@ -189,6 +189,25 @@ def write_split(manifest: Manifest, path: Path, digests: Sequence[str] | None = 
     files.write_csv(path, SPLIT_COLUMNS, rows)
 
 
+def other_pictures(digests: Mapping[str, object], table: Path) -> dict[str, list[str]]:
+    """Return the names of pictures that are not as a run's split.csv has them: changed, missing or new.
+
+    `digests` are those of now, by name. One that is no text, since it is yet to be read or cannot be, changes nothing.
+    """
+    kept = {row["filename"]: row.get("digest", "") for row in files.read_csv(table, needed=["filename"])}
+    changed = [
+        name
+        for name, found in digests.items()
+        if isinstance(found, str) and found and kept.get(name) not in (found, "", None)
+    ]
+    others = {
+        "changed": changed,
+        "missing": [name for name in kept if name not in digests],
+        "new": [name for name in digests if name not in kept],
+    }
+    return {what: names for what, names in others.items() if names}
+
+
 def learned_digests(table: Path) -> set[str]:
     """Return the digests of the pictures that a run's split.csv has in train or val; none where it names no digests."""
     rows = files.read_csv(table, needed=["split"])
