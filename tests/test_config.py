@@ -33,6 +33,12 @@ def values(name: str) -> st.SearchStrategy[Any]:
             st.integers(int(least), int(most)) if name in WHOLE else st.floats(least, most)
         )
         return numbers if field.default is not None else st.none() | numbers
+    if name == "channels":
+        return st.none() | st.lists(st.integers(0, 99), min_size=1, max_size=3).map(
+            lambda them: ",".join(map(str, them))
+        )
+    if name == "range":
+        return st.none() | st.tuples(st.integers(-99, 0), st.floats(0.5, 1e6)).map(lambda pair: f"{pair[0]}:{pair[1]}")
     if str(field.type) == "bool":
         return st.booleans()
     if name in ("split_from", "images"):
@@ -137,3 +143,23 @@ def test_every_setting_has_help_a_group_and_an_option(name: str) -> None:
     assert field.metadata["group"]
     assert option(name).startswith("--")
     assert "_" not in option(name)
+
+
+def test_channels_and_a_range_may_be_text_or_numbers() -> None:
+    assert Config(channels=(0, 2, 1)).channels == Config(channels=[0, 2, 1]).channels == "0,2,1"  # type: ignore[arg-type]
+    assert Config(channels=2).file_channels == Config(channels="2").file_channels == (2,)  # type: ignore[arg-type]
+    assert Config(range=(-1, 1)).value_range == Config(range="-1:1").value_range == (-1.0, 1.0)  # type: ignore[arg-type]
+    assert Config().file_channels is None
+    assert Config().value_range is None
+
+
+@pytest.mark.parametrize("wrong", ["", "a", "0,1,2,3", "-1", "0,,1", "1.5"])
+def test_channels_that_cannot_be_read_are_refused(wrong: str) -> None:
+    with pytest.raises(ConfigError, match="--channels is"):
+        Config(channels=wrong)
+
+
+@pytest.mark.parametrize("wrong", ["", "5", "5:1", "1:1", "a:b", "nan:1", "0:inf", "0:1:2"])
+def test_a_range_that_cannot_be_read_is_refused(wrong: str) -> None:
+    with pytest.raises(ConfigError, match="--range is"):
+        Config(range=wrong)

@@ -13,7 +13,7 @@ from typing import Any
 from regraft import files, methods, runs
 from regraft.audit import FINDINGS, KINDS, Audit, audit_of, check_kinds, write_remarks
 from regraft.config import OF_TRAINING, Config, refuse_idle
-from regraft.data import Manifest, dark, read_looks, scan, split_from
+from regraft.data import Manifest, Preprocessing, read_looks, scan, split_from
 from regraft.errors import ConfigError, NoImages
 from regraft.pipeline import activate, begin
 from regraft.progress import Bars, Progress
@@ -78,23 +78,22 @@ def check(
     paths = [item.path for item in manifest.items]
     for notice in manifest.notices:
         progress.warn(notice)
-    looks = read_looks(paths, progress=progress)
+    looks = read_looks(paths, prefix.pictures.preprocessing, progress=progress)
     progress.note("Comparing the pictures with each other.")
     embeddings = prefix.at(plan.cut).rows(range(len(manifest)), [0] * len(manifest))
     audit = audit_of(manifest, prefix.pictures.digests, embeddings, looks, skipped=skipped, seed=config.seed)
-    audit = replace(audit, notices=[*audit.notices, *dark(paths)])
     folder = runs.claim(wanted, data)
-    write(audit, manifest, folder)
+    write(audit, manifest, prefix.pictures.preprocessing, folder)
     counts = audit.counts()
     return Checked(folder, audit, tuple(kind for kind in unwanted if counts[kind]))
 
 
-def write(audit: Audit, manifest: Manifest, folder: Path) -> None:
+def write(audit: Audit, manifest: Manifest, look: Preprocessing, folder: Path) -> None:
     """Write check.html and findings.csv."""
     from regraft.pages import check_page
 
     write_remarks(folder / FINDINGS, audit.remarks)
-    page = check_page(audit, manifest, KINDS)
+    page = check_page(audit, manifest, KINDS, look)
     files.write_bytes(folder / "check.html", page.encode(errors="backslashreplace"))
 
 

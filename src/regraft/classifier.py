@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from regraft.activations import BATCH, batched, cache_folder, engines
 from regraft.activations.store import make_room
 from regraft.backbones import Backbone
-from regraft.data import digest, draw_view, read_pixels
+from regraft.data import adjusted, digest, draw_view, read_pixels
 from regraft.decision import Threshold
 from regraft.errors import ActivationOverflow, BadImage, StoreError, WeightsMissing
 from regraft.head import HeadSpec
@@ -63,6 +63,15 @@ class Classifier:
         )
         return _Answers(nn.Sequential(body, self.head, _Tempered(self.temperature), nn.Softmax(1))).eval()
 
+    def seeing(self, paths: Sequence[Path], progress: Progress, **given: Any) -> Classifier:
+        """Return the model as it sees these pictures: as in its training, but for what is given.
+
+        `given`: channels, value_range and max_megapixels. `progress` hears what does not fit; see `data.adjusted`.
+        """
+        trained = self.spec is not None
+        look = adjusted(self.backbone.preprocessing, paths, trained=trained, **given, progress=progress)
+        return replace(self, backbone=replace(self.backbone, preprocessing=look))
+
     def predict(
         self,
         paths: Sequence[Path],
@@ -106,7 +115,7 @@ class Classifier:
         recipe = {
             "classifier": digest_state(self.network().state_dict()),
             "backbone": self.backbone.name,
-            "pixels": look.as_dict(),
+            "pixels": replace(look, file_channels=None, value_range=None, max_megapixels=None).as_dict(),
         }
         warn = progress.warn
         engine = engines.on_onnxruntime(self.network(), size=look.size, recipe=recipe, folder=folder, warn=warn)

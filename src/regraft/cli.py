@@ -56,6 +56,7 @@ app = typer.Typer(
 
 
 FIELDS = tuple(spec.name for spec in dataclasses.fields(Config))
+FILES = ("channels", "range", "max_megapixels")
 MACHINE = ("device", "engine", "keep", "keep_dtype", "cache_limit")
 
 
@@ -289,7 +290,7 @@ def _print_comparison(found: Any) -> None:
 
 
 @app.command(rich_help_panel="Everyday")
-@partial(settings, only=(*READING, "allow_bad", "img_size", "fit", "seed", *MACHINE))
+@partial(settings, only=(*READING, *FILES, "allow_bad", "img_size", "fit", "seed", *MACHINE))
 def recommend(
     data: Data,
     backbones: Backbones = "available",
@@ -327,7 +328,7 @@ def recommend(
 @app.command(rich_help_panel="Everyday")
 @partial(
     settings,
-    only=("backbone", "weights", "from_run", *READING, "split_from", "img_size", "fit", "seed", *MACHINE),
+    only=("backbone", "weights", "from_run", *READING, *FILES, "split_from", "img_size", "fit", "seed", *MACHINE),
 )
 def check(
     data: Data,
@@ -398,7 +399,7 @@ def report(
 
 
 @app.command("eval", rich_help_panel="Everyday")
-@partial(settings, only=READING)
+@partial(settings, only=(*READING, *FILES))
 def evaluate(
     model: Model,
     data: Data,
@@ -435,6 +436,7 @@ def evaluate(
 
 
 @app.command(rich_help_panel="Everyday")
+@partial(settings, only=FILES)
 def predict(
     model: Annotated[
         str,
@@ -455,6 +457,8 @@ def predict(
     weights: Weights = None,
     device: Device = "auto",
     as_json: Json = False,
+    *,
+    given: dict[str, Any],
 ) -> None:
     """Say what is on pictures. A picture that cannot be read gets a row with the reason; status 1 if none can be."""
     from regraft import inference
@@ -470,6 +474,7 @@ def predict(
         weights=weights,
         device=device,
         progress=_progress(),
+        **given,
     )
     tables.write(rows, form, output)
     if all(row["error"] for row in rows):
@@ -477,6 +482,7 @@ def predict(
 
 
 @app.command(rich_help_panel="Everyday")
+@partial(settings, only=FILES)
 def explain(
     model: Model,
     pictures: Pictures,
@@ -497,12 +503,22 @@ def explain(
     weights: Weights = None,
     device: Device = "auto",
     as_json: Json = False,
+    *,
+    given: dict[str, Any],
 ) -> None:
     """Draw where pictures speak for the answer: each beside its heat map, in a new folder."""
     from regraft import explanation
 
     rows = explanation.explain(
-        model, pictures, out=out, label=label, layer=layer, weights=weights, device=device, progress=_progress()
+        model,
+        pictures,
+        out=out,
+        label=label,
+        layer=layer,
+        weights=weights,
+        device=device,
+        progress=_progress(),
+        **given,
     )
     if as_json:
         _print_json({"rows": rows})
@@ -518,6 +534,7 @@ def explain(
 
 
 @app.command(rich_help_panel="Everyday")
+@partial(settings, only=FILES)
 def features(
     model: Model,
     pictures: Pictures,
@@ -540,6 +557,8 @@ def features(
         float, typer.Option("--cache-limit", help="Most gigabytes that kept rows may take on disk, over all runs.")
     ] = Config.cache_limit,
     as_json: Json = False,
+    *,
+    given: dict[str, Any],
 ) -> None:
     """Write what a network makes of pictures, a row for each. Pictures that cannot be read are left out and named."""
     from regraft import arrays
@@ -560,6 +579,7 @@ def features(
         engine=engine,
         cache_limit=cache_limit,
         progress=_progress(),
+        **given,
     )
     if as_json:
         _print_json(written.as_dict())

@@ -22,14 +22,25 @@ from regraft.activations import Prefix
 from regraft.answers import Answers
 from regraft.backbones import FAMILIES, canonical, names
 from regraft.config import Config, changed, command, refuse_idle
-from regraft.data import Manifest, into_folds, other_pictures, read_digests, scan, split, write_split
+from regraft.data import Manifest, Surveyed, into_folds, other_pictures, read_digests, scan, split, write_split
 from regraft.errors import ConfigError, RegraftError, RunError, SplitError, WeightsMissing, reason_of
 from regraft.evaluation import evaluate
 from regraft.leaderboard import Control, Findings, Learned, Row, name_of
 from regraft.learning import Learner, least_epochs, lengthened, steps
 from regraft.methods import check as check_method
 from regraft.methods import plan as plan_of
-from regraft.pipeline import Run, Start, activate, begin, carry_out, idle_shares, into_parts, notices, refuse_parts
+from regraft.pipeline import (
+    Run,
+    Start,
+    activate,
+    begin,
+    carry_out,
+    idle_shares,
+    into_parts,
+    look_over,
+    notices,
+    refuse_parts,
+)
 from regraft.plan import Plan
 from regraft.progress import Bars, Progress
 from regraft.weights import available
@@ -131,6 +142,7 @@ def compare(
         "budget_s": budget_s,
         "settings": config.as_dict(),
     }
+    seen = look_over(manifest, config, progress)
     folder = _folder(Path(out) if out else Path("comparisons") / (Path(data).stem or "data"), wish, manifest)
     asked = {"--budget": f"{budget_s:.0f}s" if budget_s is not None else None, "--control-epochs": control_epochs}
     again = command(
@@ -141,7 +153,7 @@ def compare(
         *(word for name, value in asked.items() if value is not None for word in (name, value)),
         **changed(config.as_dict()),
     )
-    table = Table(Path(data), folder, config, cells, progress, started, again)
+    table = Table(Path(data), folder, config, cells, progress, started, again, seen)
     return table.fill(manifest, budget_s, control_epochs, wish)
 
 
@@ -236,6 +248,7 @@ class Table:
     progress: Progress
     started: float
     again: str  # the command that does the same
+    seen: Surveyed  # what is known of the files: all networks see the pictures on one scale
     rows: dict[Cell, Row] = field(default_factory=dict)
     answers: dict[Cell, Answers] = field(default_factory=dict)
     parts: list[Manifest] = field(default_factory=list)  # one, or one for each fold
@@ -332,7 +345,9 @@ class Table:
             self.progress,
             networks=self._networks(),
             trained=trained,
+            seen=self.seen,
         )
+        start = replace(start, backbone=prefix.backbone)
         if not (self.parts or sample):
             self.skipped = skipped
             self._divide(manifest, prefix)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -83,6 +84,24 @@ class Config:
         "Whether the folders at the top are parts (train, test) or classes; auto: what their names and contents say.",
         group="Data",
         choices=("auto", "parts", "classes"),
+    )
+    channels: str | None = _setting(
+        None,
+        "Which channels or pages of a file are shown as red, green and blue, such as 0,2,1; one alone, such as 2, is "
+        "shown as grey. Needed where files hold more than three.",
+        group="Data",
+    )
+    range: str | None = _setting(
+        None,
+        "Which values of files of more than 8 bits are shown black and white, such as 0:4095, the same for all "
+        "pictures. Default: found from all pictures, and said.",
+        group="Data",
+    )
+    max_megapixels: int | None = _setting(
+        None,
+        "Largest picture that is read; a plain JPEG may have 8 times as many, and a TIFF 256 times, since they are "
+        "made smaller while they are read. Default: 89.",
+        group="Data",
     )
     val: float = _setting(0.15, "Share of the pictures that chooses the epoch.", group="Data")
     test: float = _setting(0.15, "Share of the pictures that is only measured at the end.", group="Data")
@@ -197,6 +216,12 @@ class Config:
                 object.__setattr__(self, name, Path(getattr(self, name)))
         if isinstance(self.from_run, Path):
             object.__setattr__(self, "from_run", str(self.from_run))
+        if isinstance(self.channels, int | tuple | list):
+            listed = (self.channels,) if isinstance(self.channels, int) else self.channels
+            object.__setattr__(self, "channels", ",".join(map(str, listed)))
+        if isinstance(self.range, tuple | list):
+            object.__setattr__(self, "range", ":".join(map(str, self.range)))
+        _ = self.file_channels, self.value_range  # refused now where they cannot be read
         if isinstance(self.unfreeze, int):
             object.__setattr__(self, "unfreeze", str(self.unfreeze))
         for name, (least, most) in _RANGES.items():
@@ -226,6 +251,48 @@ class Config:
         """Raise ConfigError where folds are asked of something that makes none: they are not passed over in silence."""
         if self.folds is not None:
             raise ConfigError(f"{what} makes no use of folds. Leave them out, or give them to train or compare.")
+
+    @property
+    def file_channels(self) -> tuple[int, ...] | None:
+        """The channels that are shown, one to three numbers from 0.
+
+        Raises:
+            ConfigError: no such numbers.
+        """
+        if self.channels is None:
+            return None
+        found = [text.strip() for text in self.channels.split(",")]
+        if not 1 <= len(found) <= 3 or not all(text.isdecimal() and len(text) < 6 for text in found):
+            raise ConfigError(f"--channels is {self.channels!r}; expected one to three numbers from 0, such as 0,2,1.")
+        return tuple(map(int, found))
+
+    @property
+    def value_range(self) -> tuple[float, float] | None:
+        """The values that are shown black and white.
+
+        Raises:
+            ConfigError: no two numbers, the lower one first.
+        """
+        if self.range is None:
+            return None
+        try:
+            low, high = map(float, self.range.split(":"))
+        except ValueError:
+            low = high = math.nan
+        if not -math.inf < low < high < math.inf:
+            raise ConfigError(
+                f"--range is {self.range!r}; expected two numbers, the lower one first, such as 0:4095 or -1:1."
+            )
+        return low, high
+
+    @property
+    def of_files(self) -> dict[str, Any]:
+        """How files of more than 8 bits, channels or megapixels are read, as keywords of what reads them."""
+        return {
+            "channels": self.file_channels,
+            "value_range": self.value_range,
+            "max_megapixels": self.max_megapixels,
+        }
 
     @property
     def target(self) -> tuple[str, float] | None:
@@ -270,6 +337,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "test": (0.01, 0.9),
     "folds": (2, 100),
     "img_size": (32, 2048),
+    "max_megapixels": (1, 10_000),
     "train_layers": (1, 1000),
     "hidden": (0, 65536),
     "dropout": (0.0, 0.95),

@@ -11,6 +11,7 @@ import numpy as np
 from regraft import files, runs
 from regraft.activations import BATCH, batched, engines
 from regraft.classifier import Classifier
+from regraft.config import Config
 from regraft.data import find_pictures, read_pixels
 from regraft.errors import BadImage, NoImages, UnknownName
 from regraft.heatmaps import heat_maps, overlay
@@ -33,6 +34,9 @@ def explain(
     label: str | None = None,
     layer: str | None = None,
     weights: str | None = None,
+    channels: str | None = None,
+    range: str | None = None,
+    max_megapixels: int | None = None,
     device: str = "auto",
     progress: Progress | None = None,
 ) -> list[dict[str, Any]]:
@@ -49,6 +53,7 @@ def explain(
         label: the class to explain, by its name. Default: the one that is answered, by the threshold if there is one.
         layer: the stage whose output is explained. Default: the one before the last.
         weights: where a pretrained network's tensors come from.
+        channels, range, max_megapixels: as in training; by default those of the model's.
         device: auto, cpu, cuda or mps.
         progress: hears how far it is.
 
@@ -66,6 +71,8 @@ def explain(
     if label is None and classifier.threshold is not None:
         progress.note(f"{called(model)} answers {classifier.threshold}.")
     pictures = find_pictures(paths, progress)
+    config = Config(channels=channels, range=range, max_megapixels=max_megapixels)
+    classifier = classifier.seeing(pictures, progress, **config.of_files)
     number = None if label is None else classifier.classes.index(label)
     folder = runs.new_folder(Path(FOLDER if out is None else out), Path())
     rows: list[dict[str, Any]] = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from regraft.activations.store import Store, make_room
 from regraft.backbones import Backbone
 from regraft.classifier import Classifier
 from regraft.config import Config
-from regraft.data import find_pictures, read_digests, read_pixels
+from regraft.data import DECODER, adjusted, find_pictures, read_digests, read_pixels
 from regraft.errors import BadImage, ConfigError, NoImages
 from regraft.progress import Progress
 from regraft.weights import digest_state, filled
@@ -37,6 +37,9 @@ def features(
     pool: bool = True,
     weights: str | None = None,
     img_size: int | None = None,
+    channels: str | None = None,
+    range: str | None = None,
+    max_megapixels: int | None = None,
     device: str = "auto",
     engine: str = "auto",
     cache_limit: float = Config.cache_limit,
@@ -54,6 +57,8 @@ def features(
             ``[n, c, h, w]``, as with ``include_top=False``.
         weights: where the tensors of a network given by its name come from.
         img_size: side in pixels of the square that the network sees. Default: what the weights or the model expect.
+        channels, range, max_megapixels: as in training; by default those of the model's, and of a network given by its
+            name a range that is found from these pictures.
         device, engine, cache_limit: as in the settings.
         progress: says what is going on; silent by default.
 
@@ -62,7 +67,15 @@ def features(
         UnknownName: there is no such network or stage.
         CacheFull: the rows do not fit under the limit.
     """
-    config = Config(img_size=img_size, device=device, engine=engine, cache_limit=cache_limit)
+    config = Config(
+        img_size=img_size,
+        channels=channels,
+        range=range,
+        max_megapixels=max_megapixels,
+        device=device,
+        engine=engine,
+        cache_limit=cache_limit,
+    )
     kept = _compute(model, paths, layer, pool, weights, config, progress or Progress())
     for path, reason in kept.skipped.items():
         more = f" ({len(kept.skipped) - 1} more cannot)" if len(kept.skipped) > 1 else ""
@@ -93,6 +106,9 @@ def extract(
     pool: bool = True,
     weights: str | None = None,
     img_size: int | None = None,
+    channels: str | None = None,
+    range: str | None = None,
+    max_megapixels: int | None = None,
     device: str = "auto",
     engine: str = "auto",
     cache_limit: float = Config.cache_limit,
@@ -108,7 +124,15 @@ def extract(
     """
     arrays.writer_of(output)
     progress = progress or Progress()
-    config = Config(img_size=img_size, device=device, engine=engine, cache_limit=cache_limit)
+    config = Config(
+        img_size=img_size,
+        channels=channels,
+        range=range,
+        max_megapixels=max_megapixels,
+        device=device,
+        engine=engine,
+        cache_limit=cache_limit,
+    )
     kept = _compute(model, paths, layer, pool, weights, config, progress)
     skipped = {_text(path): reason for path, reason in kept.skipped.items()}
     for name, reason in skipped.items():
@@ -155,7 +179,9 @@ def _compute(
 ) -> Kept:
     """Run the network over the pictures whose rows are not kept yet; pictures of equal content have one row."""
     pictures = find_pictures(paths, progress)
-    network = Network(_open(model, weights, config.img_size), layer, pool)
+    backbone, trained = _open(model, weights, config.img_size)
+    look = adjusted(backbone.preprocessing, pictures, trained=trained, **config.of_files, progress=progress)
+    network = Network(replace(backbone, preprocessing=look), layer, pool)
     device = engines.pick_device(config.device)
     extractor = Extractor(network, device, engines.choose(config.engine, device, len(pictures)), progress)
     store = extractor.store()
@@ -180,15 +206,18 @@ def _compute(
     return kept
 
 
-def _open(model: Path | str | Classifier, weights: str | None, img_size: int | None) -> Backbone:
-    """Return a filled backbone; one that is given by its name sees pictures as a training by default would."""
+def _open(model: Path | str | Classifier, weights: str | None, img_size: int | None) -> tuple[Backbone, bool]:
+    """Return a filled backbone, and whether it was trained here.
+
+    One that is given by its name sees pictures as a training by default would.
+    """
     found = model if isinstance(model, Classifier) else bundle.load_or(model, lambda name: _published(name, weights))
     if isinstance(found, Backbone):
-        return found.sized(img_size, Config.fit)
+        return found.sized(img_size, Config.fit), False
     if weights is not None:
         raise ConfigError(f"--weights {weights}: this model brings its own. Leave it out, or name a network.")
     own = found.backbone
-    return own.sized(img_size, own.preprocessing.fit) if img_size else own
+    return own.sized(img_size, own.preprocessing.fit) if img_size else own, found.spec is not None
 
 
 def _published(name: str, weights: str | None) -> Backbone:
@@ -235,6 +264,7 @@ class Extractor:
             "pooled": "mean" if self.network.pool else "",
             "weights": digest_state(self.network.body.state_dict()),
             "pixels": self.network.backbone.preprocessing.as_dict(),
+            "decoder": DECODER,
             "engine": self.engine if self.device.type == "cpu" else f"{self.engine}/{self.device.type}",
         }
 
@@ -246,7 +276,7 @@ class Extractor:
     def fill(self, store: Store, missing: Mapping[str, Path]) -> dict[str, BadImage]:
         """Add the rows of pictures, by digest; returns those that cannot be decoded, and why."""
         digests, bad = list(missing), dict[str, BadImage]()
-        pictures = read_pixels(list(missing.values()), self.network.backbone.preprocessing)
+        pictures = read_pixels(list(missing.values()), self.network.backbone.preprocessing, digests=digests)
         tracked = self.progress.track(self.network.backbone.name, len(missing), "pictures")
         with store.writer() as writer, tracked as tick:
             for batch in batched(pictures, BATCH):

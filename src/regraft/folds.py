@@ -90,6 +90,7 @@ def _cross_validate(
     manifest, prefix, skipped = pipeline.activate(manifest, start.backbone, [plan], config, progress)
     if begun:
         pipeline.refuse_other_pictures(manifest, _folders(begun, config)[0], prefix.pictures.digests)
+    start = replace(start, backbone=prefix.backbone)
     skipped |= unread
     folds = whole if whole and not skipped else _divide(manifest, config, begun)
     for notice in _notices(manifest, folds, prefix, config):

@@ -121,6 +121,9 @@ def predict(
     tta: int = 1,
     abstain_below: float | None = None,
     weights: str | None = None,
+    channels: str | None = None,
+    range: str | None = None,
+    max_megapixels: int | None = None,
     device: str = "auto",
     engine: str = "auto",
     progress: Progress | None = None,
@@ -130,6 +133,7 @@ def predict(
     Returns rows with filename, rank (1 to `top`), index, label, prob and error; a picture that cannot be read has one
     row with its error and nothing else. With `abstain_below`, a picture whose highest probability is lower has one row
     with that probability and no label. A model with a threshold answers by it: its label may be the less probable one.
+    `channels`, `range` and `max_megapixels` are as in training; by default those of the model's.
     With `tta`, the probabilities are the mean over so many views of a picture, the plain one among them, which takes
     so many times as long; the others are drawn as in the model's training.
 
@@ -142,9 +146,10 @@ def predict(
     views = _drawn_views(model, classifier, tta, progress)
     if classifier.threshold is not None:
         progress.note(f"{called(model)} answers {classifier.threshold}.")
-    answers = classifier.predict(
-        find_pictures(paths, progress), **views, device=device, engine=engine, progress=progress
-    )
+    pictures = find_pictures(paths, progress)
+    config = Config(channels=channels, range=range, max_megapixels=max_megapixels)
+    classifier = classifier.seeing(pictures, progress, **config.of_files)
+    answers = classifier.predict(pictures, **views, device=device, engine=engine, progress=progress)
     rows = list(rows_of(answers, classifier, top, abstain_below or 0.0))
     if abstain_below is not None:
         unsure = sum(row["label"] is None and not row["error"] for row in rows)
@@ -185,6 +190,9 @@ def evaluate(
     tta: int = 1,
     abstain_below: float | None = None,
     weights: str | None = None,
+    channels: str | None = None,
+    range: str | None = None,
+    max_megapixels: int | None = None,
     device: str = "auto",
     engine: str = "auto",
     progress: Progress | None = None,
@@ -197,7 +205,7 @@ def evaluate(
     pictures; with `abstain_below`, `Evaluation.abstain` says how many have a highest probability that is no lower, and
     how many of these are right. Intervals are drawn over `groups`, else over those of the run that made the model,
     where they fit the data; `reading` takes `groups` and the other settings of how data are read (label_pattern, images
-    …), as in `train`. `tta` is as in `predict`.
+    …), as in `train`. `tta`, `channels`, `range` and `max_megapixels` are as in `predict`.
 
     Raises:
         ConfigError: `abstain_below` is no probability, or the model has a threshold; `tta` is out of range.
@@ -217,6 +225,8 @@ def evaluate(
         _tell_known_groups(manifest, str(model), progress)
     labels = _labels_of_model(manifest, classifier, str(model))
     paths = [item.path for item in manifest.items]
+    config = Config(channels=channels, range=range, max_megapixels=max_megapixels)
+    classifier = classifier.seeing(paths, progress, **config.of_files)
     answers = list(classifier.predict(paths, **views, device=device, engine=engine, progress=progress))
     answered = {index: answer.probabilities for index, answer in enumerate(answers) if answer.probabilities is not None}
     skipped = {manifest.items[index].name: answer.error for index, answer in enumerate(answers) if answer.error}

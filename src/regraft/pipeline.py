@@ -23,14 +23,15 @@ from regraft.config import Config, command, option
 from regraft.data import (
     PARTS,
     Manifest,
+    Preprocessing,
+    Surveyed,
     augmentations,
-    dark,
     other_pictures,
-    read_digests,
     read_looks,
     scan,
     split,
     split_from,
+    survey,
     write_split,
 )
 from regraft.data.audit import duplicates_across_parts, label_conflicts
@@ -128,6 +129,7 @@ def train(
     manifest, prefix, skipped = activate(manifest, start.backbone, [plan], config, progress, trained=trained)
     if resume:
         refuse_other_pictures(manifest, folder, prefix.pictures.digests)
+    start = replace(start, backbone=prefix.backbone)
     skipped |= unread
     manifest = whole if whole and not skipped else into_parts(manifest, config, source)
     for notice in (*notices(manifest, prefix), *learned_before(manifest, prefix, config)):
@@ -158,7 +160,7 @@ def judged(
     cut = max(plan.cuts)
     if not prefix.keeps(cut) or len(manifest) > MOST_JUDGED:
         return None
-    looks = read_looks([item.path for item in manifest.items], progress=progress)
+    looks = read_looks([item.path for item in manifest.items], prefix.pictures.preprocessing, progress=progress)
     embeddings = prefix.at(cut).rows(range(len(manifest)), [0] * len(manifest))
     digests = prefix.pictures.digests
     return audit_of(manifest, digests, embeddings, looks, skipped=skipped, seed=config.seed, map_at_most=0).remarks
@@ -383,6 +385,7 @@ def activate(
     *,
     networks: int = 1,
     trained: int | None = None,
+    seen: Surveyed | None = None,
 ) -> tuple[Manifest, Prefix, dict[str, str]]:
     """Decode every picture once and run the frozen part on it, once for all plans.
 
@@ -390,12 +393,17 @@ def activate(
     `trained` says how many pictures are trained on, about; by default the share that the settings leave, and all of
     them with folds.
 
-    Returns the manifest of the readable pictures, the prefix over exactly these, and why others are left out.
+    `seen` is what `look_over` says of the same files and perhaps more of them; without it, they are surveyed here.
+
+    Returns the manifest of the readable pictures, the prefix over exactly these, and why others are left out. The
+    prefix's backbone knows on which scale the pictures are shown: a model must be kept with that one.
 
     Raises:
         TooManyBadImages: more than 5 % cannot be read, and ``allow_bad`` is off.
     """
-    digests = read_digests([item.path for item in manifest.items])
+    seen = seen or look_over(manifest, config, progress)
+    backbone = replace(backbone, preprocessing=shown(backbone.preprocessing, seen, config))
+    digests = [seen.digests[item.path] for item in manifest.items]
     skipped = {
         item.name: str(found)
         for item, found in zip(manifest.items, digests, strict=True)
@@ -431,6 +439,24 @@ def activate(
     _refuse_many_bad(skipped, total, config, progress)
     prefix.pictures = pictures.only([index for index in range(len(manifest)) if index not in bad])
     return _without(manifest, skipped), prefix, skipped
+
+
+def look_over(manifest: Manifest, config: Config, progress: Progress) -> Surveyed:
+    """Digest every file, find the scale on which pictures of more than 8 bits are shown, and say it."""
+    seen = survey([item.path for item in manifest.items], **config.of_files, progress=progress)
+    for notice in seen.notices:
+        progress.warn(notice)
+    return seen
+
+
+def shown(look: Preprocessing, seen: Surveyed, config: Config) -> Preprocessing:
+    """Return how a network sees these pictures: as its weights expect, on the scale found and the channels chosen."""
+    return replace(
+        look,
+        file_channels=config.file_channels,
+        value_range=seen.value_range,
+        max_megapixels=config.max_megapixels,
+    )
 
 
 def _without(manifest: Manifest, skipped: Mapping[str, str]) -> Manifest:
@@ -520,10 +546,10 @@ def refuse_parts(manifest: Manifest, given: Mapping[str, Any]) -> None:
 
 
 def notices(manifest: Manifest, prefix: Prefix) -> list[str]:
-    """Return what the user should read: what the scan said, copies under two labels or in two parts, dark pictures."""
+    """Return what the user should read: what the scan said, copies under two labels or in two parts."""
     found = [find(manifest.items, prefix.pictures.digests) for find in (label_conflicts, duplicates_across_parts)]
     copies = [finding.notice for finding in found if finding.notice]
-    return [*manifest.notices, *copies, *dark([item.path for item in manifest.items])]
+    return [*manifest.notices, *copies]
 
 
 def learned_before(manifest: Manifest, prefix: Prefix, config: Config) -> list[str]:

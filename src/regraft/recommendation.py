@@ -16,12 +16,12 @@ import numpy as np
 
 from regraft.comparison import listed_backbones
 from regraft.config import OF_ONE_NETWORK, Config, command, refuse_idle
-from regraft.data import Manifest, into_folds_at_most, scan, split, split_from
+from regraft.data import Manifest, Surveyed, into_folds_at_most, scan, split, split_from
 from regraft.errors import RegraftError, SplitError, WeightsMissing
 from regraft.linear import fit_linear
 from regraft.logme import logme
 from regraft.methods import plan as plan_of
-from regraft.pipeline import activate, begin
+from regraft.pipeline import activate, begin, look_over
 from regraft.progress import Bars, Progress
 
 SAMPLE = 1000  # pictures: the standard error of an accuracy near 0.9 is then 0.01
@@ -123,11 +123,12 @@ def recommend(
     for notice in manifest.notices:
         progress.warn(notice)
     chosen = _sample(_untested(manifest, config), sample, config.seed)
+    seen = look_over(chosen, config, progress)
     candidates, failed = [], {}
     names = listed_backbones(backbones)
     for name in names:
         try:
-            candidates.append(_try(name, chosen, len(manifest), config, progress, networks=len(names)))
+            candidates.append(_try(name, chosen, len(manifest), config, progress, seen, networks=len(names)))
         except RegraftError as error:
             failed[name] = " ".join(str(error).split())
             progress.warn(f"{name}: {error}")
@@ -153,11 +154,13 @@ def _sample(manifest: Manifest, count: int, seed: int) -> Manifest:
     return manifest.keep(split(free, val=count / len(manifest), test=0.0, seed=seed).part("val"))
 
 
-def _try(name: str, sample: Manifest, pictures: int, config: Config, progress: Progress, *, networks: int) -> Candidate:
+def _try(
+    name: str, sample: Manifest, pictures: int, config: Config, progress: Progress, seen: Surveyed, *, networks: int
+) -> Candidate:
     config = replace(config, backbone=name)
     backbone = begin(config).backbone
     plan = plan_of(backbone, config)
-    readable, prefix, _ = activate(sample, backbone, [plan], config, Bars(progress), networks=networks)
+    readable, prefix, _ = activate(sample, backbone, [plan], config, Bars(progress), networks=networks, seen=seen)
     rows = prefix.at(plan.cut).rows(range(len(readable)), [0] * len(readable)).astype(np.float64)
     embeddings = (rows - rows.mean(0)) / np.maximum(rows.std(0), 1e-6)
     accuracies = _probe(embeddings.astype(np.float32), readable, config.seed)

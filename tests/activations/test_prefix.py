@@ -218,6 +218,19 @@ def test_a_changed_picture_never_meets_its_old_row(folder: Path, tmp_path: Path)
     assert [bool((old[index] == new[index]).all()) for index in range(COUNT)] == [index != 3 for index in range(COUNT)]
 
 
+def test_a_picture_that_changes_after_it_was_digested_leaves_no_row_under_the_wrong_digest(
+    folder: Path, tmp_path: Path
+) -> None:
+    before = pictures_of(folder)
+    draw(before.paths[2], 1234)
+    prefix = frozen(network(), before, tmp_path)
+    assert {index: str(reason) for index, reason in prefix.plain().items()} == {2: "changed while Regraft was at work"}
+    after = pictures_of(folder)
+    np.testing.assert_allclose(
+        rows_of(frozen(network(), after, tmp_path), LAST)[0], truth(network(), after, LAST), atol=1e-4
+    )
+
+
 def test_a_picture_under_another_name_meets_its_row(folder: Path, tmp_path: Path) -> None:
     rows_of(frozen(network(), pictures_of(folder), tmp_path / "cache"), LAST)
     before = list((tmp_path / "cache").rglob("*.rows"))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from regraft.data import LOOK_SIDE, dark, read_looks
+from regraft.data import LOOK_SIDE, read_looks
 from regraft.errors import BadImage
 
 
@@ -22,34 +22,3 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "text.png").write_text("no picture")
     with pytest.raises(BadImage, match=r"text\.png cannot be read: not a picture"):
         read_looks([tmp_path / "text.png"])
-
-
-def deep(path: Path, largest: int) -> Path:
-    """Write a grey picture of 16 bits."""
-    Image.fromarray(np.linspace(0, largest, 64).astype(np.uint16).reshape(8, 8)).save(path)
-    return path
-
-
-@pytest.mark.parametrize("suffix", ["png", "tif"])
-@pytest.mark.parametrize(("largest", "bits"), [(1023, 10), (4095, 12), (2048, 12), (16383, 14)])
-def test_pictures_of_16_bits_that_use_few_of_them_are_told(
-    tmp_path: Path, suffix: str, largest: int, bits: int
-) -> None:
-    Image.new("L", (8, 8), 20).save(tmp_path / "dim.png")
-    paths = [tmp_path / "dim.png", *(deep(tmp_path / f"{n}.{suffix}", largest // (n + 1)) for n in range(3))]
-    (said,) = dark(paths)
-    assert said.startswith(f"3 of 4 pictures looked at have 16 bits and use the lowest {bits} alone")
-    assert said.endswith(f"every value times {2 ** (16 - bits)}.")
-
-
-def test_one_bright_picture_of_16_bits_shows_that_the_others_are_meant_dark(tmp_path: Path) -> None:
-    assert dark([deep(tmp_path / "a.png", 4095), deep(tmp_path / "b.png", 60000)]) == []
-
-
-def test_pictures_of_8_bits_black_ones_and_unreadable_ones_are_not_called_dark(tmp_path: Path) -> None:
-    Image.new("RGB", (8, 8), (1, 2, 3)).save(tmp_path / "rgb.png")
-    Image.fromarray(np.full((8, 8), 0.01, np.float32)).save(tmp_path / "real.tif")
-    (tmp_path / "text.png").write_text("no picture")
-    names = ("rgb.png", "real.tif", "text.png", "nowhere.png")
-    assert dark([*(tmp_path / name for name in names), deep(tmp_path / "black.png", 0)]) == []
-    assert dark([]) == []

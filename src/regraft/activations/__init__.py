@@ -20,7 +20,7 @@ from regraft.activations import engines, planner
 from regraft.activations.engines import Engine, Taps
 from regraft.activations.store import Store, Writer, cache_folder, finite, free_bytes, make_room
 from regraft.backbones import Backbone
-from regraft.data import THREADS, Preprocessing, ahead_of, draw_view, read_picture
+from regraft.data import DECODER, THREADS, Preprocessing, ahead_of, draw_view, read_picture
 from regraft.errors import BadImage
 from regraft.progress import Progress, Tick
 from regraft.weights import digest_state
@@ -28,6 +28,9 @@ from regraft.weights import digest_state
 __all__ = ["Activations", "Pictures", "Prefix", "cache_folder"]
 
 BATCH = 32  # pictures per call of the frozen part: larger ones were not faster on CPU, and cost memory
+
+OF_THE_DECODER = ("size", "resize", "fit", "interpolation", "file_channels", "value_range")
+"""What of a preprocessing decides the pixels; the rest is done inside the network."""
 
 VIEWS_AT_ONCE = 8  # of each picture that is decoded; every view has files of its own open
 
@@ -125,7 +128,7 @@ class Pixels:
         if self.store is not None and digest in self.store:
             plain = self.store.rows([digest])[0]
         else:
-            plain = read_picture(self.pictures.paths[index], self.pictures.preprocessing)
+            plain = read_picture(self.pictures.paths[index], self.pictures.preprocessing, digest)
         return [self.pictures.view_of(plain, index, view) for view in views]
 
 
@@ -334,7 +337,8 @@ class Prefix:
         if cut == 0:  # pixels: no network has touched them, so all networks that decode alike share them
             return {
                 "what": "pixels",
-                "pixels": {name: look[name] for name in ("size", "resize", "fit", "interpolation")},
+                "pixels": {name: look[name] for name in OF_THE_DECODER if name in look},
+                "decoder": DECODER,
                 **drawn,
             }
         return {
@@ -344,6 +348,7 @@ class Prefix:
             "pooled": "mean, maximum" if cut == len(self.backbone.stages) else "",
             "weights": hashlib.sha256("".join(self._stage_digests[:cut]).encode()).hexdigest(),
             "pixels": look,
+            "decoder": DECODER,
             "engine": engine if self.device.type == "cpu" else f"{engine}/{self.device.type}/{self._compute_type}",
             **drawn,
         }

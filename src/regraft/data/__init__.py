@@ -1,20 +1,22 @@
 """Read a folder or table of labelled pictures: manifest, splits, pixels, views."""
 
 from regraft.data.audit import Finding, duplicates_across_parts, identical, label_conflicts
-from regraft.data.decode import MAX_MEGAPIXELS, Preprocessing, decode, digest
+from regraft.data.decode import DECODER, MAX_MEGAPIXELS, Preprocessing, decode, digest
 from regraft.data.folders import find_pictures
 from regraft.data.kinds import IMAGE_SUFFIXES
-from regraft.data.looks import LOOK_SIDE, Look, dark, read_looks
+from regraft.data.looks import LOOK_SIDE, Look, read_looks
 from regraft.data.manifest import Item, Manifest, scan
 from regraft.data.reading import THREADS, ahead_of, read_digests, read_picture, read_pixels
 from regraft.data.rows import PARTS, natural_key
 from regraft.data.splits import folds as into_folds
 from regraft.data.splits import folds_at_most as into_folds_at_most
 from regraft.data.splits import learned_digests, other_pictures, split, split_from, write_split
+from regraft.data.survey import Surveyed, adjusted, survey
 from regraft.data.synthetic import draw_cells
 from regraft.data.views import augmentations, draw_view
 
 __all__ = [
+    "DECODER",
     "IMAGE_SUFFIXES",
     "LOOK_SIDE",
     "MAX_MEGAPIXELS",
@@ -25,9 +27,10 @@ __all__ = [
     "Look",
     "Manifest",
     "Preprocessing",
+    "Surveyed",
+    "adjusted",
     "ahead_of",
     "augmentations",
-    "dark",
     "decode",
     "digest",
     "draw_cells",
@@ -48,5 +51,6 @@ __all__ = [
     "scan",
     "split",
     "split_from",
+    "survey",
     "write_split",
 ]

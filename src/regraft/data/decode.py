@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+import math
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from hashlib import blake2b
 from io import BytesIO
 from typing import Any
@@ -22,10 +24,15 @@ from PIL.TgaImagePlugin import TgaImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
+from regraft.data import deep, dicom, heif, tiff
+from regraft.data.numbers import ROOM, Numbers, Range, checked, coloured, to_rgb
 from regraft.errors import BadImage, ConfigError, UnknownName
 
 MAX_MEGAPIXELS = 89
-"""The size above which Pillow itself warns of a decompression bomb."""
+"""The size above which Pillow itself warns of a decompression bomb; --max-megapixels sets another."""
+
+DECODER = 2
+"""Part of the name under which what was made of pictures is kept; 1 showed the first page of a file alone."""
 
 MAX_SIDE = 1_000_000
 """Pixels: resampling takes memory in proportion to the longest side. JPEG ends at 65,535; line scans are longer."""
@@ -61,6 +68,10 @@ class Preprocessing:
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
     scale: float = 1.0  # pixel values run from 0 to this before mean and std; 255 for Caffe's networks
     channels: str = "RGB"
+    # how files that hold more than 8 bits of grey or colour are shown, the same for all pictures of a data set
+    file_channels: tuple[int, ...] | None = None  # which become red, green and blue, or grey; None: the usual ones
+    value_range: Range | None = None  # which values become black and white; None: as full as their type
+    max_megapixels: int | None = None  # None: MAX_MEGAPIXELS
 
     def __post_init__(self) -> None:
         """Refuse what no decoder could follow.
@@ -77,15 +88,35 @@ class Preprocessing:
             raise UnknownName("fit", self.fit, FITS)
         if self.channels not in CHANNEL_ORDERS:
             raise UnknownName("channel order", self.channels, CHANNEL_ORDERS)
+        if self.file_channels is not None and not (
+            1 <= len(self.file_channels) <= 3 and all(isinstance(at, int) and at >= 0 for at in self.file_channels)
+        ):
+            raise ConfigError(f"Channels {self.file_channels}; expected one to three numbers from 0, such as 0,2,1.")
+        if self.value_range is not None and not -math.inf < self.value_range[0] < self.value_range[1] < math.inf:
+            raise ConfigError(f"A range of {self.value_range}; expected a lower and a higher number, such as 0:4095.")
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain JSON values, as `from_dict` reads them."""
-        return asdict(self) | {"mean": list(self.mean), "std": list(self.std)}
+        """Return plain JSON values, as `from_dict` reads them; what concerns files of more than 8 bits where it is set.
+
+        So the name under which pictures of 8 bits are kept is the same, whatever is known of others.
+        """
+        values = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+        return {name: value for name, value in values.items() if value is not None}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Preprocessing:
         """Read what `as_dict` wrote."""
-        return cls(**{**values, "mean": tuple(values["mean"]), "std": tuple(values["std"])})
+        plain: dict[str, Any] = {name: tuple(it) if isinstance(it, list) else it for name, it in values.items()}
+        return cls(**plain)
+
+    def small(self, side: int) -> Preprocessing:
+        """Return how the same files become small pictures for people: all of each, on the same scale."""
+        return replace(self, size=side, resize=side, fit="stretch", interpolation="bilinear")
+
+    @property
+    def most_pixels(self) -> int:
+        """How many pixels a picture may have."""
+        return 10**6 * (self.max_megapixels or MAX_MEGAPIXELS)
 
 
 def digest(content: bytes) -> str:
@@ -96,15 +127,18 @@ def digest(content: bytes) -> str:
 def decode(content: bytes, preprocessing: Preprocessing) -> NDArray[np.uint8]:
     """Decode the bytes of one file to the square that the network sees. Safe to call from many threads.
 
-    Returns uint8 [size, size, 3] in RGB, whatever the file holds: transparency lies on white, 16-bit grey is divided
-    by 257, the EXIF orientation is followed, of many frames the first is taken. Mean, standard deviation and
-    channel order are left to the network.
+    Returns uint8 [size, size, 3] in RGB, whatever the file holds: transparency lies on white, values of more than 8
+    bits are shown on the scale of the preprocessing, the EXIF orientation is followed, of many frames the first is
+    taken. Mean, standard deviation and channel order are left to the network.
 
     Raises:
         BadImage: The reason in plain words. A file that is cut off is refused, never filled up with grey.
     """
-    with _plain_reasons():
-        return _decode(content, preprocessing)
+    with plain_reasons():
+        opened = _opened(content, preprocessing.most_pixels)
+        if isinstance(opened, Numbers):
+            return _from_numbers(opened, preprocessing)
+        return _from_image(opened, preprocessing, len(content))
 
 
 def measure(content: bytes) -> tuple[int, int, str]:
@@ -113,27 +147,34 @@ def measure(content: bytes) -> tuple[int, int, str]:
     Raises:
         BadImage: The reason in plain words.
     """
-    with _plain_reasons():
-        image = _open(content)
-        return (*image.size, image.mode)
+    with plain_reasons():
+        opened = _opened(content, sys.maxsize)
+        if isinstance(opened, Numbers):
+            return opened.width, opened.height, f"{opened.dtype.name} x {opened.planes}"
+        return (*opened.size, opened.mode)
 
 
-def bits_used(content: bytes) -> int | None:
-    """Return how many bits the largest value of a grey picture of 16 bits takes; None for any other picture.
+def numbers_of(content: bytes, most_pixels: int) -> Numbers | None:
+    """Return what a file holds that needs a scale or a choice of channels; None for the usual 8 bits, found quickly.
 
     Raises:
         BadImage: The reason in plain words.
     """
-    with _plain_reasons():
-        image = _open(content)
-        if not _is_deep(image) or image.mode == "F":
+    if content.startswith(_ALWAYS_8_BITS):
+        return None
+    with plain_reasons():
+        opened = _opened(content, most_pixels)
+        if not isinstance(opened, Numbers):
             return None
-        _check_dimensions(*image.size)
-        return max(0, int(np.asarray(image).max())).bit_length()
+        _check_dimensions(opened.width, opened.height, most_pixels)
+        return opened
+
+
+_ALWAYS_8_BITS = (b"\xff\xd8\xff", b"GIF8", b"RIFF", b"BM")
 
 
 @contextlib.contextmanager
-def _plain_reasons() -> Iterator[None]:
+def plain_reasons() -> Iterator[None]:
     """Turn whatever goes wrong inside into that picture's reason: no one picture ends a command.
 
     A list of exceptions was never complete: readers of other people's formats raise what they like.
@@ -150,15 +191,13 @@ def _plain_reasons() -> Iterator[None]:
         raise BadImage("cut off" if cut_off else f"cut off or damaged ({said})") from error
 
 
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the latter two: BigTIFF
+
 _READERS: tuple[tuple[bytes, Callable[[BytesIO], ImageFile.ImageFile]], ...] = (
     (b"\xff\xd8\xff", JpegImageFile),
     (b"\x89PNG\r\n\x1a\n", PngImageFile),
     (b"RIFF", WebPImageFile),
     (b"BM", BmpImageFile),
-    (b"II*\0", TiffImageFile),
-    (b"MM\0*", TiffImageFile),
-    (b"II+\0", TiffImageFile),  # BigTIFF
-    (b"MM\0+", TiffImageFile),
     (b"GIF8", GifImageFile),
     (b"\0\0\0\x0cjP  ", Jpeg2KImageFile),
     (b"\xff\x4f\xff\x51", Jpeg2KImageFile),
@@ -166,18 +205,81 @@ _READERS: tuple[tuple[bytes, Callable[[BytesIO], ImageFile.ImageFile]], ...] = (
 )
 
 
-def _decode(content: bytes, preprocessing: Preprocessing) -> NDArray[np.uint8]:
+def _opened(content: bytes, most_pixels: int) -> ImageFile.ImageFile | Numbers:
+    """Return what a file holds, of which only the head has been read."""
+    if dicom.is_dicom(content):
+        return dicom.read_dicom(content)
+    if deep.is_deep_png(content):
+        return deep.read_png(content, _orientation)
+    if head := deep.deep_pnm(content):
+        return deep.read_pnm(content, head)
+    if content.startswith(_TIFF):
+        return _opened_tiff(content, most_pixels)
     image = _open(content)
-    _check_dimensions(*image.size)  # from the header: nothing large has been allocated yet
-    _check_promise(image, len(content))
-    image.draft(None, (preprocessing.resize, preprocessing.resize))  # a large JPEG is decoded at 1/2, 1/4 or 1/8
-    image.load()
-    square = _to_rgb(image).resize(
-        (preprocessing.size, preprocessing.size),
-        INTERPOLATIONS[preprocessing.interpolation],
-        box=_seen(image.size, preprocessing),
+    return _as_numbers(image) if image.mode in _DEEP_MODES else image
+
+
+_DEEP_MODES = {"I;16": np.uint16, "I;16B": np.uint16, "I": np.int32, "F": np.float32}
+"""Pillow's names for grey of more than 8 bits."""
+
+
+def _as_numbers(image: ImageFile.ImageFile) -> Numbers:
+    kind = np.dtype(_DEEP_MODES[image.mode])
+    return Numbers(
+        *image.size,
+        planes=1,
+        dtype=kind,
+        load=lambda which: np.asarray(image).astype(kind)[..., None][..., list(which)],
+        usual=(0,),
+        orientation=_orientation(image),
     )
-    turn = _TURNS.get(_orientation(image))  # a square about the centre may be turned last, when it is small
+
+
+def _opened_tiff(content: bytes, most_pixels: int) -> ImageFile.ImageFile | Numbers:
+    try:
+        image = TiffImageFile(BytesIO(content))
+        if tiff.is_plain(image) and image.width * image.height <= most_pixels:
+            return image
+    except SyntaxError:  # Pillow's word for a kind of pixels that it does not know
+        image = None
+    return tiff.read_tiff(content, most_pixels) or image or TiffImageFile(BytesIO(content))
+
+
+def _from_numbers(numbers: Numbers, look: Preprocessing) -> NDArray[np.uint8]:
+    _check_dimensions(numbers.width, numbers.height, look.most_pixels)
+    which = numbers.chosen(look.file_channels)
+    with ROOM.hold(numbers.width * numbers.height * (len(which) * (numbers.dtype.itemsize + 1) + 4)):
+        return _square(to_rgb(numbers, look.file_channels, look.value_range), numbers.orientation, look)
+
+
+def _from_image(image: ImageFile.ImageFile, look: Preprocessing, size: int) -> NDArray[np.uint8]:
+    stored = image.size
+    if stored[0] * stored[1] > look.most_pixels and _is_baseline(image):
+        _check_dimensions(*stored, look.most_pixels * MOST_DRAFTED)
+    else:
+        _check_dimensions(*stored, look.most_pixels)  # from the header: nothing large has been allocated yet
+    _check_promise(image, size)
+    image.draft(None, (look.resize, look.resize))  # a large JPEG is decoded at 1/2, 1/4 or 1/8
+    with ROOM.hold(image.width * image.height * _BYTES_OF_A_PIXEL):
+        image.load()
+        return _square(_to_rgb(image, look.file_channels), _orientation(image), look)
+
+
+MOST_DRAFTED = 8
+"""How many times more pixels a JPEG may have, which is decoded at 1/8 of its sides, row by row."""
+
+_BYTES_OF_A_PIXEL = 8
+"""As Pillow holds it, and a copy in RGB."""
+
+
+def _is_baseline(image: ImageFile.ImageFile) -> bool:
+    """Say whether a picture is a JPEG that is decoded row by row; a progressive one is held as a whole first."""
+    return image.format in ("JPEG", "MPO") and not image.info.get("progressive")
+
+
+def _square(image: Image.Image, orientation: int, look: Preprocessing) -> NDArray[np.uint8]:
+    square = image.resize((look.size, look.size), INTERPOLATIONS[look.interpolation], box=_seen(image.size, look))
+    turn = _TURNS.get(orientation)  # a square about the centre may be turned last, when it is small
     return np.array(square if turn is None else square.transpose(turn))
 
 
@@ -198,7 +300,12 @@ def _open(content: bytes) -> ImageFile.ImageFile:
         raise BadImage("0 bytes")
     for signature, reader in _READERS:
         if content.startswith(signature):
-            return reader(BytesIO(content))
+            image = reader(BytesIO(content))
+            if isinstance(image, Jpeg2KImageFile):
+                deep.refuse_deep_colours(content)
+            return image
+    if heif.is_heif(content):
+        return heif.read_heif(content)
     if _is_targa(content[:18]):
         return TgaImageFile(BytesIO(content))
     raise BadImage("not a picture (text file?)" if _is_text(content[:512]) else "not a picture")
@@ -219,14 +326,16 @@ def _is_text(start: bytes) -> bool:
     return all(byte >= 32 or byte in b"\t\n\r\f" for byte in start)
 
 
-def _check_dimensions(width: int, height: int) -> None:
-    megapixels = width * height / 1e6
-    if megapixels > MAX_MEGAPIXELS:
-        said = f"{megapixels:.1f}".removesuffix(".0")
-        raise BadImage(f"{width}x{height} = {said} megapixels, more than {MAX_MEGAPIXELS}")
+def _check_dimensions(width: int, height: int, most_pixels: int) -> None:
     if max(width, height) > MAX_SIDE:
         raise BadImage(f"{width}x{height} pixels, more than {MAX_SIDE:,} on one side")
-    if not megapixels:
+    if width * height > most_pixels:
+        megapixels = width * height / 1e6
+        raise BadImage(
+            f"{width}x{height} = {megapixels:.1f}".removesuffix(".0")
+            + f" megapixels, more than {most_pixels // 10**6}: --max-megapixels {math.ceil(megapixels)} reads it"
+        )
+    if not (width and height):
         raise BadImage(f"{width}x{height} pixels")
 
 
@@ -237,28 +346,21 @@ def _check_promise(image: ImageFile.ImageFile, size: int) -> None:
         raise BadImage(f"cut off: {image.width}x{image.height} pixels do not fit into {size} bytes")
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if _is_deep(image):
-        return Image.fromarray(_to_bytes(np.asarray(image))).convert("RGB")
+def _to_rgb(image: Image.Image, channels: Sequence[int] | None) -> Image.Image:
+    if channels is not None:
+        return _chosen(image, channels)
     if image.has_transparency_data:
         over = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", over.size, "white"), over).convert("RGB")
     return image.convert("RGB")
 
 
-def _is_deep(image: Image.Image) -> bool:
-    return image.mode in ("I", "F") or image.mode.startswith("I;16")
-
-
-def _to_bytes(grey: NDArray[Any]) -> NDArray[np.uint8]:
-    """Bring grey values of more than 8 bits to 0..255: integers from 0..65535, reals from 0..1 or 0..255."""
-    low, high = float(grey.min()), float(grey.max())
-    real = grey.dtype.kind == "f"
-    limit = 255 if real else 65535
-    if not 0 <= low <= high <= limit:  # also refuses NaN
-        raise BadImage(f"grey values from {low:g} to {high:g}, outside 0 to {limit}")
-    factor = (255 if high <= 1 else 1) if real else 1 / 257
-    return (grey * factor + 0.5).astype(np.uint8)
+def _chosen(image: Image.Image, channels: Sequence[int]) -> Image.Image:
+    """Return the channels that were asked for, of a picture of 8 bits: of a palette those of its colours."""
+    mode = image.mode if image.mode in ("L", "LA", "RGB", "RGBA") else "L" if image.mode == "1" else "RGB"
+    values = np.asarray(image.convert(mode))
+    values = values.reshape(*values.shape[:2], -1)
+    return coloured(values[..., list(checked(channels, values.shape[2]))])
 
 
 _TURNS = {

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regraft.data.columns import TABLE_SUFFIXES
+from regraft.data.headers import headers, is_keyword
 from regraft.data.metadata import read_either
 from regraft.data.naming import match_names
 from regraft.data.rows import Found, Reading, Row, name_some, natural_key, settle_parts
@@ -93,7 +94,7 @@ def scan(
     Args:
         data: the folder or table.
         groups: a column of the table, or a regular expression searched in every file name: the match, or its first
-            capture group, names the picture's group.
+            capture group, names the picture's group; of DICOM files a keyword of their headers, such as PatientID.
         path_column: the table's column of files or of their ids.
         label_column: the table's column of classes.
         split_column: the table's column of parts.
@@ -110,7 +111,8 @@ def scan(
     path = Path(data).absolute()  # not resolve(): a link keeps the name that the user gave
     found = _read(path, reading)
     if groups is not None and found.rows[0].group is None:
-        found = Found(_group_by_pattern(found.rows, groups, path), found.notices)
+        grouped = _group_by_header(found.rows, groups) or _group_by_pattern(found.rows, groups, path)
+        found = Found(grouped, found.notices)
     parts, notices = settle_parts([row.part for row in found.rows], path)
     rows = [row._replace(part=part) for row, part in zip(found.rows, parts, strict=True)]
     classes = tuple(sorted({row.label for row in rows}, key=natural_key))
@@ -136,6 +138,18 @@ def _read(path: Path, reading: Reading) -> Found:
     if reading.layout != "auto":
         raise DataError(f"{path} is a table; --layout is for folders. Leave it out.")
     return read_table(path, reading)
+
+
+def _group_by_header(rows: Sequence[Row], keyword: str) -> list[Row] | None:
+    """Group DICOM files by what their headers say under a keyword; None where it is none, or no header has it."""
+    found = headers([row.path for row in rows], keyword) if is_keyword(keyword) else []
+    if not any(found):
+        return None
+    if lacking := [row.name for row, group in zip(rows, found, strict=True) if not group]:
+        raise DataError(
+            f"{len(lacking)} of {len(rows)} files have no {keyword} in a DICOM header: {name_some(lacking)}."
+        )
+    return [row._replace(group=group) for row, group in zip(rows, found, strict=True)]
 
 
 def _group_by_pattern(rows: Sequence[Row], pattern: str, source: Path) -> list[Row]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from collections import deque
@@ -9,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar
+from typing import BinaryIO, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,22 +32,34 @@ def read_digests(paths: Sequence[Path], *, threads: int = THREADS) -> list[str |
 
 
 def read_pixels(
-    paths: Sequence[Path], preprocessing: Preprocessing, *, threads: int = THREADS, ahead: int = 64
+    paths: Sequence[Path],
+    preprocessing: Preprocessing,
+    *,
+    digests: Sequence[str] | None = None,
+    threads: int = THREADS,
+    ahead: int = 64,
 ) -> Iterator[tuple[int, NDArray[np.uint8] | BadImage]]:
     """Yield (index, pixels [s, s, 3] | the reason why not) for every file, in the order of `paths`.
 
+    With `digests`, the bytes that are decoded are those that had them; else the reason is that.
     At most `ahead` pictures wait for the consumer: with 64 of 224 pixels that is 10 MB.
     """
-    return ahead_of(lambda path: read_picture(path, preprocessing), paths, threads=threads, ahead=ahead)
+    if digests is None:
+        return ahead_of(lambda path: read_picture(path, preprocessing), paths, threads=threads, ahead=ahead)
+    jobs = list(zip(paths, digests, strict=True))
+    return ahead_of(lambda job: read_picture(job[0], preprocessing, job[1]), jobs, threads=threads, ahead=ahead)
 
 
-def read_picture(path: Path, preprocessing: Preprocessing) -> NDArray[np.uint8]:
-    """Return the pixels [s, s, 3] of one file.
+def read_picture(path: Path, preprocessing: Preprocessing, expected: str | None = None) -> NDArray[np.uint8]:
+    """Return the pixels [s, s, 3] of one file, whose bytes must have the `expected` digest, if one is given.
 
     Raises:
-        BadImage: why it cannot be read.
+        BadImage: why it cannot be read, or that it has changed since it was digested.
     """
-    return decode(read_file(path), preprocessing)
+    content = read_file(path)
+    if expected is not None and digest(content) != expected:  # its row would be kept under another picture's name
+        raise BadImage("changed while Regraft was at work")
+    return decode(content, preprocessing)
 
 
 MOST_BYTES = 10**9
@@ -69,29 +82,40 @@ def read_file(path: Path) -> bytes:
     Raises:
         BadImage: why it cannot be read.
     """
+    with opened(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        content = file.read(size + 1)
+    if len(content) > size:
+        raise BadImage("grows while it is read, or does not tell its size")
+    return content
+
+
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator[BinaryIO]:
+    """Open a regular file of at most `MOST_BYTES`.
+
+    Raises:
+        BadImage: why it cannot be read.
+    """
     try:
         _check_regular(path.stat())
         # should a pipe have taken its place since, it is not waited for either
         with open(path, "rb", opener=_without_waiting) as file:
-            size = _check_regular(os.fstat(file.fileno()))
-            content = file.read(size + 1)
+            _check_regular(os.fstat(file.fileno()))
+            yield file
     except OSError as error:
         raise BadImage(error.strerror or str(error)) from error
-    if len(content) > size:
-        raise BadImage("grows while it is read, or does not tell its size")
-    return content
 
 
 def _without_waiting(path: str, flags: int) -> int:
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
-def _check_regular(found: os.stat_result) -> int:
+def _check_regular(found: os.stat_result) -> None:
     if not stat.S_ISREG(found.st_mode):
         raise BadImage(f"{next((name for test, name in _ODD_KINDS if test(found.st_mode)), 'no file')}, not a picture")
     if found.st_size > MOST_BYTES:
         raise BadImage(f"{found.st_size / 1e9:.1f} GB, more than {MOST_BYTES / 1e9:.1f} GB")
-    return found.st_size
 
 
 def ahead_of(

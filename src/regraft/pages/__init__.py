@@ -37,7 +37,7 @@ PICTURES_OF_A_KIND = 12  # of 2 to 4 kB each: a page with every kind of finding 
 ROWS_OF_A_KIND = 200  # on the page; the table has all
 CLASSES_APART = 4  # of more than two, each with its two curves of 20 kB
 LARGEST = 160  # pixels, of a picture on a page
-THUMBNAIL = Preprocessing(size=96, resize=96, fit="stretch")
+THUMBNAIL = 96  # pixels
 
 
 def comparison_page(findings: Findings) -> str:
@@ -57,6 +57,7 @@ def comparison_page(findings: Findings) -> str:
 def report_page(report: Report) -> str:
     """Return the page of a run: figures in plain words, curves, mistakes, what trained, where the weights are from."""
     answers = report.answers
+    look = Preprocessing.from_dict(report.about["preprocessing"])
     covered = coverage_accuracy(answers.probabilities, answers.labels)
     loss, accuracy = training_curves(report.history, kept_epoch(report.history)) if report.history else ("", "")
     return _page(
@@ -64,7 +65,8 @@ def report_page(report: Report) -> str:
         report=report,
         shown=ROWS_OF_A_KIND,
         galleries={
-            kind: gallery(remarks, report.files.read, PICTURES_IN_REPORT) for kind, remarks in report.found.items()
+            kind: gallery(remarks, report.files.read, look, PICTURES_IN_REPORT)
+            for kind, remarks in report.found.items()
         },
         confusion=confusion_drawing(report.confusion, report.classes),
         reliability=reliability_diagram(reliability(answers.probabilities, answers.labels)),
@@ -122,8 +124,11 @@ def _with_heat(shown: Shown) -> dict[str, Any]:
     return {"shown": shown, "pictures": pictures}
 
 
-def check_page(audit: Audit, manifest: Manifest, kinds: Mapping[str, str]) -> str:
-    """Return the page of a data audit: counts, a gallery and a table for each kind of finding, the data, a map."""
+def check_page(audit: Audit, manifest: Manifest, kinds: Mapping[str, str], look: Preprocessing) -> str:
+    """Return the page of a data audit: counts, a gallery and a table for each kind of finding, the data, a map.
+
+    Pictures are shown on the scale and in the channels of `look`.
+    """
     found = {kind: audit.of(kind) for kind in kinds}
     paths = {item.name: item.path for item in manifest.items}
 
@@ -138,7 +143,7 @@ def check_page(audit: Audit, manifest: Manifest, kinds: Mapping[str, str]) -> st
         found=found,
         kinds=kinds,
         shown=ROWS_OF_A_KIND,
-        galleries={kind: gallery(remarks, read) for kind, remarks in found.items()},
+        galleries={kind: gallery(remarks, read, look) for kind, remarks in found.items()},
         map=embedding_map(
             audit.map,
             manifest.labels[audit.mapped],
@@ -149,22 +154,25 @@ def check_page(audit: Audit, manifest: Manifest, kinds: Mapping[str, str]) -> st
 
 
 def gallery(
-    remarks: Sequence[Remark], read: Callable[[str], bytes | None], most: int = PICTURES_OF_A_KIND
+    remarks: Sequence[Remark],
+    read: Callable[[str], bytes | None],
+    look: Preprocessing,
+    most: int = PICTURES_OF_A_KIND,
 ) -> list[dict[str, Any]]:
     """Return the first findings with their pictures; none for files that cannot be read, or have changed."""
     entries = []
     for remark in remarks[:most]:
-        shown = [thumbnail(read, name) for name in (remark.filename, remark.other)]
+        shown = [thumbnail(read, look, name) for name in (remark.filename, remark.other)]
         if pictures := [picture for picture in shown if picture]:
             entries.append({"remark": remark, "pictures": pictures})
     return entries
 
 
-def thumbnail(read: Callable[[str], bytes | None], name: str) -> dict[str, Any] | None:
+def thumbnail(read: Callable[[str], bytes | None], look: Preprocessing, name: str) -> dict[str, Any] | None:
     """Return a small JPEG of a picture as a data URI; None where the file has gone since."""
     try:
         content = read(name)
-        return None if content is None else picture(decode(content, THUMBNAIL), name)
+        return None if content is None else picture(decode(content, look.small(THUMBNAIL)), name)
     except BadImage:
         return None
 
