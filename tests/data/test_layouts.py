@@ -184,7 +184,18 @@ def test_unlabelled_pictures_beside_labelled_parts_are_left_out(tmp_path):
     )
     manifest = scan(tmp_path)
     assert sizes(manifest) == {"train": 12, "val": 0, "test": 12}
-    assert "in seg_pred: 9 pictures" in manifest.notices[1]
+    assert any("in seg_pred: 9 pictures" in notice for notice in manifest.notices)
+
+
+def test_single_pictures_beside_parts_are_counted(tmp_path):
+    (
+        fill(tmp_path / "train"),
+        fill(tmp_path / "test"),
+        picture(tmp_path / "sample.png"),
+        picture(tmp_path / "train/x.png"),
+    )
+    (notice,) = scan(tmp_path).notices
+    assert "beside the class folders: 2 (sample.png, train/x.png)" in notice
 
 
 def test_other_class_folders_beside_parts_are_refused(tmp_path):
@@ -204,6 +215,19 @@ def test_classes_may_be_called_like_parts(tmp_path, classes):
     assert scan(tmp_path).classes == tuple(sorted(classes))
 
 
+def test_a_class_called_like_a_part_is_said(tmp_path):
+    fill(tmp_path, "cat", "dog", "test")
+    assert "'test' is read as a class" in scan(tmp_path).notices[0]
+    assert scan(tmp_path, layout="classes").notices == ()
+
+
+def test_classes_written_in_two_ways_are_said(tmp_path):
+    fill(tmp_path, "Cat", "cat", "dog-house", "Dog house")
+    (notice,) = scan(tmp_path).notices
+    assert "'Cat' and 'cat'" in notice
+    assert "'Dog house' and 'dog-house'" in notice
+
+
 def test_stations_are_classes_where_nothing_below_them_says_otherwise(tmp_path):
     fill(tmp_path, "train_station", "test_site", "harbour")
     assert scan(tmp_path).classes == ("harbour", "test_site", "train_station")
@@ -213,6 +237,7 @@ def test_stations_are_classes_where_nothing_below_them_says_otherwise(tmp_path):
     "folders",
     [
         ("train_station", "test_site"),  # flat, and nothing else beside them
+        ("train_images", "train_masks"),
         ("train/day", "train/night", "unseen/day", "unseen/night"),
         ("test/day", "test/night", "val/day", "val/night"),
         ("train_station/day", "train_station/night", "test_site/x", "test_site/y"),

@@ -520,3 +520,18 @@ def test_metadata_without_labels_leaves_the_classes_to_the_folders(folder):
     write(folder / "metadata.csv", "file_name,label", [(name, number % 3) for number, (name, _) in enumerate(rows)])
     assert "--layout classes" in refusal(folder)
     meant(folder, layout="classes")
+
+
+def test_a_table_that_names_other_classes_than_the_folders_beside_it_is_not_passed_over(folder):
+    for number in NUMBERS:
+        part = folder / f"part_{number // 12 + 1}"
+        part.mkdir(exist_ok=True)
+        (folder / path(number)).rename(part / f"{stem(number)}.jpg")
+    (folder / "images").rmdir()
+    table = write(folder / "list.csv", "image_id,dx", [(stem(number), kind(number)) for number in NUMBERS])
+    assert f"{table} --images {folder}" in (line := refusal(folder))
+    assert "--layout classes" in line
+    meant(table, images=folder)
+    assert scan(folder, layout="classes").classes == ("part_1", "part_2")
+    write(table, "image_id,class_id", [(stem(number), number // 12) for number in NUMBERS])  # the same classes
+    assert scan(folder).classes == ("part_1", "part_2")

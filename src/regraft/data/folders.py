@@ -44,7 +44,9 @@ def read_folder(folder: Path, reading: Reading = Reading()) -> Found:  # noqa: B
     labelled = layout.labelled
     _check(tree, layout, pictures)
     rows = [Row(folder / name, name, label, part) for name, label, part in labelled]
-    loose = [name for level, _ in layout.levels for name in level.loose]
+    used = {row.name for row in rows}
+    told = tuple(f"{one.folder}/" for one in layout.left_out)
+    loose = [name for name in pictures if name not in used and not name.startswith(told)]
     return Found(rows, [*layout.notices, *_notices(tree, pictures, loose)])
 
 
@@ -78,8 +80,8 @@ def _by_name(tree: _Tree, pictures: list[str], reading: Reading) -> Found:
     at = levels[-1].prefix.count("/") if levels else 0
     parts = [part_of.get(name.split("/")[at]) if several else None for name in named]
     rows = [Row(tree.folder / name, name, label, part) for name, label, part in zip(named, labels, parts, strict=True)]
-    left_out = unlabelled(tree.folder, levels[-1], blank, "their names do not match in") if blank else []
-    return Found(rows, [*left_out, *_notices(tree, pictures, [])])
+    left = unlabelled(tree.folder, levels[-1], blank, "their names do not match in") if blank else []
+    return Found(rows, [*(one.notice for one in left), *_notices(tree, pictures, [])])
 
 
 def _next_step(tree: _Tree, pictures: list[str]) -> str:
@@ -89,7 +91,8 @@ def _next_step(tree: _Tree, pictures: list[str]) -> str:
 
 def _tables_beside(tree: _Tree) -> str:
     """Say that a table beside the pictures may hold the labels."""
-    tables = [name for name in tree.files if "/" not in name and suffix(name) in (".csv", ".tsv", ".xlsx", ".jsonl")]
+    kinds = (".csv", ".tsv", ".xlsx", ".jsonl")
+    tables = [name for name in tree.files if name.count("/") < 2 and suffix(name) in kinds]
     return f"the table {name_some(tables)} may hold the labels: give it in place of the folder" if tables else ""
 
 

@@ -13,7 +13,7 @@ from regraft.errors import DataError
 
 MOST_ON_A_SCALE = 10  # different numbers that are not whole, at least: grades in halves from 0 to 5 are classes
 LEAST_TO_JUDGE = 20  # rows: among fewer, labels of their own may be chance
-ZERO, ONE = ("0", "0.0", "false"), ("1", "1.0", "true")
+ZERO, ONE = ("0", "0.0", "false", "-1", "no"), ("1", "1.0", "true", "yes")
 LIST = re.compile(r"\[.*\]|[({]\s*['\"].*[)}]")
 ONE_CLASS = "Regraft learns one class for each picture"
 

@@ -39,11 +39,24 @@ class Level(NamedTuple):
         return [*self.loose, *(name for names in self.folders.values() for name in names)]
 
 
+class LeftOut(NamedTuple):
+    """A folder whose pictures are not used, by its path, and a sentence that says why."""
+
+    folder: str
+    notice: str
+
+
 class Layout(NamedTuple):
     """Where the classes lie: one level, or one for each part; and what the user should read about it."""
 
     levels: list[tuple[Level, str | None]]
-    notices: list[str]
+    left_out: list[LeftOut]
+    remarks: list[str] = []  # noqa: RUF012  never changed
+
+    @property
+    def notices(self) -> list[str]:
+        """All sentences."""
+        return [*(one.notice for one in self.left_out), *self.remarks]
 
     @property
     def labelled(self) -> list[tuple[str, str, str | None]]:
@@ -90,14 +103,15 @@ def read_layout(root: Path, pictures: Sequence[str], wish: str = "auto") -> Layo
     if wish != "classes":
         level, copies = _without_copies(root, within[-1] if within else top)
         if parts := _read_parts(root, level, sure=wish == "parts"):
-            return parts._replace(notices=[*copies, *parts.notices])
+            return parts._replace(left_out=[*copies, *parts.left_out])
     level, copies = _without_copies(root, top)
     if wish == "classes":
         return Layout([(level, None)], copies)
     _refuse_no_classes(root, level)
     _refuse_parts_below(root, level)
-    inner = _parts_within(level) or Layout([(level, None)], _same_folders(level))
-    return inner._replace(notices=[*copies, *inner.notices])
+    return _parts_within(level, copies) or Layout(
+        [(level, None)], copies, [*_same_folders(level), *_called_parts(level)]
+    )
 
 
 # ---- parts ----------------------------------------------------------------------------------------------------------
@@ -156,18 +170,19 @@ def _read_parts(root: Path, level: Level, *, sure: bool) -> Layout | None:
         return None  # `train_station`, `test_site` and `harbour`, each with its pictures
     _refuse_doubtful(root, parts, sure=sure or bare)
     levels = [(parts.classes[folder], part if len(parts.used) > 1 else None) for folder, part in parts.used.items()]
-    return Layout(levels, [*copies, *_renamed(root, parts.used, bare), *unlabelled(root, level, parts.flat)])
+    return Layout(levels, [*copies, *unlabelled(root, level, parts.flat)], _renamed(root, parts.used, bare))
 
 
-def _find_classes(root: Path, level: Level, part_of: dict[str, str]) -> tuple[Parts, list[str]]:
+def _find_classes(root: Path, level: Level, part_of: dict[str, str]) -> tuple[Parts, list[LeftOut]]:
     """Return where the classes of each folder lie, first those of train: the others are read by them."""
-    parts, notices = Parts(level, part_of, {}), []
+    parts = Parts(level, part_of, {})
+    left_out: list[LeftOut] = []
     order = sorted(level.folders, key=lambda folder: part_of.get(folder) != "train")
     for folder in order:
         known = parts.known if part_of.get(folder) != "train" else frozenset[str]()
         parts.classes[folder], copies = _without_copies(root, _class_level(_inside(level, folder), known))
-        notices += copies
-    return parts, notices
+        left_out += copies
+    return parts, left_out
 
 
 def _refuse_doubtful(root: Path, parts: Parts, *, sure: bool) -> None:
@@ -217,8 +232,8 @@ def _mostly(names: frozenset[str], known: frozenset[str]) -> bool:
 
 def _look_like_parts(level: Level, part_of: Mapping[str, str]) -> bool:
     """Say whether folders that are no train beside another part may be parts all the same: what lies below is alike."""
-    if len(set(part_of.values())) > 1 and all(map(_is_bare, level.folders)):
-        return True  # val and test alone
+    if len(part_of) == len(level.folders) > 1:
+        return True  # val and test alone, or train_images and train_masks
     if not part_of or (len(part_of) < 2 and len(level.folders) != 2):
         return False
     beside = list(level.folders) if len(level.folders) == 2 else list(part_of)
@@ -228,7 +243,7 @@ def _look_like_parts(level: Level, part_of: Mapping[str, str]) -> bool:
 
 
 def _unclear(root: Path, level: Level, part_of: Mapping[str, str], why: str) -> str:
-    told = ", ".join(part_of) if part_of else name_some(level.folders)
+    told = "these" if len(part_of) in (0, len(level.folders)) else ", ".join(part_of)
     return (
         f"{root / level.prefix} holds {name_some(level.folders)}: {told} may be parts of the data or classes. {why}. "
         "Say which: --layout parts (rename or move what is none) or --layout classes."
@@ -240,11 +255,14 @@ def _renamed(root: Path, used: Mapping[str, str], bare: bool) -> list[str]:
     return [f"The parts of {root}: {told}."] * (not bare)
 
 
-def unlabelled(root: Path, level: Level, flat: Sequence[str], why: str = "no class folders lie in") -> list[str]:
-    """Return a sentence on each folder of pictures without labels: how many they are, and what they are good for."""
+def unlabelled(root: Path, level: Level, flat: Sequence[str], why: str = "no class folders lie in") -> list[LeftOut]:
+    """Return for each folder of pictures without labels how many they are, and what they are good for."""
+    use = "A model names their classes: regraft predict RUN"
     return [
-        f"Left out, since {why} {level.prefix}{folder}: {len(level.folders[folder])} pictures. A model "
-        f"names their classes: regraft predict RUN {root / level.prefix / folder}"
+        LeftOut(
+            (name := level.prefix + folder),
+            f"Left out, since {why} {name}: {len(level.folders[folder])} pictures. {use} {root / name}",
+        )
         for folder in flat
     ]
 
@@ -272,7 +290,7 @@ def _holds_parts(level: Level) -> bool:
     return "train" in parts and len(parts) > 1
 
 
-def _parts_within(level: Level) -> Layout | None:
+def _parts_within(level: Level, copies: list[LeftOut]) -> Layout | None:
     """Return the parts of classes that hold one folder for each part (`cat/train`, `cat/test`), else None."""
     insides = [_inside(level, folder) for folder in level.folders]
     part_of = {name: PART_NAMES.get(name.casefold()) for inside in insides for name in inside.folders}
@@ -283,13 +301,13 @@ def _parts_within(level: Level) -> Layout | None:
         for label, inside in zip(level.folders, insides, strict=True)
         for name, names in inside.folders.items()
     ]
-    return Layout(levels, [f"The parts are the folders in each class: {', '.join(part_of)}."])
+    return Layout(levels, copies, [f"The parts are the folders in each class: {', '.join(part_of)}."])
 
 
 # ---- what is no class -----------------------------------------------------------------------------------------------
 
 
-def _without_copies(root: Path, level: Level) -> tuple[Level, list[str]]:
+def _without_copies(root: Path, level: Level) -> tuple[Level, list[LeftOut]]:
     """Return the level without folders that hold the rest of it once more.
 
     Raises:
@@ -304,7 +322,10 @@ def _without_copies(root: Path, level: Level) -> tuple[Level, list[str]]:
             copied[folder] = name_some(other for other in level.folders if other != folder)
     left = {folder: names for folder, names in level.folders.items() if folder not in copied}
     return level._replace(folders=left), [
-        f"Left out: {level.prefix}{folder} holds {len(level.folders[folder])} pictures of {beside} once more."
+        LeftOut(
+            (name := level.prefix + folder),
+            f"Left out: {name} holds {len(level.folders[folder])} pictures of {beside} once more.",
+        )
         for folder, beside in copied.items()
     ]
 
@@ -374,6 +395,12 @@ def _refuse_no_classes(root: Path, level: Level) -> None:
             f"{root / level.prefix} holds {name_some(level.folders)}: pictures and what belongs to them, rather than "
             "classes. Expected FOLDER/<class>/<picture>; if they are the classes: --layout classes."
         )
+
+
+def _called_parts(level: Level) -> list[str]:
+    """Return a sentence on a folder that is read as a class and called like a part, or like pictures without labels."""
+    odd = [name for name in level.folders if _is_bare(name) or name.casefold() in ("unlabeled", "unlabelled")]
+    return [f"{name!r} is read as a class. If it is none, move it away." for name in odd]
 
 
 def _same_folders(level: Level) -> list[str]:

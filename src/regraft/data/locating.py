@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PureWindowsPath
@@ -26,54 +27,81 @@ class Located(NamedTuple):
     notices: list[str]
 
 
-def locate(table: Path, cells: Sequence[str], images: Path | None = None) -> Located:
-    """Return the file that each cell means, below `images` or the table's own folder.
+class Shelf:
+    """The files that a table may mean: those in its own folder, or those below the folder that is given.
 
-    A cell that names no file there may lack its suffix, have another case or backslashes, or, below `images`, lie in
-    a folder within. Where no cell names one, leading folders that all have in common are taken off: a table from
+    Folders are listed when they are asked for, and once.
+    """
+
+    def __init__(self, table: Path, images: Path | None = None) -> None:
+        """Take `images` from where the user is, else from the table's folder.
+
+        Raises:
+            DataError: there is no such folder.
+        """
+        own = table.parent
+        self.table, self.deep = table, images is not None
+        self.base = own if images is None else images.absolute() if images.is_dir() else own / images
+        self._folders: dict[Path | None, dict[str, list[Path]]] = {}
+        if not self.base.is_dir():
+            raise DataError(f"--images {images} is no folder. Expected the one that the pictures of {table} lie in.")
+
+    def share(self, cells: Sequence[str]) -> float:
+        """Return which share of a sample of cells names a file: what tells a column of paths from another."""
+        some = cells[:SAMPLE]
+        return sum(bool(self.find(self.spelled(cell))) for cell in some if cell) / max(len(some), 1)
+
+    def spelled(self, cell: str) -> str:
+        """Return a path as this system writes it; on Unix a name may hold backslashes."""
+        if cell.startswith("file:"):
+            return url2pathname(urlsplit(cell).path)
+        return PureWindowsPath(cell).as_posix() if "\\" in cell and not _is_file(self.base / cell) else cell
+
+    def find(self, cell: str) -> list[Path]:
+        """Return the files that a cell may mean: the one of this very path, else those that differ as people write."""
+        exact = self.base / cell
+        if _is_file(exact):
+            return [exact]
+        near = self._names(exact.parent).get(_folded(exact.name), [])
+        return near or (self._names(None).get(_folded(exact.name), []) if self.deep and "/" not in cell else [])
+
+    def _names(self, folder: Path | None) -> dict[str, list[Path]]:
+        """Return the files in one folder, or (None) anywhere below the base, by their names with and without suffix."""
+        if folder not in self._folders:
+            names: dict[str, list[Path]] = defaultdict(list)
+            for path in _below(self.base) if folder is None else _in(folder):
+                stem = {_folded(path.stem)} if path.suffix.lower() in IMAGE_SUFFIXES else set()
+                for name in {_folded(path.name), *stem}:
+                    names[name].append(path)
+            self._folders[folder] = dict(names)
+        return self._folders[folder]
+
+
+def locate(shelf: Shelf, cells: Sequence[str]) -> Located:
+    """Return the file that each cell means.
+
+    A cell that names no file may lack its suffix, have another case or backslashes, or, below a folder that was given,
+    lie in a folder within. Where no cell names one, leading folders that all have in common are taken off: a table from
     another machine. What is still not found is returned as it was written, and counts as a file that cannot be read.
 
     Raises:
         DataError: a cell that may be several files, or most files are not there.
     """
-    base = _folder(table, images)
-    if not base.is_dir():
-        raise DataError(
-            f"--images {images} is no folder. Expected the folder that the pictures of {table.name} lie in."
-        )
     if all(re.match(r"https?://", cell) for cell in cells):
-        raise DataError(f"{table} lists web addresses, such as {cells[0]}. Expected files: download them first.")
-    spelled = [_spelled(cell, base) for cell in cells]
-    shelf = Shelf(base, deep=images is not None)
-    found = [_one(table, cell, shelf.find(cell)) for cell in spelled]
+        raise DataError(f"{shelf.table} lists web addresses, such as {cells[0]}. Expected files: download them first.")
+    spelled = [shelf.spelled(cell) for cell in cells]
+    found = [_one(shelf, cell, cell) for cell in spelled]
     notices: list[str] = []
     if not any(found) and (lead := _lead(spelled, shelf)):
-        found = [_one(table, cell, shelf.find(cell[len(lead) :])) for cell in spelled]
-        notices = [f"The paths in {table} begin with {lead}: without it they are files in {base}."]
-    paths = [path or base / cell for path, cell in zip(found, spelled, strict=True)]
-    _refuse_missing(table, images, base, spelled, [cell for cell, path in zip(spelled, found, strict=True) if not path])
-    return Located(paths, notices)
+        found = [_one(shelf, cell, cell[len(lead) :]) for cell in spelled]
+        notices = [f"The paths in {shelf.table} begin with {lead}: without it they are files in {shelf.base}."]
+    _refuse_missing(shelf, spelled, [cell for cell, path in zip(spelled, found, strict=True) if not path])
+    return Located([path or shelf.base / cell for path, cell in zip(found, spelled, strict=True)], notices)
 
 
-def share_found(table: Path, cells: Sequence[str], images: Path | None = None) -> float:
-    """Return which share of a sample of cells names a file: what tells a column of paths from another."""
-    base, some = _folder(table, images), list(cells[:SAMPLE])
-    shelf = Shelf(base, deep=images is not None)
-    return sum(bool(shelf.find(_spelled(cell, base))) for cell in some if cell) / max(len(some), 1)
-
-
-def _folder(table: Path, images: Path | None) -> Path:
-    """Return where the files lie: `images` from where the user is, else from the table's folder."""
-    if images is None:
-        return table.parent
-    return images.absolute() if images.is_dir() else table.parent / images
-
-
-def _spelled(cell: str, base: Path) -> str:
-    """Return a path as this system writes it; on Unix a name may hold backslashes."""
-    if cell.startswith("file:"):
-        return url2pathname(urlsplit(cell).path)
-    return PureWindowsPath(cell).as_posix() if "\\" in cell and not _is_file(base / cell) else cell
+def _folded(name: str) -> str:
+    """Return a name without case; what macOS writes as a letter and an accent is one letter elsewhere."""
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def _is_file(path: Path) -> bool:
@@ -83,45 +111,14 @@ def _is_file(path: Path) -> bool:
         return False
 
 
-def _one(table: Path, cell: str, found: list[Path]) -> Path | None:
+def _one(shelf: Shelf, cell: str, name: str) -> Path | None:
+    found = shelf.find(name)
     if len(found) > 1:
         raise DataError(
-            f"{cell!r} in {table} may be {name_some((str(path) for path in found), 2)}. Write the whole name, or give "
-            "the folder: --images DIR."
+            f"{cell!r} in {shelf.table} may be {name_some(map(str, found), 2)}. Write the whole path, or give another "
+            "folder: --images DIR."
         )
     return found[0] if found else None
-
-
-class Shelf:
-    """The files below a folder, listed when they are asked for: of a folder that is given, those in folders within."""
-
-    def __init__(self, base: Path, *, deep: bool) -> None:
-        self.base, self.deep = base, deep
-        self._folders: dict[Path, dict[str, list[Path]]] = {}
-
-    def find(self, cell: str) -> list[Path]:
-        """Return the files that a cell may mean: the one of this very path, else those that differ as people write."""
-        exact = self.base / cell
-        if _is_file(exact):
-            return [exact]
-        near = self._near(exact.parent, exact.name)
-        return near or (self._near(None, exact.name) if self.deep and "/" not in cell else [])
-
-    def _near(self, folder: Path | None, name: str) -> list[Path]:
-        """Return the files called so but for case and suffix: in one folder, or (None) anywhere below the base."""
-        names = self._names(folder)
-        return names.get(name) or names.get(name.casefold()) or []
-
-    def _names(self, folder: Path | None) -> dict[str, list[Path]]:
-        key = folder or self.base / "**"
-        if key not in self._folders:
-            names: dict[str, list[Path]] = defaultdict(list)
-            for path in _below(self.base) if folder is None else _in(folder):
-                stem = [path.stem] if path.suffix.lower() in IMAGE_SUFFIXES else []
-                for name in {path.name, path.name.casefold(), *stem, *(one.casefold() for one in stem)}:
-                    names[name].append(path)
-            self._folders[key] = dict(names)
-        return self._folders[key]
 
 
 def _in(folder: Path) -> list[Path]:
@@ -147,17 +144,25 @@ def _lead(cells: Sequence[str], shelf: Shelf) -> str:
     return next((lead for lead in shared if any(shelf.find(cell[len(lead) :]) for cell in some)), "")
 
 
-def _refuse_missing(table: Path, images: Path | None, base: Path, cells: Sequence[str], missing: Sequence[str]) -> None:
+def _refuse_missing(shelf: Shelf, cells: Sequence[str], missing: Sequence[str]) -> None:
     if len(missing) <= MOST_MISSING * len(cells):
         return
-    seen = next((place for place in _folders_in(base) if share_found(table, missing, place) > MOST_MISSING), None)
-    of = "--images names another" if images else "Paths are relative to the table's folder; --images DIR names another"
+    seen = next(
+        (place for place in _folders_near(shelf) if Shelf(shelf.table, place).share(missing) > MOST_MISSING), None
+    )
+    own = (
+        "--images names another"
+        if shelf.deep
+        else "Paths are relative to the table's folder; --images DIR names another"
+    )
     raise DataError(
-        f"{len(missing)} of {len(cells)} files listed in {table} do not exist: "
-        f"{name_some(str(base / cell) for cell in missing)}. {of}{f'. They are here: --images {seen}' if seen else ''}."
+        f"{len(missing)} of {len(cells)} files listed in {shelf.table} do not exist: "
+        f"{name_some(str(shelf.base / cell) for cell in missing)}. {own}"
+        f"{f'. They are here: --images {seen}' if seen else ''}."
     )
 
 
-def _folders_in(base: Path) -> list[Path]:
-    """Return the folders in a folder: where pictures usually lie beside a table."""
-    return sorted(path for path in base.iterdir() if path.is_dir() and not path.name.startswith("."))[:NEAR]
+def _folders_near(shelf: Shelf) -> list[Path]:
+    """Return where pictures usually lie beside a table: in a folder there, else in several."""
+    inside = (path for path in shelf.table.parent.iterdir() if path.is_dir() and not path.name.startswith("."))
+    return [*sorted(inside)[:NEAR], shelf.table.parent]

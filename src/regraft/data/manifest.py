@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -124,7 +125,7 @@ def scan(
         root=path if path.is_dir() else path.parent,
         classes=classes,
         items=tuple(sorted(items, key=lambda item: natural_key(item.name))),
-        notices=(*found.notices, *notices),
+        notices=(*found.notices, *notices, *_differ_in_case(classes)),
     )
 
 
@@ -184,6 +185,15 @@ def _visible(name: str) -> str:
     return " ".join(
         "".join(one for one in composed if one.isspace() or unicodedata.category(one) not in ("Cc", "Cf")).split()
     )
+
+
+def _differ_in_case(classes: Sequence[str]) -> list[str]:
+    """Return a sentence on classes that are probably one, written in two ways."""
+    alike: dict[str, list[str]] = {}
+    for name in classes:
+        alike.setdefault(re.sub(r"(?<=\w)[\s_-]+(?=\w)", " ", name.strip()).casefold(), []).append(name)
+    found = [" and ".join(map(repr, names)) for names in alike.values() if len(names) > 1]
+    return [f"Classes that may be one, written in two ways: {name_some(found)}."] * bool(found)
 
 
 def _check_classes(path: Path, classes: Sequence[str], rows: Sequence[Row]) -> None:

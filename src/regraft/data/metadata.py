@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from regraft.data.folders import read_folder
-from regraft.data.rows import Found, Reading, part_called
+from regraft.data.rows import Found, Reading, Row, part_called
 from regraft.data.tables import read_table
-from regraft.errors import DataError
+from regraft.errors import DataError, RegraftError
 
 NAMES = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
+KINDS = (".csv", ".tsv", ".xlsx", ".jsonl", ".parquet")
+MOST_TABLES = 5  # that are looked into, beside folders of pictures
 OF_TABLES = ("path_column", "label_column", "split_column", "images")
 
 
@@ -17,13 +20,16 @@ def read_either(folder: Path, reading: Reading) -> Found:
     """Return the rows of a folder: of its class folders, or of the metadata inside it or inside its parts.
 
     Raises:
-        DataError: Folders and metadata name different classes, or neither names any.
+        DataError: Folders and a table inside name different classes, or neither names any.
     """
-    if reading.layout == "classes" or reading.label_pattern is not None or not (tables := _tables(folder)):
-        if idle := [name for name in OF_TABLES if getattr(reading, name) is not None]:
-            option = "--" + idle[0].replace("_", "-")
-            raise DataError(f"{folder} is a folder; {option} is for tables. Give the table itself, or leave it out.")
+    if reading.layout == "classes" or reading.label_pattern is not None:
+        _refuse_options(folder, reading)
         return read_folder(folder, reading)
+    if not (tables := _tables(folder)):
+        _refuse_options(folder, reading)
+        found = read_folder(folder, reading)
+        _refuse_other_classes(folder, found.rows)
+        return found
     try:
         listed = _read_tables(folder, tables, reading)
     except DataError as error:
@@ -32,13 +38,45 @@ def read_either(folder: Path, reading: Reading) -> Found:
         sorted_in = read_folder(folder, reading)
     except DataError:
         return listed
-    classes = {row.path: row.label for row in sorted_in.rows}
-    if any(classes.get(row.path, row.label) != row.label for row in listed.rows):
-        raise DataError(
-            f"{folder} has other classes in {next(iter(tables)).name} than by its folders. Give the table in place of "
-            "the folder if its labels are meant, or --layout classes if the folders' names are."
-        )
+    if not _agree(sorted_in.rows, listed.rows):
+        raise DataError(_two_answers(folder, next(iter(tables))))
     return listed
+
+
+def _refuse_options(folder: Path, reading: Reading) -> None:
+    if idle := [name for name in OF_TABLES if getattr(reading, name) is not None]:
+        option = "--" + idle[0].replace("_", "-")
+        raise DataError(f"{folder} is a folder; {option} is for tables. Give the table itself, or leave it out.")
+
+
+def _refuse_other_classes(folder: Path, rows: Sequence[Row]) -> None:
+    """Raise DataError where a table beside the folders has other classes for the same pictures.
+
+    `part_1` and `part_2` beside a table are no classes, and nothing in the folders says so.
+    """
+    for table in sorted(path for path in folder.iterdir() if path.suffix.lower() in KINDS)[:MOST_TABLES]:
+        try:
+            listed = read_table(table, Reading(images=folder))
+        except RegraftError:  # another table, or one for which a package is missing: the folders count
+            continue
+        if not _agree(rows, listed.rows):
+            raise DataError(_two_answers(folder, table))
+
+
+def _agree(rows: Sequence[Row], others: Sequence[Row]) -> bool:
+    """Say whether two readings part the same pictures in the same way; also where they share few of them."""
+    labels = {row.path: row.label for row in others}
+    pairs = {(row.label, labels[row.path]) for row in rows if row.path in labels}
+    shared = sum(row.path in labels for row in rows)
+    one_each = len(pairs) == len({one for one, _ in pairs}) == len({other for _, other in pairs})
+    return one_each or shared < len(rows) / 2
+
+
+def _two_answers(folder: Path, table: Path) -> str:
+    return (
+        f"{folder} has other classes in {table.name} than by its folders. Give the table if its labels are meant "
+        f"({table} --images {folder}), or --layout classes if the folders' names are."
+    )
 
 
 def _tables(folder: Path) -> dict[Path, str | None]:

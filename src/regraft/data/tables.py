@@ -9,7 +9,7 @@ from pathlib import Path
 from regraft.data.columns import Columns, columns_of, plain, read_sheet
 from regraft.data.kinds import IMAGE_SUFFIXES
 from regraft.data.labels import refuse_columns_of_classes, single
-from regraft.data.locating import locate, share_found
+from regraft.data.locating import Shelf, locate
 from regraft.data.naming import label_by_pattern
 from regraft.data.rows import Found, Reading, Row, name_some, part_called
 from regraft.errors import DataError, NoImages
@@ -25,18 +25,8 @@ LABEL_COLUMNS = (
 )
 OTHER_LABELS = (
     *("diagnosis", "dx", "breed", "species", "disease", "finding", "findings", "finding labels", "type", "variety"),
-    *(
-        "tag",
-        "tags",
-        "grade",
-        "level",
-        "severity",
-        "pathology",
-        "condition",
-        "expression",
-        "emotion",
-        "benign malignant",
-    ),
+    *("tag", "tags", "grade", "level", "severity", "pathology", "condition", "expression", "emotion"),
+    *("benign malignant", "cell type", "tissue", "variant"),
 )
 """What people call a label where no column is called so: one beside a `label` says something else."""
 PART_COLUMNS = ("split", "part", "subset", "fold", "set", "data set", "dataset split", "partition", "usage", "phase")
@@ -56,17 +46,18 @@ def read_table(table: Path, reading: Reading = Reading()) -> Found:  # noqa: B00
         NoImages: The table has no rows.
         DataError: It is not clear which column is which, or what a cell means; the line names the option that decides.
     """
-    sheet = read_sheet(table)
-    header = sheet.names_columns or not _is_row(sheet.first, table, reading)
+    sheet, shelf = read_sheet(table), Shelf(table, reading.images)
+    header = sheet.names_columns or not _is_row(sheet.first, shelf, reading)
     columns = columns_of(table, sheet, header=header)
     if not sheet.rows and header:
         raise NoImages(f"{table} has no rows below its header.")
-    path_column, label_column, notices = (
-        _columns(table, columns, reading) if header else _unnamed(table, columns, reading)
-    )
+    try:
+        path_column, label_column, notices = (_columns if header else _unnamed)(shelf, columns, reading)
+    except DataError as error:  # what is odd about the file may be why
+        raise DataError(" ".join([str(error), *sheet.notices])) from None
     columns, unlabelled = _labelled(table, columns, label_column)
     cells = filled(table, columns, path_column)
-    paths, located = locate(table, cells, reading.images)
+    paths, located = locate(shelf, cells)
     names = [_name(path, table, reading.images) for path in paths]
     if reading.label_pattern is not None:
         labels: Sequence[str] = label_by_pattern(names, reading.label_pattern)
@@ -88,8 +79,12 @@ def find(columns: Columns, known: Sequence[str]) -> str | None:
 
 
 def _found(columns: Columns, known: Sequence[str]) -> list[str]:
-    by_name = {plain(name): name for name in reversed(columns)}
-    return list(dict.fromkeys(by_name[plain(name)] for name in known if plain(name) in by_name))
+    by_name = {_singular(name): name for name in reversed(columns)}
+    return list(dict.fromkeys(by_name[_singular(name)] for name in known if _singular(name) in by_name))
+
+
+def _singular(name: str) -> str:
+    return plain(name).removesuffix("s")
 
 
 def require(table: Path, columns: Columns, kind: str, known: Sequence[str]) -> str:
@@ -113,9 +108,9 @@ def _named(table: Path, columns: Columns, name: str, option: str) -> str:
     return column
 
 
-def _columns(table: Path, columns: Columns, reading: Reading) -> tuple[str, str | None, list[str]]:
+def _columns(shelf: Shelf, columns: Columns, reading: Reading) -> tuple[str, str | None, list[str]]:
     """Return the column of paths, that of labels (None with a pattern), and what should be said of the choice."""
-    path = _path_column(table, columns, reading)
+    table, path = shelf.table, _path_column(shelf, columns, reading)
     if reading.label_pattern is not None:
         return path, None, []
     if reading.label_column is not None:
@@ -124,22 +119,22 @@ def _columns(table: Path, columns: Columns, reading: Reading) -> tuple[str, str 
     return path, label, notices
 
 
-def _path_column(table: Path, columns: Columns, reading: Reading) -> str:
+def _path_column(shelf: Shelf, columns: Columns, reading: Reading) -> str:
+    table = shelf.table
     if reading.path_column is not None:
         return _named(table, columns, reading.path_column, "--path-column")
     found = _found(columns, PATH_COLUMNS)
     if not found:
-        of_files = [name for name, cells in columns.items() if share_found(table, cells, reading.images) > 0.5]
-        next_step = f"--path-column {of_files[0]}" if of_files else "or name it: --path-column NAME"
-        raise DataError(f"{_none_of(table, columns, 'path', PATH_COLUMNS[:6])}; {next_step}.")
-    shares = {name: share_found(table, columns[name], reading.images) for name in found}
+        of_files = next((name for name, cells in columns.items() if shelf.share(cells) > 0.5), "NAME")
+        expected = _none_of(table, columns, "path", PATH_COLUMNS[:6])
+        raise DataError(f"{expected}; or name it: --path-column {of_files}.")
+    shares = {name: shelf.share(columns[name]) for name in found}
     best = [name for name in found if shares[name] == max(shares.values())]
-    if max(shares.values()) and len({tuple(columns[name]) for name in best}) > 1:
-        files = {name: locate(table, [cell or "." for cell in columns[name]], reading.images).paths for name in best}
-        if any(files[name] != files[best[0]] for name in best):
-            raise DataError(
-                f"{table} has {len(best)} columns of files: {', '.join(best)}. Name one: --path-column {best[0]}"
-            )
+    if len({tuple(columns[name]) for name in best}) > 1 and max(shares.values()):
+        files = {tuple(locate(shelf, columns[name]).paths) for name in best}
+        if len(files) > 1:
+            named = f"{len(best)} columns of files: {', '.join(best)}"
+            raise DataError(f"{table} has {named}. Name one: --path-column {best[0]}")
     return best[0]
 
 
@@ -169,18 +164,22 @@ def _is_number(cell: str) -> bool:
     return cell.replace(".", "", 1).isdecimal()
 
 
-def _is_row(cells: Sequence[str], table: Path, reading: Reading) -> bool:
-    """Say whether the first line is a row already: a cell of it is a picture."""
-    return any(
-        cell.lower().endswith(IMAGE_SUFFIXES) or share_found(table, [cell], reading.images) for cell in cells if cell
-    )
+def _is_row(cells: Sequence[str], shelf: Shelf, reading: Reading) -> bool:
+    """Say whether the first line is a row already: a cell of it is a picture, and none is called as columns are."""
+    known = {
+        plain(name) for name in (*PATH_COLUMNS, *LABEL_COLUMNS, reading.path_column or "", reading.label_column or "")
+    }
+    if known & {plain(cell) for cell in cells if not cell.isdecimal()}:
+        return False
+    return any(cell.lower().endswith(IMAGE_SUFFIXES) or shelf.share([cell]) for cell in cells if cell)
 
 
-def _unnamed(table: Path, columns: Columns, reading: Reading) -> tuple[str, str | None, list[str]]:
+def _unnamed(shelf: Shelf, columns: Columns, reading: Reading) -> tuple[str, str | None, list[str]]:
     """Return the columns of a table without a header: they are called 1, 2, 3 …"""
     wanted = (("--path-column", reading.path_column), ("--label-column", reading.label_column))
+    table = shelf.table
     path, label = (name and _named(table, columns, name, option) for option, name in wanted)
-    path = path or max(columns, key=lambda name: share_found(table, columns[name], reading.images))
+    path = path or max(columns, key=lambda name: shelf.share(columns[name]))
     others = [name for name in columns if name != path]
     if label is None and reading.label_pattern is None and len(others) != 1:
         raise DataError(
@@ -198,7 +197,10 @@ def _unnamed(table: Path, columns: Columns, reading: Reading) -> tuple[str, str 
 def filled(table: Path, columns: Columns, column: str) -> list[str]:
     """Return a column's cells, none of which may be empty."""
     if empty := columns[column].count(""):
-        raise DataError(f"The column {column!r} of {table} is empty in {empty} of {len(columns[column])} rows.")
+        raise DataError(
+            f"The column {column!r} of {table} is empty in {empty} of {len(columns[column])} rows. Fill these cells or "
+            "remove the rows."
+        )
     return columns[column]
 
 
@@ -266,7 +268,7 @@ def _read_groups(
         return [None] * _count(columns), []
     if not any(cells):
         raise DataError(f"The column {column!r} of {table} is empty: it groups nothing. Leave out --groups {column}.")
-    notices = [] if asked else [f"Grouped by the column {column!r} of {table}."]
+    notices = [] if asked else [f"Grouped by the column {column!r} of {table}; --groups '.+' groups nothing."]
     if empty := cells.count(""):
         notices.append(
             f"The column {column!r} of {table} is empty in {empty} of {len(cells)} rows: each of these pictures is a "
