@@ -196,6 +196,87 @@ def test_an_edited_description_never_gives_another_answer_silently(folder: Path,
     assert "\n" not in str(caught.value)
 
 
+def seal(folder: Path) -> None:
+    """Make the digest right again, as somebody can who has changed a bundle on purpose."""
+    about = json.loads((folder / bundle.ABOUT).read_text(encoding="utf-8"))
+    edit(folder, sha256=bundle._digest(files.sha256(folder / bundle.TENSORS), about))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"classes": ["1", "1", "2", "10"]},
+        {"classes": ["1", "10", "2", ""]},
+        {"classes": ["1", "10", "2", 7]},
+        {"classes": "1234"},
+        {"backbone": 7},
+        {"backbone": "squeezenet1_1"},
+        {"backbone": "resnext101_32x8d"},  # hundreds of MB, for a file of a few: nothing of it is made
+        {"head": {"width": 1024, "classes": 4, "hidden": 65536}},
+        {"head": {"width": 1024, "classes": 10**9, "hidden": 8}},
+        {"head": {"width": 10**6, "classes": 4, "hidden": 0}},
+        {"head": {"width": 1024, "classes": 4, "hidden": 8, "dropout": 1}},
+        {"head": {"width": 1024, "classes": 4, "hidden": 8, "more": 1}},
+        {"preprocessing": {**LOOK.as_dict(), "size": 10**6, "resize": 10**6}},
+        {"preprocessing": {**LOOK.as_dict(), "std": [0.1, 0, 0.1]}},
+        {"preprocessing": {**LOOK.as_dict(), "mean": [0.1, 0.2]}},
+        {"preprocessing": {**LOOK.as_dict(), "scale": "1"}},
+        {"preprocessing": {**LOOK.as_dict(), "unknown": 1}},
+        {"temperature": 0},
+        {"temperature": "1"},
+        {"threshold": {"positive": "1", "value": 0.5, "target": "recall", "wanted": 0.9}},  # of four classes
+        {"lineage": "none"},
+        {"method": None},
+    ],
+    ids=str,
+)
+def test_a_bundle_of_a_stranger_is_refused_in_one_line_however_well_it_is_sealed(
+    folder: Path, values: dict[str, object]
+) -> None:
+    edit(folder, **values)
+    seal(folder)
+    with pytest.raises(BundleError, match="does not fit together") as caught:
+        bundle.load(folder)
+    assert "\n" not in str(caught.value)
+
+
+def no_number(tensors: dict[str, torch.Tensor]) -> None:
+    tensors["head.out.bias"][0] = torch.nan
+
+
+def whole_numbers(tensors: dict[str, torch.Tensor]) -> None:
+    tensors["head.out.bias"] = torch.ones(4, dtype=torch.int32)
+
+
+def another_shape(tensors: dict[str, torch.Tensor]) -> None:
+    tensors["head.out.bias"] = torch.ones(5)
+
+
+def one_too_few(tensors: dict[str, torch.Tensor]) -> None:
+    del tensors["head.out.bias"]
+
+
+def one_too_many(tensors: dict[str, torch.Tensor]) -> None:
+    tensors["head.more"] = torch.ones(5)
+
+
+def far_too_much(tensors: dict[str, torch.Tensor]) -> None:
+    tensors["more"] = torch.zeros(200 << 20, dtype=torch.uint8)
+
+
+@pytest.mark.parametrize("change", [no_number, whole_numbers, another_shape, one_too_few, one_too_many, far_too_much])
+def test_tensors_of_a_stranger_are_refused_in_one_line_however_well_they_are_sealed(
+    folder: Path, change: Callable[[dict[str, torch.Tensor]], None]
+) -> None:
+    tensors = bundle.load_tensors((folder / bundle.TENSORS).read_bytes())
+    change(tensors)
+    bundle.save_tensors(tensors, folder / bundle.TENSORS)
+    seal(folder)
+    with pytest.raises(BundleError, match="does not fit together") as caught:
+        bundle.load(folder)
+    assert "\n" not in str(caught.value)
+
+
 def test_a_folder_without_a_model_asks_whether_the_run_finished(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="--resume"):
         bundle.load(tmp_path)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import zipfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from regraft import files
 from regraft.data import Manifest
+from regraft.errors import RunError, reason_of
 
 ANSWERS = "answers.npz"
 
@@ -62,7 +64,39 @@ class Answers:
 
     @classmethod
     def load(cls, folder: Path) -> Answers:
-        """Read what `save` wrote."""
-        with np.load(folder / ANSWERS, allow_pickle=False) as kept:
-            answered = kept.get("answered")
-            return cls(kept["probabilities"], kept["labels"], kept["groups"].tolist() or None, answered)
+        """Read what `save` wrote.
+
+        Raises:
+            RunError: it is missing, damaged, or does not fit together.
+        """
+        path = folder / ANSWERS
+        try:
+            return cls._checked(_arrays(path))
+        except Exception as error:
+            reason = f"it has no {error}" if isinstance(error, KeyError) else reason_of(error).splitlines()[0]
+            raise RunError(f"{path} cannot be read ({reason}). It is missing or damaged: train again.") from error
+
+    @classmethod
+    def _checked(cls, kept: Mapping[str, np.ndarray]) -> Answers:
+        probabilities, labels, groups = kept["probabilities"], kept["labels"], kept["groups"]
+        answered = kept.get("answered")
+        n, classes = probabilities.shape
+        if probabilities.dtype.kind != "f" or not np.isfinite(probabilities).all() or not n:
+            raise ValueError("no probabilities")
+        if probabilities.min() < 0 or abs(probabilities.sum(1) - 1).max() > 0.01:
+            raise ValueError("probabilities that do not add up to 1")
+        for found in (labels, *([] if answered is None else [answered])):
+            if found.dtype.kind not in "iu" or found.shape != (n,) or found.min() < 0 or found.max() >= classes:
+                raise ValueError(f"labels that are not {n} of {classes} classes")
+        if groups.dtype.kind != "U" or groups.shape not in ((0,), (n,)):
+            raise ValueError("groups that are no names")
+        return cls(probabilities, labels, groups.tolist() or None, answered)
+
+
+def _arrays(path: Path) -> dict[str, np.ndarray]:
+    """Return the arrays of an .npz file, none of which takes more memory than the file has bytes."""
+    with zipfile.ZipFile(path) as archive:
+        if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
+            raise ValueError("packed arrays")
+    with np.load(path, allow_pickle=False) as kept:
+        return {name: kept[name] for name in kept.files if name in ("probabilities", "labels", "groups", "answered")}

@@ -6,6 +6,7 @@ seconds of linear algebra.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 
 from regraft import files
 from regraft.data import Item, Look, Manifest, identical, into_folds_at_most
-from regraft.errors import SplitError, UnknownName
+from regraft.errors import RunError, SplitError, UnknownName
 from regraft.linear import fit_linear
 from regraft.twins import fit_pca, near_duplicates
 
@@ -125,11 +126,23 @@ def write_remarks(path: Path, remarks: Iterable[Remark]) -> None:
 
 
 def read_remarks(path: Path) -> list[Remark]:
-    """Read findings.csv."""
-    return [
-        Remark(**{**row, "score": float(row["score"]) if row["score"] else None})  # type: ignore[arg-type]
-        for row in files.read_csv(path)
-    ]
+    """Read findings.csv.
+
+    Raises:
+        RunError: it is damaged.
+    """
+    rows = files.read_csv(path, needed=Remark._fields)
+    try:
+        return [_read_remark(row) for row in rows]
+    except ValueError as error:
+        raise RunError(f"{path} holds what is no finding: {error}. It was edited or damaged: train again.") from error
+
+
+def _read_remark(row: Mapping[str, str]) -> Remark:
+    score = float(row["score"]) if row["score"] else None
+    if row["kind"] not in KINDS or (score is not None and not math.isfinite(score)):
+        raise ValueError(f"{row['kind']!r} with a score of {row['score']!r}")
+    return Remark(**{name: row[name] for name in Remark._fields if name != "score"}, score=score)
 
 
 def _cell(value: str | float | None) -> str:

@@ -8,26 +8,29 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import safetensors
+import torch
+from msgspec import Meta
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save_file as save_tensors
 from torch import Tensor
 
 from regraft import __version__, files
 from regraft.backbones import Backbone, build
+from regraft.backbones.families import names
 from regraft.classifier import Classifier
 from regraft.data import Preprocessing, learned_digests
-from regraft.decision import Threshold
-from regraft.errors import BundleError, ChecksumMismatch, UnknownName, reason_of
+from regraft.decision import TARGETS, Threshold
+from regraft.errors import BundleError, ChecksumMismatch, RegraftError, UnknownName, reason_of
 from regraft.head import HeadSpec, build_head
-from regraft.weights import load_state
+from regraft.records import Above0, fitted, read_json, to_json
+from regraft.weights import load_state, misfits
 
 Named = TypeVar("Named")
 
@@ -56,7 +59,7 @@ def save(folder: Path, classifier: Classifier) -> None:
         temporary.mkdir(parents=True)
         save_tensors(_tensors(classifier), temporary / TENSORS)
         about["sha256"] = _digest(files.sha256(temporary / TENSORS), about)
-        (temporary / ABOUT).write_text(json.dumps(about, indent=1, ensure_ascii=False), encoding="utf-8")
+        (temporary / ABOUT).write_bytes(to_json(about))
         shutil.copymode(temporary / ABOUT, temporary / TENSORS)  # safetensors lets nobody but the owner read its files
 
 
@@ -105,17 +108,12 @@ def load(path: Path) -> Classifier:
         raise BundleError(_no_model(path))
     about = _read_about(folder)
     try:
-        content = (folder / TENSORS).read_bytes()
-    except OSError as error:
-        raise BundleError(
-            f"{folder / TENSORS} cannot be read ({error.strerror}). Copy the whole folder again."
-        ) from error
-    if _digest(hashlib.sha256(content).digest(), about) != about["sha256"]:
-        raise ChecksumMismatch(
-            f"{folder}: {TENSORS} or {ABOUT} is not as it was written, a byte was changed or lost. "
-            "Copy the whole folder again."
-        )
-    return _build(folder, about, load_tensors(content))
+        return _build(folder, about)
+    except (BundleError, ChecksumMismatch):
+        raise
+    except (OSError, ValueError, RegraftError, safetensors.SafetensorError) as error:
+        reason = reason_of(error).splitlines()[0].rstrip(".")
+        raise BundleError(f"{folder} does not fit together: {reason}. Copy the whole folder again.") from error
 
 
 def _no_model(path: Path) -> str:
@@ -151,11 +149,34 @@ def load_or(model: Path | str, named: Callable[[str], Named]) -> Classifier | Na
         raise
 
 
+@dataclass(frozen=True)
+class _Seal:
+    """What is looked at first, whatever else the format holds."""
+
+    format: Annotated[int, Meta(ge=1)]
+    sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+
+
+@dataclass(frozen=True)
+class _About:
+    """What bundle.json has to hold, as far as it is read; the other entries are for people."""
+
+    backbone: str
+    classes: Annotated[tuple[Annotated[str, Meta(min_length=1)], ...], Meta(min_length=1)]
+    preprocessing: dict[str, Any]
+    head: dict[str, Any]
+    temperature: Above0 = 1.0  # bundles from before there were temperatures
+    threshold: dict[str, Any] | None = None
+    method: str = ""
+    trained: tuple[str, ...] = ()
+    lineage: tuple[dict[str, str | list[str]], ...] = ()
+
+
 def _read_about(folder: Path) -> dict[str, Any]:
     try:
-        about: dict[str, Any] = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
-        found, _ = int(about["format"]), str(about["sha256"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        about: dict[str, Any] = read_json(folder / ABOUT)
+        found = fitted(about, _Seal, others=True).format
+    except (OSError, ValueError) as error:
         raise BundleError(
             f"{folder / ABOUT} is missing or damaged ({reason_of(error)}). Copy the whole folder again."
         ) from error
@@ -167,35 +188,68 @@ def _read_about(folder: Path) -> dict[str, Any]:
     return about
 
 
-def _build(folder: Path, about: dict[str, Any], tensors: dict[str, Tensor]) -> Classifier:
-    try:
-        spec = HeadSpec(**about["head"])
-        backbone = replace(build(about["backbone"]), preprocessing=Preprocessing.from_dict(about["preprocessing"]))
-        head = build_head(spec).eval()
-        if not isinstance(about["classes"], list) or len(about["classes"]) != spec.classes:
-            raise TypeError(f"{len(about['classes'])} class names for {spec.classes} classes")
-        load_state(backbone, _under(tensors, "backbone."), origin=str(folder))
-        head.load_state_dict(_under(tensors, "head."))
-        return Classifier(backbone, head, tuple(about["classes"]), spec, about, _temperature(about), _threshold(about))
-    except (KeyError, TypeError, RuntimeError, safetensors.SafetensorError) as error:
-        raise BundleError(
-            f"{folder} does not fit together: {str(error).splitlines()[0]}. Was {ABOUT} edited?"
-        ) from error
+def _build(folder: Path, about: dict[str, Any]) -> Classifier:
+    """Build what a bundle describes; nothing is made that is larger than the file from which it is to be filled."""
+    said = fitted(about, _About, others=True)
+    spec, threshold = fitted(said.head, HeadSpec, "head"), _threshold(said)
+    if len(set(said.classes)) != len(said.classes) or len(said.classes) != spec.classes:
+        raise ValueError(f"{len(said.classes)} class names for {spec.classes} classes, or two that are the same")
+    if not (folder / TENSORS).is_file():
+        raise ValueError(f"there is no file {TENSORS}")
+    size = (folder / TENSORS).stat().st_size
+    if _body(said.backbone) + _numbers(spec) > size:
+        raise ValueError(f"{TENSORS} has {size} bytes, too few for a {said.backbone} with such a head")
+    backbone = replace(build(said.backbone), preprocessing=Preprocessing.from_dict(said.preprocessing))
+    if spec.width != backbone.embedding_width:
+        raise ValueError(f"the head is for {spec.width} features, and {backbone.name} has {backbone.embedding_width}")
+    tensors = load_tensors(_content(folder, about, most=2 * (_bytes_of(backbone) + 8 * _numbers(spec)) + (16 << 20)))
+    load_state(backbone, _under(tensors, "backbone."), origin=str(folder))
+    head, own = build_head(spec).eval(), _under(tensors, "head.")
+    if found := misfits(head.state_dict(), own):
+        raise ValueError(f"of the head's tensors, {found}")
+    head.load_state_dict(own)
+    return Classifier(backbone, head, said.classes, spec, about, said.temperature, threshold)
 
 
-def _temperature(about: dict[str, Any]) -> float:
-    found = about.get("temperature", 1.0)  # bundles from before there were temperatures
-    if not isinstance(found, int | float) or not 0 < found < math.inf:
-        raise TypeError(f"temperature is {found!r}, not a number above 0")
-    return float(found)
+def _content(folder: Path, about: dict[str, Any], *, most: int) -> bytes:
+    """Return what the file of tensors holds, if it and bundle.json are as they were written."""
+    path = folder / TENSORS
+    if path.stat().st_size > most:
+        raise ValueError(f"{TENSORS} is larger than the network and head that it is to hold")
+    content = path.read_bytes()
+    if _digest(hashlib.sha256(content).digest(), about) != about["sha256"]:
+        raise ChecksumMismatch(
+            f"{folder}: {TENSORS} or {ABOUT} is not as it was written, a byte was changed or lost. "
+            "Copy the whole folder again."
+        )
+    return content
 
 
-def _threshold(about: dict[str, Any]) -> Threshold | None:
-    if about.get("threshold") is None:
+def _body(name: str) -> int:
+    """Return how many numbers a network has below its own head, at least; none of them is made for it.
+
+    A stranger's bundle may name the largest network that the libraries have. Those of our own table fit any machine.
+    """
+    if name in names():
+        return 0
+    with torch.device("meta"):
+        return sum(tensor.numel() for tensor in body_state(build(name)).values())
+
+
+def _bytes_of(backbone: Backbone) -> int:
+    return sum(tensor.numel() * tensor.element_size() for tensor in body_state(backbone).values())
+
+
+def _numbers(spec: HeadSpec) -> int:
+    return spec.width * spec.hidden + (spec.hidden or spec.width) * spec.classes
+
+
+def _threshold(said: _About) -> Threshold | None:
+    if said.threshold is None:
         return None
-    found = Threshold(**about["threshold"])
-    if found.positive not in about["classes"] or len(about["classes"]) != 2 or not 0 <= found.value <= 1:
-        raise TypeError(f"threshold is {about['threshold']!r}, not a probability of one of two classes")
+    found = fitted(said.threshold, Threshold, "threshold")
+    if found.positive not in said.classes or len(said.classes) != 2 or found.target not in TARGETS:
+        raise ValueError(f"threshold is {said.threshold!r}, not a probability of one of two classes")
     return found
 
 

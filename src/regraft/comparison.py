@@ -43,6 +43,7 @@ from regraft.pipeline import (
 )
 from regraft.plan import Plan
 from regraft.progress import Bars, Progress
+from regraft.records import Seconds, Share
 from regraft.weights import available
 
 METHODS = ("frozen", "finetuned", "features")
@@ -218,6 +219,14 @@ def _folder(wanted: Path, wish: Mapping[str, Any], manifest: Manifest) -> Path:
     folder = runs.claim(wanted, wanted)
     runs.write_json(folder / leaderboard.SETTINGS, {"wish": wish, "finished": False, "environment": runs.environment()})
     return folder
+
+
+@dataclass(frozen=True)
+class Tried:
+    """What tried.json holds: the accuracy on validation pictures, and how long all pictures would take."""
+
+    accuracy: Share
+    seconds: Seconds
 
 
 @dataclass(frozen=True, eq=False)
@@ -562,8 +571,8 @@ class Table:
         folders = {cell: self.folder / "rounds" / f"{share:g}" / cell.name for cell in cells}
         for backbone in dict.fromkeys(cell.backbone for cell in cells):
             mine = [cell for cell in cells if cell.backbone == backbone]
-            kept = {cell: runs.read_json(path) for cell in mine if (path := folders[cell] / TRIED).exists()}
-            tried |= {cell: (found["accuracy"], found["seconds"]) for cell, found in kept.items()}
+            kept = {cell: runs.read_as(path, Tried) for cell in mine if (path := folders[cell] / TRIED).exists()}
+            tried |= {cell: (found.accuracy, found.seconds) for cell, found in kept.items()}
             todo = [cell for cell in mine if cell not in kept]  # a comparison that was stopped has tried the others
             network = None
             with self._failing(todo):

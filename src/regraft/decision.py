@@ -10,6 +10,7 @@ import numpy as np
 
 from regraft.errors import TargetMissed
 from regraft.evaluation import defined, share
+from regraft.records import Share
 
 TARGETS = ("recall", "precision", "specificity")
 
@@ -19,9 +20,9 @@ class Threshold:
     """Answer `positive`, one of two classes, wherever its probability is `value` or more; else the other one."""
 
     positive: str
-    value: float
+    value: Share
     target: str  # what it was fitted for: recall, precision or specificity
-    wanted: float  # how much of it
+    wanted: Share  # how much of it
 
     def answers(self, probabilities: np.ndarray, classes: Sequence[str]) -> np.ndarray:
         """Return the class answered for each picture: probabilities [n, 2] -> indices into classes [n]."""

@@ -205,7 +205,9 @@ def _read_back(where: Path, parts: Manifest, config: Config) -> Run:
     Raises:
         RunError: pictures that it was tested on are gone.
     """
-    about, answers = runs.read_json(where / runs.METRICS), Answers.load(where)
+    about, answers = runs.read_as(where / runs.METRICS, runs.Measured), Answers.load(where)
+    if answers.probabilities.shape[1] != len(parts.classes):
+        raise RunError(f"{where} has other classes. Was a file of another run copied into it? Start a new run.")
     if len(answers.labels) != len(parts.part("test")):
         raise RunError(
             f"{where} was tested on {len(answers.labels)} pictures; {len(parts.part('test'))} of them are here now. "
@@ -219,7 +221,7 @@ def _read_back(where: Path, parts: Manifest, config: Config) -> Run:
         groups=answers.groups,
         seed=config.seed,
     )
-    return Run(where, about["backbone"], about["method"], about["seconds"], scores, threshold=about.get("threshold"))
+    return Run(where, about.backbone, about.method, about.seconds, scores, threshold=about.threshold)
 
 
 # ---- all together ---------------------------------------------------------------------------------------------------

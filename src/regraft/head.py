@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
+from msgspec import Meta
 from torch import Tensor, nn
 
 from regraft.backbones import GlobalPool
@@ -15,10 +17,10 @@ from regraft.backbones import GlobalPool
 class HeadSpec:
     """The shape of a head: what a bundle needs to build it again."""
 
-    width: int  # length of an embedding
-    classes: int
-    hidden: int = 256  # 0: one linear layer
-    dropout: float = 0.2
+    width: Annotated[int, Meta(ge=1, le=2**20)]  # length of an embedding
+    classes: Annotated[int, Meta(ge=1, le=2**20)]
+    hidden: Annotated[int, Meta(ge=0, le=65536)] = 256  # 0: one linear layer
+    dropout: Annotated[float, Meta(ge=0, lt=1)] = 0.2
 
 
 LEAST_DEVIATION = 0.3

@@ -267,8 +267,8 @@ def _setting_of(model: str, name: str) -> str | None:
     folder = bundle.folder_of(Path(model))
     if folder is None or not (folder.parent / runs.SETTINGS).exists():
         return None
-    asked: str | None = runs.read_json(folder.parent / runs.SETTINGS).get("settings", {}).get(name)
-    return asked
+    asked = runs.read_as(folder.parent / runs.SETTINGS, runs.Begun).settings.get(name)
+    return asked if isinstance(asked, str) else None
 
 
 def _reached(
@@ -309,7 +309,8 @@ def _tell_known_groups(manifest: Manifest, model: str, progress: Progress) -> No
     folder = bundle.folder_of(Path(model))
     if folder is None or not manifest.groups or not (folder.parent / "split.csv").exists():
         return
-    known = {row["group"] for row in files.read_csv(folder.parent / "split.csv") if row["split"] != "test"} - {""}
+    rows = files.read_csv(folder.parent / "split.csv", needed=["group", "split"])
+    known = {row["group"] for row in rows if row["split"] != "test"} - {""}
     count = sum(group in known for group in manifest.groups)
     if count:
         progress.warn(

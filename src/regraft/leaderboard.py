@@ -11,6 +11,7 @@ import numpy as np
 
 from regraft import files, runs
 from regraft.answers import Answers
+from regraft.errors import RunError
 from regraft.evaluation import few_groups
 from regraft.significance import least_p, p_value, pairwise
 from regraft.training import read_history
@@ -20,13 +21,16 @@ LEVEL = 0.05  # differences with a larger p-value, corrected for the number of p
 FIRST_EPOCHS = 5  # over which the slope of a learning curve is taken
 
 
+STATUSES = ("ok", "failed", "dropped")
+
+
 @dataclass(frozen=True)
 class Row:
     """One network with one method."""
 
     backbone: str
     method: str
-    status: str  # ok, failed or dropped
+    status: str  # of STATUSES
     reason: str = ""
     run: str = ""
     n_test: int = 0
@@ -61,8 +65,25 @@ class Row:
 
     @classmethod
     def load(cls, folder: Path) -> Row | None:
-        """Read what `save` wrote; None where the cell is not done."""
-        return cls(**runs.read_json(folder / ROW)) if (folder / ROW).exists() else None
+        """Read what `save` wrote; None where the cell is not done.
+
+        Raises:
+            RunError: it is damaged.
+        """
+        if not (folder / ROW).exists():
+            return None
+        row, figures = runs.read_as(folder / ROW, cls), runs.read_as(folder / ROW, _Tested).test
+        known = isinstance(figures.get("accuracy"), float) and isinstance(figures.get("accuracy_ci"), tuple)
+        if row.status not in STATUSES or (row.status == "ok" and not known):
+            raise RunError(f"{folder / ROW} has no result. Delete {folder}, and compare again: it is trained anew.")
+        return row
+
+
+@dataclass(frozen=True)
+class _Tested:
+    """The part of row.json that holds the figures."""
+
+    test: runs.Figures = field(default_factory=dict)
 
 
 class Learned(NamedTuple):

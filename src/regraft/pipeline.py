@@ -465,7 +465,8 @@ def _without(manifest: Manifest, skipped: Mapping[str, str]) -> Manifest:
 
 def as_begun(manifest: Manifest, folder: Path) -> tuple[Manifest, dict[str, str]]:
     """Leave out what a run could not read when it began: it goes on with its own pictures. Returns these as well."""
-    unread = {row["filename"]: row["reason"] for row in files.read_csv(folder / "skipped.csv")}
+    rows = files.read_csv(folder / "skipped.csv", needed=["filename", "reason"])
+    unread = {row["filename"]: row["reason"] for row in rows}
     return _without(manifest, unread), unread
 
 

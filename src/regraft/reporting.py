@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from jinja2 import TemplateError
 
 from regraft import bundle, files, runs
 from regraft.answers import Answers
@@ -24,7 +25,7 @@ from regraft.data import PARTS, decode, digest, identical
 from regraft.data.reading import read_file
 from regraft.data.rows import name_some
 from regraft.decision import shortfall
-from regraft.errors import BadImage, RunError
+from regraft.errors import BadImage, RunError, reason_of
 from regraft.evaluation import few_groups
 from regraft.heatmaps import heat_maps, overlay
 from regraft.plan import StageRow, stage_rows
@@ -340,7 +341,15 @@ def report(run: Path | str) -> Path:
     from regraft.pages import report_page
 
     folder = Path(run)
-    page = report_page(read(folder))
+    try:
+        page = report_page(read(folder))
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, TemplateError) as error:
+        # what a page says comes from ten files; each is checked as it is read, but not each against all others
+        said = reason_of(error).splitlines() or [type(error).__name__]
+        raise RunError(
+            f"The files of {folder} do not fit together ({said[0]}). Was one edited, or copied from another run? "
+            "Copy the folder again from where it was made."
+        ) from error
     files.write_bytes(folder / PAGE, page.encode(errors="backslashreplace"))  # a file name may be no UTF-8
     return folder / PAGE
 
@@ -353,16 +362,21 @@ def read(folder: Path) -> Report:
     """
     if (folder / runs.SETTINGS).exists() and not (folder / runs.METRICS).exists():
         raise RunError(f"{folder} has no figures yet: its training has not ended. Go on with --resume.")
-    metrics, config = (runs.read_json(folder / name) for name in (runs.METRICS, runs.SETTINGS))
+    metrics = runs.read_json(folder / runs.METRICS, runs.Measured)
+    config = runs.read_json(folder / runs.SETTINGS, runs.Begun)
     parts = [folder / f"fold-{number}" for number in range(1, len(metrics.get("folds", ())) + 1)]
     first = parts[0] if parts else folder
-    answers, predictions = Answers.load(folder), files.read_csv(folder / "predictions.csv")
+    answers = Answers.load(folder)
+    predictions = files.read_csv(folder / "predictions.csv", ["filename", "index", "label", "prob", "truth"])
     if len(predictions) != len(answers.labels):
         raise RunError(
             f"{folder} has {len(predictions)} rows in predictions.csv and {len(answers.labels)} answers. "
             "Was a file of another run copied into it? Train again."
         )
-    split, model = files.read_csv(first / "split.csv"), bundle.load(first)
+    split = files.read_csv(first / "split.csv", ["filename", "label", "group", "split"])
+    model = bundle.load(first)
+    if not model.classes == tuple(metrics["classes"]) or answers.probabilities.shape[1] != len(model.classes):
+        raise RunError(f"{folder} has other classes in its model than in its figures. Copy it again, or train again.")
     plan = config["plan"]
     show = _Pictures(folder, Files.of(config, split), model, predictions)
     chosen = [*worst_mistakes(answers), *typical_hits(answers)]

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypeVar
 
-from regraft import files
+from msgspec import Meta
+
+from regraft import files, records
 from regraft.config import TARGETS, Config, option
 from regraft.errors import ConfigError, RunError, reason_of
+from regraft.records import Count, Seconds
+
+T = TypeVar("T")
 
 SETTINGS, METRICS = "config.json", "metrics.json"
 MACHINE_SETTINGS = frozenset({"device", "engine", "keep", "cache_limit", "allow_bad"})  # may differ when a run goes on
@@ -94,12 +99,15 @@ def settings_of(folder: Path, given: Mapping[str, Any]) -> Config:
         RunError: another setting was given that differs: the result would be neither of the two runs.
     """
     try:
-        kept = Config.from_dict(read_json(folder / SETTINGS)["settings"]).as_dict()
+        settings = read_json(folder / SETTINGS)["settings"]
+        records.fitted(settings, Config, "settings", others=True)
+        kept = Config.from_dict(settings).as_dict()
     except ConfigError as error:
         raise RunError(f"{folder / SETTINGS} cannot be used here. {error}") from error
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise RunError(
-            f"{folder / SETTINGS} holds no settings. Is {folder} a run folder? Start a new run without --resume."
+            f"{folder / SETTINGS} holds no settings ({reason_of(error)}). Is {folder} a run folder? "
+            "Start a new run without --resume."
         ) from error
     now = {**kept, **Config(**given).as_dict()}
     may_differ = MACHINE_SETTINGS if kept["folds"] else MACHINE_SETTINGS | AFTERWARDS
@@ -114,22 +122,68 @@ def settings_of(folder: Path, given: Mapping[str, Any]) -> Config:
     return Config.from_dict({**kept, **{name: now[name] for name in given if name in may_differ}})
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object.
+@dataclass(frozen=True)
+class Cut:
+    """The plan in config.json, as far as it is read."""
+
+    cut: Count
+    phases: Annotated[tuple[dict[str, str | float | bool], ...], Meta(min_length=1)]
+    frozen_layers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Begun:
+    """What config.json has to hold."""
+
+    data: str
+    settings: dict[str, Any]
+    plan: Cut
+    environment: dict[str, str]
+    lineage: tuple[dict[str, str | list[str]], ...] = ()
+    working_folder: str = ""
+
+
+Figures = dict[str, float | tuple[float | None, float | None] | None]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What metrics.json has to hold; it may say more."""
+
+    backbone: str
+    method: str
+    seconds: Seconds
+    test: Figures
+    classes: Annotated[tuple[str, ...], Meta(min_length=2)]
+    per_class: tuple[dict[str, str | float | None], ...]
+    confusion: tuple[tuple[Count, ...], ...]
+    interrupted: bool = False
+    threshold: dict[str, Any] | None = None
+    folds: tuple[dict[str, Any], ...] = ()
+
+
+def read_json(path: Path, kind: type[Any] = dict[str, Any]) -> dict[str, Any]:
+    """Read a JSON object that has at least what `kind` names.
 
     Raises:
         RunError: the file is missing or damaged.
     """
     try:
-        values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        values: dict[str, Any] = records.read_json(path)
+        records.fitted(values, kind, others=True)
     except (OSError, ValueError) as error:
         raise RunError(f"{path} cannot be read ({reason_of(error)}). Is {path.parent} a run folder?") from error
     return values
 
 
+def read_as(path: Path, kind: type[T]) -> T:
+    """Read a JSON object as a dataclass; errors as `read_json`."""
+    return records.fitted(read_json(path, kind), kind, others=True)
+
+
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
     """Write a JSON object, whole or not at all."""
-    files.write_bytes(path, (json.dumps(values, indent=1, ensure_ascii=False) + "\n").encode())
+    files.write_bytes(path, records.to_json(values))
 
 
 def write_skipped(path: Path, skipped: Mapping[str, str]) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
-import pickle
 import signal
 import time
 import warnings
@@ -29,6 +28,8 @@ from regraft.activations import Activations, Kept, engines
 from regraft.backbones import guard
 from regraft.errors import RunError
 from regraft.progress import Progress
+from regraft.weights import misfits
+from regraft.weights.reading import read_torch
 
 guard.torchvision()  # Lightning imports torchvision by itself, and must find it mended
 import lightning  # noqa: E402
@@ -270,13 +271,17 @@ class History(Callback):
         self.path, self.phase, self.tick = path, phase, tick
         self.before, self.rows = list(before), list[dict[str, Any]]()
         self.progress, self.unwritten = progress or Progress(), False
+        self.begun = False  # all that a checkpoint holds was restored, and the training goes on
 
     def state_dict(self) -> dict[str, Any]:  # noqa: D102
         return {"rows": self.rows}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:  # noqa: D102
-        self.rows = list(state["rows"])
+        self.rows = [{**row, "epoch": int(row["epoch"]), "val_loss": float(row["val_loss"])} for row in state["rows"]]
         self.tick(epochs_of(self.rows))
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:  # noqa: D102
+        self.begun = True
 
     def start(self, seen: Mapping[str, float]) -> None:
         """Write what holds before the first epoch, as epoch 0."""
@@ -415,8 +420,8 @@ def fit(
     module.train()  # Lightning keeps the mode it finds, and the prefix has left the shared stages in eval mode
     module.to(memory_format=engines.layout(device))
     checked = Batches(val, max(recipe.batch_size, 64), epoch=lambda: 0, seed=0, shuffle=False)
-    before = [row for row in read_history(history) if row["phase"] != phase]
     progress = progress or Progress()
+    before = [row for row in _rows_before(history, progress) if row["phase"] != phase]
     with (
         progress.track(f"Training ({phase})", recipe.epochs, "epochs") as tick,
         _quiet(),
@@ -457,6 +462,10 @@ def fit(
         except SystemExit:  # this is how Lightning answers Ctrl-C; what is there can still be used
             interrupted = True
             signal.signal(signal.SIGINT, on_interrupt)  # Lightning has switched it off
+        except Exception as error:
+            if not resumed or seen.begun:
+                raise
+            raise _damaged(last) from error  # it was read, and holds what no training has left there
     saver.write_best()
     if not (best.exists() and seen.rows):
         raise KeyboardInterrupt
@@ -482,20 +491,28 @@ def _tell_divergence(rows: Sequence[dict[str, Any]], phase: str, progress: Progr
 
 def restore(tail: nn.Module, head: nn.Module, checkpoint: Path) -> None:
     """Load the tensors of a checkpoint into tail and head, and leave both on the CPU, in eval mode."""
-    state = _read_checkpoint(checkpoint)["state_dict"]
+    state = _read_checkpoint(checkpoint)
     for name, part in (("tail.", tail), ("head.", head)):
-        part.cpu().load_state_dict(
-            {key.removeprefix(name): value for key, value in state.items() if key.startswith(name)}
-        )
+        own = {key.removeprefix(name): value for key, value in state.items() if key.startswith(name)}
+        if misfits(part.cpu().state_dict(), own):
+            raise _damaged(checkpoint)
+        part.load_state_dict(own)
         part.eval()
 
 
-def _read_checkpoint(path: Path) -> dict[str, Any]:
+def _read_checkpoint(path: Path) -> dict[str, Tensor]:
+    """Return the tensors of a checkpoint, by name."""
     try:
-        checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise RunError(f"{path} is damaged, so this run cannot go on. Start a new one without --resume.") from error
-    return checkpoint
+        state = read_torch(path)["state_dict"]
+        if not all(isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in state.items()):
+            raise TypeError("no tensors")
+    except Exception as error:
+        raise _damaged(path) from error
+    return dict(state)
+
+
+def _damaged(checkpoint: Path) -> RunError:
+    return RunError(f"{checkpoint} is damaged, so this run cannot go on. Start a new one without --resume.")
 
 
 def epochs_of(rows: Sequence[dict[str, Any]]) -> int:
@@ -520,9 +537,30 @@ def kept_epoch(history: Sequence[dict[str, Any]]) -> int:
     return kept_epoch(before) if before else 0
 
 
+def _rows_before(path: Path, progress: Progress) -> list[dict[str, Any]]:
+    """Return what the phases before have written: not much is lost where a loss of power has spoilt it."""
+    try:
+        return read_history(path)
+    except RunError as error:
+        progress.warn(f"{error} The training goes on; the curves of its earlier phases are lost.")
+        return []
+
+
 def read_history(path: Path) -> list[dict[str, Any]]:
-    """Read history.csv; an absent file has no rows."""
-    return files.read_csv(path)
+    """Read history.csv; an absent file has no rows.
+
+    Raises:
+        RunError: it is damaged.
+    """
+    rows = files.read_csv(path, needed=HISTORY_COLUMNS)
+    try:
+        for row in rows:
+            numbers = [float(row[name]) for name in HISTORY_COLUMNS[2:] if row[name] or name.startswith("val")]
+            if int(row["epoch"]) < 0 or -math.inf in numbers:
+                raise ValueError(f"the row of epoch {row['epoch']}")
+    except ValueError as error:
+        raise RunError(f"{path} cannot be read ({error}). It was edited or damaged.") from error
+    return rows
 
 
 def _machine(device: torch.device) -> dict[str, Any]:

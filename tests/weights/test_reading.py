@@ -1,6 +1,8 @@
 import hashlib
 import pickle
+import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -93,3 +95,35 @@ def test_a_published_name_vouches_for_the_content(tmp_path: Path) -> None:
     path.write_bytes(b"tensorz")
     with pytest.raises(ChecksumMismatch, match="was changed or cut off"):
         verify_named(path)
+
+
+def flip(path: Path) -> Path:
+    """Change a number: torch itself would read it."""
+    content = path.read_bytes()
+    at = content.index(STATE["a.weight"].numpy().tobytes()) + 4
+    path.write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
+    return path
+
+
+def pack(path: Path) -> Path:
+    """Make it unpack to far more than it takes."""
+    with zipfile.ZipFile(path) as given:
+        entries = {entry.filename: given.read(entry) for entry in given.infolist()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as made:
+        for name, content in entries.items():
+            made.writestr(name, content + bytes(10**7))
+    return path
+
+
+@pytest.mark.parametrize("harm", [flip, pack])
+def test_a_pytorch_file_is_held_to_its_own_checksums_and_never_unpacked(tmp_path: Path, harm: Any) -> None:
+    path = wrapped(STATE, tmp_path / "net.pth")
+    assert read(path).keys() == STATE.keys()
+    with pytest.raises(WeightsError, match="cannot be read"):
+        read(harm(path))
+
+
+@pytest.mark.parametrize("name", [1, (1, 2), None])
+def test_a_state_dict_has_names(tmp_path: Path, name: object) -> None:
+    with pytest.raises(WeightsError, match="no state dict"):
+        read(wrapped({**STATE, name: torch.ones(1)}, tmp_path / "net.pth"))

@@ -126,3 +126,21 @@ def test_a_digest_names_the_numbers_and_nothing_else() -> None:
     renamed = {name.replace("layer1", "layer9"): tensor for name, tensor in state.items()}
     assert digest_state(state) == digest_state(backwards) == digest_state(without_counters)
     assert len({digest_state(each) for each in (state, changed, renamed)}) == 3
+
+
+@pytest.mark.parametrize(
+    "tensor",
+    [
+        torch.ones(1).expand(10**6, 10**6),  # four bytes that claim to be 4 TB
+        torch.ones(64, 3, 3, 3, dtype=torch.complex64),
+        torch.ones(64, 3, 3, 3, dtype=torch.int8),
+        torch.ones(64, 3, 3, 3).to_sparse(),
+        torch.empty(64, 3, 3, 3, device="meta"),
+    ],
+    ids=["huge", "complex", "whole", "sparse", "nowhere"],
+)
+def test_tensors_that_are_no_plain_numbers_are_refused_before_any_is_looked_at(
+    squeezenet: Backbone, tensor: torch.Tensor
+) -> None:
+    with pytest.raises(WeightsMismatch, match="of another"):
+        load_state(squeezenet, other_state() | {"features.0.weight": tensor}, origin="here")

@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from hashlib import blake2b
 from io import BytesIO
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from msgspec import Meta
 from numpy.typing import NDArray
 from PIL import Image, ImageFile
 from PIL.BmpImagePlugin import BmpImageFile
@@ -27,6 +28,7 @@ from PIL.WebPImagePlugin import WebPImageFile
 from regraft.data import deep, dicom, heif, tiff
 from regraft.data.numbers import ROOM, Numbers, Range, checked, coloured, to_rgb
 from regraft.errors import BadImage, ConfigError, UnknownName
+from regraft.records import Above0, fitted
 
 MAX_MEGAPIXELS = 89
 """The size above which Pillow itself warns of a decompression bomb; --max-megapixels sets another."""
@@ -60,18 +62,20 @@ class Preprocessing:
     The defaults are those of torchvision's ImageNet weights.
     """
 
-    size: int = 224  # side in pixels of the square that the network sees
-    resize: int = 256  # the shorter side, before the centre crop
+    size: Annotated[int, Meta(ge=1, le=2048)] = 224  # side in pixels of the square that the network sees
+    resize: Annotated[int, Meta(ge=1, le=16384)] = 256  # the shorter side, before the centre crop
     fit: str = "crop"  # crop: the centre of the picture; stretch: the whole picture, its sides made equal
     interpolation: str = "bilinear"
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)  # on the range 0..scale
-    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
-    scale: float = 1.0  # pixel values run from 0 to this before mean and std; 255 for Caffe's networks
+    std: tuple[Above0, Above0, Above0] = (0.229, 0.224, 0.225)
+    scale: Above0 = 1.0  # pixel values run from 0 to this before mean and std; 255 for Caffe's networks
     channels: str = "RGB"
     # how files that hold more than 8 bits of grey or colour are shown, the same for all pictures of a data set
-    file_channels: tuple[int, ...] | None = None  # which become red, green and blue, or grey; None: the usual ones
+    file_channels: tuple[Annotated[int, Meta(ge=0, le=65535)], ...] | None = (
+        None  # which become red, green and blue, or grey; None: the usual ones
+    )
     value_range: Range | None = None  # which values become black and white; None: as full as their type
-    max_megapixels: int | None = None  # None: MAX_MEGAPIXELS
+    max_megapixels: Annotated[int, Meta(ge=1, le=100_000)] | None = None  # None: MAX_MEGAPIXELS
 
     def __post_init__(self) -> None:
         """Refuse what no decoder could follow.
@@ -105,9 +109,13 @@ class Preprocessing:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Preprocessing:
-        """Read what `as_dict` wrote."""
-        plain: dict[str, Any] = {name: tuple(it) if isinstance(it, list) else it for name, it in values.items()}
-        return cls(**plain)
+        """Read what `as_dict` wrote.
+
+        Raises:
+            ValueError: A value of another type, or outside its range.
+            ConfigError, UnknownName: As when one is made.
+        """
+        return fitted(values, cls, "preprocessing")
 
     def small(self, side: int) -> Preprocessing:
         """Return how the same files become small pictures for people: all of each, on the same scale."""

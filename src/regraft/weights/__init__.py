@@ -13,7 +13,7 @@ from regraft.weights import file, imported, pypi, random, regraft, timm, torchvi
 from regraft.weights.imagenet import imagenet_classes
 from regraft.weights.imported import import_file
 from regraft.weights.source import Source
-from regraft.weights.state import WeightSet, digest_state, load_state
+from regraft.weights.state import WeightSet, digest_state, load_state, misfits
 
 __all__ = [
     "SOURCES",
@@ -25,6 +25,7 @@ __all__ = [
     "import_file",
     "load",
     "load_state",
+    "misfits",
     "pull",
 ]
 

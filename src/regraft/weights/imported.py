@@ -83,6 +83,7 @@ def fetch(backbone: Backbone, tag: str) -> Tensors:
             f"{path} is not as it was imported. Import it anew: "
             f"regraft weights import FILE --as {backbone.name} --force"
         )
-    if tag not in ("", about[ORIGIN]):
-        raise UnknownName(f"imported weights of {backbone.name}", tag, [about[ORIGIN]])
-    return Tensors(state, f"imported:{about[ORIGIN]}", "unknown", backbone.preprocessing)
+    origin = about.get(ORIGIN, "")
+    if tag not in ("", origin):
+        raise UnknownName(f"imported weights of {backbone.name}", tag, [origin])
+    return Tensors(state, f"imported:{origin}", "unknown", backbone.preprocessing)

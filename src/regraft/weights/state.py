@@ -51,29 +51,52 @@ def load_state(
         WeightsMismatch: a tensor is missing, left over, of another shape or not finite.
     """
     own, sides = backbone.model.state_dict(), auxiliary_state(backbone)
-    known = own | sides
     head = classifier_names(backbone)
-    given = {_current_name(backbone.family, name): _widened(tensor) for name, tensor in state.items()}
-    has_classifier = not head.isdisjoint(given)
-    expected = {name for name in own if has_classifier or name not in head}
+    named = {_current_name(backbone.family, name): tensor for name, tensor in state.items()}
+    has_classifier = not head.isdisjoint(named)
+    expected = {name: tensor for name, tensor in own.items() if has_classifier or name not in head}
+    if found := misfits(expected, named, welcome=own | sides):
+        raise WeightsMismatch(f"{origin} does not hold the {len(expected)} tensors of {backbone.name}: {found}.")
+    given = {name: _widened(tensor) for name, tensor in named.items()}
+    with torch.no_grad():
+        for name in sides.keys() & given.keys():
+            sides[name].copy_(given.pop(name))
+    backbone.model.load_state_dict(given, strict=False)  # stricter than torch's check, which knows one kind of absence
+    return WeightSet(origin, digest_state(given), has_classifier, licence, preprocessing or backbone.preprocessing)
+
+
+def misfits(
+    expected: Mapping[str, Tensor], given: Mapping[str, Tensor], *, welcome: Mapping[str, Tensor] | None = None
+) -> str:
+    """Say what keeps the given tensors from taking the place of those expected; nothing where they fit.
+
+    Names, shapes and kinds of numbers are looked at before any number: a few bytes can claim to be a terabyte.
+    `welcome` ones may be there or not.
+    """
+    known = {**(welcome or {}), **expected}
     problems = {
-        "missing": [name for name in own if name in expected - given.keys() and not name.endswith(_COUNTER)],
+        "missing": [name for name in expected if name not in given and not name.endswith(_COUNTER)],
         "left over": [name for name in given if name not in known],
         "of another shape": [
             f"{name} {list(tensor.shape)} instead of {list(known[name].shape)}"
             for name, tensor in given.items()
             if name in known and tensor.shape != known[name].shape
         ],
-        "not finite": [name for name, tensor in given.items() if not _is_finite(tensor)],
+        "of another kind of number": [
+            f"{name} {tensor.dtype}"
+            for name, tensor in given.items()
+            if name in known and not _same_kind(tensor, known[name])
+        ],
     }
-    if any(problems.values()):
-        found = "; ".join(f"{len(names)} {problem} ({_first(names)})" for problem, names in problems.items() if names)
-        raise WeightsMismatch(f"{origin} does not hold the {len(expected)} tensors of {backbone.name}: {found}.")
-    with torch.no_grad():
-        for name in sides.keys() & given.keys():
-            sides[name].copy_(given.pop(name))
-    backbone.model.load_state_dict(given, strict=False)  # stricter than torch's check, which knows one kind of absence
-    return WeightSet(origin, digest_state(given), has_classifier, licence, preprocessing or backbone.preprocessing)
+    if not any(problems.values()):
+        problems = {"not finite": [name for name, tensor in given.items() if not _is_finite(tensor)]}
+    return "; ".join(f"{len(names)} {problem} ({_first(names)})" for problem, names in problems.items() if names)
+
+
+def _same_kind(given: Tensor, known: Tensor) -> bool:
+    """Say whether plain numbers in memory, real or whole as those expected, are given."""
+    plain = given.layout == torch.strided and given.device.type == "cpu" and not given.is_quantized
+    return plain and not given.is_complex() and given.is_floating_point() == known.is_floating_point()
 
 
 def classifier_names(backbone: Backbone) -> set[str]:
@@ -117,4 +140,5 @@ def _first(names: Iterable[str], count: int = 3) -> str:
 
 def _is_finite(tensor: Tensor) -> bool:
     # the sum alone tells in nearly all cases, five times as fast; finite numbers may still add up to infinity
+    tensor = _widened(tensor)
     return math.isfinite(tensor.sum()) or bool(torch.isfinite(tensor).all())
