@@ -118,6 +118,13 @@ def test_a_value_that_is_read_but_cannot_be_meant_ends_with_1(regraft, tmp_path)
         assert (answer.status, len(answer.err.splitlines())) == (1, 1)
 
 
+@pytest.mark.parametrize("command", ["train", "compare", "recommend", "check", "eval"])
+def test_every_command_that_reads_labels_reads_them_in_every_way(regraft, command):
+    said = regraft(command, "--help").out
+    for option in ("--path-column", "--label-column", "--split-column", "--images", "--label-pattern", "--layout"):
+        assert option in said
+
+
 def test_help_says_what_an_exit_status_means(regraft):
     said = " ".join(regraft("--help").out.split())
     for meaning in ("0 done", "1 an error that you can mend", "2 a command line", "130 stopped", "--traceback"):

@@ -21,7 +21,8 @@ from regraft.records import Count, Seconds
 T = TypeVar("T")
 
 SETTINGS, METRICS = "config.json", "metrics.json"
-MACHINE_SETTINGS = frozenset({"device", "engine", "keep", "cache_limit", "allow_bad"})  # may differ when a run goes on
+MACHINE_SETTINGS = frozenset({"device", "engine", "keep", "cache_limit", "allow_bad", "images"})
+"""May differ when a run goes on: its pictures are known by their digests, wherever they lie."""
 AFTERWARDS = frozenset({"positive", *TARGETS})  # so may these: they change nothing of what was learned
 
 

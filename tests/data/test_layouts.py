@@ -198,6 +198,12 @@ def test_single_pictures_beside_parts_are_counted(tmp_path):
     assert "beside the class folders: 2 (sample.png, train/x.png)" in notice
 
 
+def test_a_part_without_pictures_is_said(tmp_path):
+    fill(tmp_path / "train"), fill(tmp_path / "test"), (tmp_path / "val").mkdir()
+    (notice,) = scan(tmp_path).notices
+    assert "Without a picture, though called like a part: 1 (val)" in notice
+
+
 def test_other_class_folders_beside_parts_are_refused(tmp_path):
     fill(tmp_path / "train"), fill(tmp_path / "test"), fill(tmp_path / "extra")
     assert "also pictures in extra" in (line := refusal(tmp_path))
@@ -319,6 +325,8 @@ def test_more_pictures_of_the_same_classes_in_a_nested_folder_are_refused_by_nam
     line = refusal(tmp_path)
     assert "more in" in line
     assert "cat, dog" in line
+    assert "--layout classes" in line
+    assert scan(tmp_path, layout="classes").classes == ("cat", "dog", "more")
 
 
 def test_equal_names_in_three_classes_are_no_copies(tmp_path):

@@ -406,6 +406,17 @@ def test_a_few_rows_without_label_are_left_out_and_many_are_refused(folder):
     assert "--label-column NAME" in refusal(write(folder / "t.csv", "path,label", rows))
 
 
+def test_a_test_part_without_labels_is_left_out(folder):
+    rows = [
+        (path(number), kind(number) if number < 16 else "", "train" if number < 16 else "test") for number in NUMBERS
+    ]
+    manifest = scan(write(folder / "t.csv", "path,label,split", rows))
+    assert len(manifest) == 16
+    assert "is empty: 8 of 24 rows" in manifest.notices[0]
+    rows[0] = (path(0), "", "train")
+    assert "is empty in 9 of 24 rows" in refusal(write(folder / "t.csv", "path,label,split", rows))
+
+
 def test_a_table_without_rows_is_refused(folder):
     assert "no rows" in refusal(write(folder / "t.csv", "path,label", []), NoImages)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from regraft.data.kinds import USUAL_SUFFIXES, by_suffix, is_picture, left_out, suffix
@@ -217,7 +217,11 @@ def _notices(tree: _Tree, pictures: list[str], loose: list[str]) -> list[str]:
     known = set(pictures)
     others = [name for name in tree.files if name not in known]
     hidden = [name for name in tree.hidden if (tree.folder / name).is_dir()]
+    folders = {PurePosixPath(name).parent for name in pictures}
+    filled = {str(above) for folder in folders for above in (folder, *folder.parents)}
+    empty = [name for name in tree.folders if name not in filled and part_called(name.rpartition("/")[2])]
     told = (
+        (empty, "Without a picture, though called like a part"),
         (loose, "Left out, since they lie beside the class folders"),
         (hidden, "Hidden folders passed over"),
         ([repr(name) for name in tree.unwritable], "Left out, since their names are not valid text"),

@@ -12,7 +12,6 @@ from regraft.data.rows import PART_NAMES, name_some, part_called
 from regraft.errors import DataError
 
 COMPARED = 25  # pairs of files that are read to know a copy: of equal size and name all of them are
-ALMOST_ALL = 0.9
 MOSTLY = 0.5
 NO_CLASSES = frozenset(
     {"images", "image", "imgs", "img", "pictures", "photos", "jpegimages", "masks", "mask", "annotations"}
@@ -104,7 +103,7 @@ def read_layout(root: Path, pictures: Sequence[str], wish: str = "auto") -> Layo
         level, copies = _without_copies(root, within[-1] if within else top)
         if parts := _read_parts(root, level, sure=wish == "parts"):
             return parts._replace(left_out=[*copies, *parts.left_out])
-    level, copies = _without_copies(root, top)
+    level, copies = _without_copies(root, top, sure=wish == "classes")
     if wish == "classes":
         return Layout([(level, None)], copies)
     _refuse_no_classes(root, level)
@@ -192,7 +191,7 @@ def _refuse_doubtful(root: Path, parts: Parts, *, sure: bool) -> None:
         (train, *_) = parts.train
         raise DataError(
             f"{root / level.prefix / train} holds no pictures in class folders. Expected {train}/<class>/<picture>: "
-            "fill it, or move it away."
+            "fill it, or move it away; if it is a class: --layout classes."
         )
     strange = parts.used.keys() - {*parts.train, *parts.alike}
     if not (sure or parts.alike) and (strange or parts.others or not parts.known):
@@ -307,15 +306,16 @@ def _parts_within(level: Level, copies: list[LeftOut]) -> Layout | None:
 # ---- what is no class -----------------------------------------------------------------------------------------------
 
 
-def _without_copies(root: Path, level: Level) -> tuple[Level, list[LeftOut]]:
+def _without_copies(root: Path, level: Level, *, sure: bool = False) -> tuple[Level, list[LeftOut]]:
     """Return the level without folders that hold the rest of it once more.
 
     Raises:
-        DataError: A folder holds folders of the same names as those beside it, and other pictures.
+        DataError: A folder holds folders of the same names as those beside it, and other pictures; not where it is
+            `sure` that all are classes.
     """
     copied = {}
     for folder in level.folders if len(level.folders) > 2 else ():
-        if inner := _repeated(root, level, folder):
+        if inner := _repeated(root, level, folder, sure=sure):
             copied[folder] = inner
     for folder in [folder for folder in _gathered(level) if folder not in copied]:
         if _all_same(root, [(name, twins[0]) for name, twins in _twins(level, folder).items()]):
@@ -330,7 +330,7 @@ def _without_copies(root: Path, level: Level) -> tuple[Level, list[LeftOut]]:
     ]
 
 
-def _repeated(root: Path, level: Level, folder: str) -> str:
+def _repeated(root: Path, level: Level, folder: str, *, sure: bool) -> str:
     """Return the names of the folders that `folder` repeats; "" where it repeats none."""
     others = {name.casefold() for name in level.folders if name != folder}
     for inner in wrapped(_inside(level, folder)):
@@ -339,13 +339,13 @@ def _repeated(root: Path, level: Level, folder: str) -> str:
             continue
         pairs = [(name, level.prefix + name[len(inner.prefix) :]) for name in inner.pictures]
         beside = set(level.pictures)
-        if sum(other in beside for _, other in pairs) >= ALMOST_ALL * len(pairs) and _all_same(
-            root, [(name, other) for name, other in pairs if other in beside]
-        ):
+        if all(other in beside for _, other in pairs) and _all_same(root, pairs):
             return name_some(shared)
+        if sure:
+            continue
         raise DataError(
             f"{inner.prefix.rstrip('/')} in {root} holds folders called as those beside it ({name_some(shared)}), and "
-            "other pictures. Merge them, or move it away: it is no class of its own."
+            "other pictures. Merge them, or move it away; if it is a class of its own: --layout classes."
         )
     return ""
 
@@ -359,8 +359,7 @@ def _gathered(level: Level) -> list[str]:
     gathered = []
     for folder, names in level.folders.items() if len(level.folders) > 2 else ():
         beside = Counter(other for name in names for other in found[_last(name)] if other != folder)
-        covered = sum(len(found[_last(name)]) > 1 for name in names)
-        if covered >= ALMOST_ALL * len(names) > max(beside.values(), default=0):
+        if all(len(found[_last(name)]) > 1 for name in names) and max(beside.values()) < len(names):
             gathered.append(folder)
     return gathered
 

@@ -55,7 +55,7 @@ def read_table(table: Path, reading: Reading = Reading()) -> Found:  # noqa: B00
         path_column, label_column, notices = (_columns if header else _unnamed)(shelf, columns, reading)
     except DataError as error:  # what is odd about the file may be why
         raise DataError(" ".join([str(error), *sheet.notices])) from None
-    columns, unlabelled = _labelled(table, columns, label_column)
+    columns, unlabelled = _labelled(table, columns, label_column, reading)
     cells = filled(table, columns, path_column)
     paths, located = locate(shelf, cells)
     names = [_name(path, table, reading.images) for path in paths]
@@ -204,19 +204,22 @@ def filled(table: Path, columns: Columns, column: str) -> list[str]:
     return columns[column]
 
 
-def _labelled(table: Path, columns: Columns, label: str | None) -> tuple[Columns, list[str]]:
-    """Return the rows that have a label, and what is said of the others."""
+def _labelled(table: Path, columns: Columns, label: str | None, reading: Reading) -> tuple[Columns, list[str]]:
+    """Return the rows that have a label, and what is said of the others: a test part may have none at all."""
     cells = columns[label] if label else []
-    empty = cells.count("")
+    keep = [at for at, cell in enumerate(cells) if cell]
+    empty = len(cells) - len(keep)
     if not empty:
         return columns, []
-    if empty > MOST_UNLABELLED * len(cells):
+    left = {name: [column[at] for at in keep] for name, column in columns.items()}
+    parts, _ = _read_parts(table, columns, reading)
+    blank = {part for part, cell in zip(parts, cells, strict=True) if not cell}
+    tested = None not in blank and "train" not in blank and not blank & {parts[at] for at in keep}
+    if not tested and empty > MOST_UNLABELLED * len(cells):
         raise DataError(
             f"The column {label!r} of {table} is empty in {empty} of {len(cells)} rows. Fill these cells or remove the "
             "rows (regraft predict is for pictures without a label), or name another column: --label-column NAME."
         )
-    keep = [at for at, cell in enumerate(cells) if cell]
-    left = {name: [cells[at] for at in keep] for name, cells in columns.items()}
     return left, [f"Left out, since their column {label!r} is empty: {empty} of {len(cells)} rows of {table}."]
 
 
