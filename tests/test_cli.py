@@ -324,7 +324,9 @@ def test_a_class_whose_name_begins_with_another_s_is_not_taken_for_it(shapes, tm
 
 def test_eval_draws_intervals_over_groups(regraft, small_run, drawn):
     answer = regraft("eval", small_run, drawn, "--groups", r"\d+")
-    assert "over 8 groups" in answer.out
+    assert "groups to come" in answer.out
+    assert "these 8 groups" in answer.out
+    assert "Only 8 groups were tested" in answer.err
 
 
 def test_eval_draws_intervals_over_the_groups_of_the_run_where_they_fit(regraft, small_run, drawn, tmp_path):
@@ -332,7 +334,7 @@ def test_eval_draws_intervals_over_the_groups_of_the_run_where_they_fit(regraft,
     run = Path(shutil.copytree(small_run, tmp_path / "run"))
     about = json.loads((run / "config.json").read_text())
     for pattern, over, says in (
-        (r"\d+", "over 8 groups", ""),
+        (r"\d+", "these 8 groups", ""),
         ("patient", "over pictures", "The groups 'patient' do not match"),
     ):
         about["settings"]["groups"] = pattern

@@ -210,7 +210,7 @@ def test_the_control_is_set_against_a_method_with_a_learning_curve_where_that_is
     assert control is not None
     assert len(found.findings.ties) == 2
     assert (control.method, bool(control.pretrained)) == ("frozen", True)
-    alone = quick(shapes, tmp_path / "d", ["squeezenet1_1"], methods="features", control_epochs=1)
+    alone = quick(shapes, tmp_path / "d", ["squeezenet1_1"], methods="features", control_epochs=2)
     assert alone.findings.control is not None
     assert "features has no epochs" in (alone.folder / "comparison.html").read_text()
 

@@ -69,7 +69,7 @@ def test_the_draws_are_those_of_the_intervals(groups: list[str] | None) -> None:
 @both
 def test_a_band_is_that_of_a_naive_loop(curve) -> None:
     """Each draw's curve by scikit-learn, read off at the places of the grid."""
-    from regraft.evaluation import Resampling
+    from regraft.intervals import Resampling
 
     probabilities, labels = answers(50)
     found, again = curve(probabilities, labels, 1, bootstraps=40), Resampling.of(50, None, bootstraps=40)

@@ -327,7 +327,7 @@ def test_a_recall_counted_on_one_patient_has_a_dash_for_an_interval_and_a_senten
     asked = ("--positive", "red", "--target-recall", 0.5, "--groups", "group")
     answer = regraft("train", tmp_path / "cells.csv", *SMALL, *asked, "--out", tmp_path / "run")
     assert answer.status == 0
-    assert "\n–: the pictures counted are of one group" in answer.out
+    assert "\n–: the pictures counted are of too few groups" in answer.out
     page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
     assert "<td>–</td>" in page
     assert "– to –" not in page

@@ -263,7 +263,9 @@ def test_few_groups_are_told_once(shapes: Path, tmp_path: Path) -> None:
     listener = Listener()
     settings = {**SMALL, "groups": r"(\d)", "epochs": 1}
     regraft.train(shapes, out=tmp_path / "run", progress=listener, **settings)
-    assert listener.warned == ["Only 10 groups were tested: other groups may give other figures."]
+    assert listener.warned == [
+        "Only 10 groups were tested: other groups may give other figures, and the interval for them is wide."
+    ]
 
 
 def test_the_command_line_prints_folds_mean_deviation_and_all_together(

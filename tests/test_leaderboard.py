@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from regraft.answers import Answers
 from regraft.leaderboard import Control, Findings, Learned, Row, duration, name_of, ranked
@@ -100,18 +101,19 @@ def learned(accuracy: float, *curve: float, pictures: int = 100) -> Learned:
 def test_transfer_gains_a_higher_start_slope_and_end() -> None:
     control = Control.of(row("a", 0.9), learned(0.9, 0.8, 0.85, 0.9), learned(0.6, 0.5, 0.52, 0.54), 3)
     assert (control.start, control.slope, control.end) == pytest.approx((30.0, 3.0, 30.0))
-    assert "gains 30.0 points of test accuracy: a, frozen, has" in control.sentence()
+    assert control.sentence().startswith("Transfer gains 30.0 points of test accuracy, with 95 % confidence between 2")
+    assert ": a, frozen, has" in control.sentence()
     assert "has 0.900, the same network from random weights 0.600 after 3 epochs" in control.sentence()
 
 
-@pytest.mark.parametrize(("count", "few", "hopeless"), [(5, True, True), (6, True, False), (20, False, False)])
+@pytest.mark.parametrize(("count", "few", "hopeless"), [(5, True, True), (6, True, False), (40, False, False)])
 def test_few_groups_are_said_and_so_few_that_nothing_can_be_told(count: int, few: bool, hopeless: bool) -> None:
-    rows, groups = [row("a", 0.9), row("b", 0.1)], [f"p{at % count}" for at in range(40)]
-    hits = {name_of(one): np.arange(40) < 40 * one.accuracy for one in rows}
+    rows, groups = [row("a", 0.9), row("b", 0.1)], [f"p{at % count}" for at in range(80)]
+    hits = {name_of(one): np.arange(80) < 80 * one.accuracy for one in rows}
     found = Findings.of(rows, hits, groups, None)
+    assert ("--folds 5 tests every group once" in found.advice()) == few
     assert (f"Only {count} groups" in found.advice()) == few
     assert ("no difference can be told from luck" in found.advice()) == hopeless
-    assert found.over == f"{count} groups"
     if hopeless:
         assert len(found.ties) == 2
 
@@ -129,30 +131,32 @@ def test_the_more_rows_there_are_the_more_groups_it_takes_to_tell_them_apart(mod
 def test_slopes_are_compared_over_the_same_epochs_and_one_epoch_has_none() -> None:
     control = Control.of(row("a", 0.9), learned(0.9, 0.5, 0.6, 0.9, 0.9), learned(0.6, 0.4, 0.5), 2)
     assert control.slope == pytest.approx(0.0)
-    assert control.sentence().endswith("starts 10.0 points higher and rises by no more per epoch at first.")
+    assert control.sentence().endswith(
+        "starts 10.0 points higher and rises by no more per epoch at first than from random weights."
+    )
     once = Control.of(row("a", 0.9), learned(0.9, 0.5, 0.6), learned(0.6, 0.4), 1)
     assert once.slope is None
     assert "after 1 epoch." in once.sentence()
-    assert once.sentence().endswith("starts 10.0 points higher.")
+    assert once.sentence().endswith("starts 10.0 points higher than from random weights.")
 
 
 def test_a_method_without_epochs_has_no_curve_but_an_end() -> None:
     control = Control.of(row("a", 0.5, method="features"), learned(0.5), learned(0.6, 0.5, 0.6), 2)
     assert (control.start, control.slope) == (None, None)
-    assert "loses 10.0 points of test accuracy: a, features" in control.sentence()
+    assert "ransfer loses 10.0 points of test accuracy, with 95 % confidence between " in control.sentence()
 
 
 @pytest.mark.parametrize(
     ("best", "scratch", "pictures", "worth"),
     [
-        (0.9, 0.9, 100, "neither gains nor loses test accuracy: a"),
-        (0.8, 0.6, 10, "gains 20.0 points of test accuracy, which may be luck: a"),  # two pictures
-        (0.8, 0.6, 100, "gains 20.0 points of test accuracy: a"),
+        (0.9, 0.9, 100, "Transfer neither gains nor loses test accuracy: a"),
+        (0.8, 0.6, 10, "Too little to say: transfer gains 20.0 points of test accuracy, which may be luck: a"),
+        (0.8, 0.6, 100, "Transfer gains 20.0 points of test accuracy, with 95 % confidence between 1"),
     ],
 )
 def test_a_gain_that_may_be_luck_is_called_so(best: float, scratch: float, pictures: int, worth: str) -> None:
     both = (learned(accuracy, pictures=pictures) for accuracy in (best, scratch))
-    assert Control.of(row("a", best), *both, 2).sentence().startswith(f"Transfer {worth}")
+    assert Control.of(row("a", best), *both, 2).sentence().startswith(worth)
 
 
 @pytest.mark.parametrize(("count", "hopeless"), [(3, True), (5, True), (6, False)])
@@ -163,6 +167,90 @@ def test_where_no_gain_could_be_told_from_luck_the_few_groups_are_named(count: i
     said = Control.of(row("a", 0.9), *both, 2).sentence()
     assert (f"may be luck ({count} groups are too few to tell)" in said) == hopeless
     assert ("may be luck" in said) == hopeless
+
+
+def answered(right: float, *, pictures: int, groups: int | None = None, seed: int = 0) -> Answers:
+    """Of so many pictures of two classes, such a share is right, and more probably so than what is wrong."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, 2, pictures)
+    given = np.where(rng.random(pictures) < right, labels, 1 - labels)
+    sure = rng.uniform(0.5, 0.9, pictures)
+    probabilities = np.where(np.eye(2)[given] == 1, sure[:, None], 1 - sure[:, None])
+    return Answers(probabilities, labels, [f"p{at % groups}" for at in range(pictures)] if groups else None)
+
+
+def test_beside_a_control_that_learned_nothing_no_gain_is_claimed(tmp_path: Path) -> None:
+    """A network at chance shows that its epochs were too few, and not what pretrained weights are worth."""
+    chance = Learned([0.5] * 30, answered(0.5, pictures=400), [0.693] * 30, 0.5, 0.52)
+    best = Learned([0.95], answered(0.95, pictures=400, seed=1), [0.2], 0.95, 0.52)
+    control = Control.of(row("a", 0.95), best, chance, 30)
+    said = control.sentence()
+    assert said.startswith(
+        "What transfer gains cannot be said: after 30 epochs from random weights a has learned nothing"
+    )
+    assert "points" not in said
+    findings([row("a", 0.95)], control).write(tmp_path)
+    kept = json.loads((tmp_path / "leaderboard.json").read_text())["control"]
+    assert kept["state"] == "nothing learned"
+    assert [kept[name] for name in ("end", "start", "slope", "interval")] == [None] * 4
+
+
+@pytest.mark.parametrize(
+    ("losses", "rising"),
+    [
+        ([0.69, 0.6, 0.5, 0.4, 0.3], True),
+        ([0.69], True),  # one epoch is no end
+        ([0.69, 0.4, 0.3, 0.3, 0.2999], False),
+        ([0.69, 0.4, 0.3, 0.35, 0.4], False),
+    ],
+)
+def test_a_control_that_was_still_learning_is_called_so(losses: list[float], rising: bool) -> None:
+    scratch = Learned([0.6] * len(losses), answered(0.7, pictures=400), losses)
+    said = Control.of(row("a", 0.95), learned_from(answered(0.95, pictures=400)), scratch, len(losses)).sentence()
+    assert ("It was still learning then" in said) == rising
+
+
+def learned_from(answers: Answers) -> Learned:
+    return Learned([], answers)
+
+
+@pytest.mark.parametrize("groups", [None, 20])
+def test_the_interval_of_a_gain_is_that_of_paired_answers(groups: int | None) -> None:
+    """Against the textbook's: of single pictures by the normal distribution, of equal groups by Student's t."""
+    best, scratch = (answered(right, pictures=2000, groups=groups, seed=seed) for right, seed in ((0.9, 1), (0.7, 1)))
+    apart = best.hits.astype(float) - scratch.hits
+    units = apart if groups is None else apart.reshape(-1, groups).mean(0)
+    reach = stats.t.ppf(0.975, len(units) - 1) * units.std(ddof=1) / np.sqrt(len(units))
+    low, high = Control.of(row("a", 0.9), learned_from(best), learned_from(scratch), 5).interval or (0, 0)
+    assert (low, high) == pytest.approx((100 * (apart.mean() - reach), 100 * (apart.mean() + reach)), abs=0.25)
+
+
+def test_a_gain_over_few_groups_has_no_interval_and_says_so() -> None:
+    best, scratch = (answered(right, pictures=800, groups=8, seed=1) for right in (0.95, 0.6))
+    control = Control.of(row("a", 0.95), learned_from(best), learned_from(scratch), 5)
+    assert control.interval is None
+    assert "points of test accuracy (8 groups are too few for an interval): a" in control.sentence()
+
+
+@pytest.mark.parametrize(
+    ("pretrained", "scratch", "lines", "said"),
+    [
+        (3, 30, {"pretrained", "random weights", "always the commonest class"}, "no learning curve"),
+        (0, 30, {"random weights", "pretrained, frozen", "always the commonest class"}, "frozen has no epochs"),
+        (1, 30, {"random weights", "pretrained, frozen", "always the commonest class"}, "frozen has one epoch"),
+        (30, 1, set(), "The control had one epoch, and that makes no learning curve"),
+    ],
+)
+def test_no_dot_is_drawn_against_a_curve(
+    tmp_path: Path, pretrained: int, scratch: int, lines: set[str], said: str
+) -> None:
+    best = Learned([0.9] * pretrained, answered(0.95, pictures=400), [0.3] * pretrained, 0.9, 0.52)
+    other = Learned([0.6] * scratch, answered(0.7, pictures=400), [0.6] * scratch, 0.6, 0.52)
+    findings([row("a", 0.95)], Control.of(row("a", 0.95), best, other, scratch)).write(tmp_path)
+    page = (tmp_path / "comparison.html").read_text()
+    names = {"pretrained", "random weights", "always the commonest class", "pretrained, frozen"}
+    assert {name for name in names if f">{name}</text>" in page} == lines
+    assert (said in page) == (said != "no learning curve")
 
 
 def test_the_control_of_a_cross_validation_names_its_fold() -> None:

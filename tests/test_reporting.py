@@ -50,7 +50,7 @@ def samples(shapes: Path, small_run: Path, tmp_path_factory: pytest.TempPathFact
     settings: dict[str, dict[str, Any]] = {
         "two_classes_in_groups": {"data": pairs, "method": "features", "groups": r"\d+"},
         "one_test_picture": {"data": odd, "method": "finetuned", "backbone": "squeezenet1_1", "weights": "random"},
-        "folds": {"data": pairs, "method": "features", "folds": 3},
+        "folds": {"data": pairs, "method": "features", "folds": 3, "groups": r"(\d)\."},
     }
     runs = {name: regraft.train(out=place / name, **SMALL, **asked).folder for name, asked in settings.items()}
     return {"four_classes": small_run, **runs}
@@ -82,7 +82,7 @@ def metrics_of(run: Path) -> dict[str, Any]:
 def test_the_figures_are_those_of_metrics_json(run: Path) -> None:
     page, metrics = page_of(run), metrics_of(run)
     for name, value in metrics["test"].items():
-        if not name.endswith("_ci"):
+        if "_ci" not in name:
             shown = re.search(
                 rf'<td class="meant">{name.replace("_", " ")}<small>[^<]+</small></td><td>([^<]*)</td><td>([^<]*)<',
                 page,
@@ -138,7 +138,28 @@ def test_frozen_and_trained_stages_and_licences_are_named(samples: dict[str, Pat
 def test_what_makes_figures_less_sure_is_said(samples: dict[str, Path]) -> None:
     few = read(samples["two_classes_in_groups"]).cautions
     assert any("groups were tested" in sentence for sentence in few)
+    assert any("--folds 5 tests every group once" in sentence for sentence in few)
     assert any("Fewer than 30 test pictures" in sentence for sentence in few)
+
+
+def test_an_interval_says_what_it_is_of(samples: dict[str, Path]) -> None:
+    """Two where there are groups: for other groups, and for these alone; none for others where the groups are few."""
+    for sample, groups in (("folds", 10), ("two_classes_in_groups", 3)):
+        found, top = read(samples[sample]), page_of(samples[sample]).split("</header>")[0]
+        assert len(found.groups) == groups
+        assert ("95 % interval for groups to come: " in top) == (groups >= 10)
+        assert ("No interval for groups to come" in top) == (groups < 10)
+        assert re.search(rf"For these {groups} groups alone: [\d.]+ to [\d.]+ %", top)
+        assert "Groups of another place, device or time may differ more" in top
+    assert "groups to come" not in page_of(samples["four_classes"])
+
+
+def test_how_far_groups_lie_apart_is_said_in_plain_words(samples: dict[str, Path]) -> None:
+    found = read(samples["folds"])
+    lowest, *_, middle = sorted(100 * row.share for row in found.groups)[:5]
+    said = f"Of half of the groups {middle:.0f} % or less are right, of one in ten {lowest:.0f} % or less."
+    assert found.spread == said
+    assert read(samples["two_classes_in_groups"]).spread == ""
 
 
 def test_class_names_are_text_and_no_markup(samples: dict[str, Path]) -> None:

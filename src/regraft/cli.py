@@ -742,12 +742,14 @@ def _print_json(values: dict[str, Any]) -> None:
 
 
 def _print_scores(title: str, scores: Any, what: str = "test pictures") -> None:
+    of, header = [scores.intervals], ["95 % interval (over pictures)"]
+    if scores.these:
+        of, header = [*of, scores.these], ["95 %, groups to come", f"95 %, these {scores.groups} groups"]
     rows = [
-        (name.replace("_", " "), _number(value), _interval(scores.intervals[name]))
+        (name.replace("_", " "), _number(value), *(_interval(intervals[name]) for intervals in of))
         for name, value in scores.values.items()
     ]
-    over = f"{scores.groups} groups" if scores.groups else "pictures"
-    tables.print_table(f"{title}: {scores.n} {what}", ("measure", "value", f"95 % interval (over {over})"), rows)
+    tables.print_table(f"{title}: {scores.n} {what}", ("measure", "value", *header), rows)
     classes = [
         (row["label"], _number(row["precision"]), _number(row["recall"]), _number(row["f1"]), str(row["support"]))
         for row in scores.per_class
@@ -773,7 +775,7 @@ def _print_threshold(found: dict[str, Any] | None) -> None:
         ],
     )
     if any(part[name] is not None and part[f"{name}_ci"][0] is None for part in parts.values() for name in TARGETS):
-        say(f"{UNDEFINED}: the pictures counted are of one group, and do not show how others vary.")
+        say(f"{UNDEFINED}: the pictures counted are of too few groups to show how others vary.")
     if fitted := found.get("fitted_on"):
         say(f"Fitted on {fitted['positive']} {found['positive']!r} and {fitted['other']} other validation pictures.")
 

@@ -35,6 +35,7 @@ from regraft.pipeline import (
     activate,
     begin,
     carry_out,
+    few_tested,
     idle_shares,
     into_parts,
     look_over,
@@ -129,11 +130,10 @@ def compare(
         refuse_parts(manifest, settings)
         into_folds(manifest, config.folds, val=config.val, seed=config.seed)
     else:
-        into_parts(
-            manifest, config, config.split_from
-        )  # parts that cannot be made are said before anything is computed
-    for notice in idle_shares(manifest, config, settings):
-        progress.warn(notice)
+        # parts that cannot be made are said before anything is computed
+        parts = into_parts(manifest, config, config.split_from)
+        for notice in (*idle_shares(manifest, config, settings), *few_tested(parts, manifest, config)):
+            progress.warn(notice)
     cells = [Cell(backbone, method) for backbone in listed_backbones(backbones) for method in _methods(methods)]
     wish = {
         "data": str(Path(data).absolute()),

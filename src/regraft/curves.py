@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from regraft.evaluation import CONFIDENCE_BINS, Resampling, confidence_bins
+from regraft.evaluation import CONFIDENCE_BINS, confidence_bins
+from regraft.intervals import BLOCKS, NONE, Interval, Resampling, few, for_groups_to_come
 
 
 class Bin(NamedTuple):
@@ -32,9 +33,9 @@ class Curve(NamedTuple):
     """One class against the rest, at every threshold, strictest first; and a band of what other pictures would give.
 
     At each place of the grid, the band goes from percentile to percentile of y over the draws of a bootstrap, the same
-    draws as those of `evaluate`'s intervals. It is nan where it would say nothing: with one group alone, and where no
-    draw differs from the others, as for a class that is told apart without a mistake. Where the curve comes near 1, few
-    pictures decide, and the band is too narrow.
+    draws as those of `evaluate`'s intervals; with groups, it is the interval of y for groups to come. It is nan where
+    it would say nothing: with few groups, and where no draw differs from the others, as for a class that is told apart
+    without a mistake. Where the curve comes near 1, few pictures decide, and the band is too narrow.
     """
 
     x: np.ndarray  # [points]
@@ -75,7 +76,7 @@ def roc(
     """
     grid = np.arange(101) / 100
     again = Resampling.of(len(labels), groups, bootstraps=bootstraps, level=level, seed=seed)
-    return _curve(probabilities[:, positive], labels == positive, again, grid, _roc_points, _between)
+    return _curve(probabilities, labels, positive, again, grid, _roc_points, _between)
 
 
 def precision_recall(
@@ -95,20 +96,22 @@ def precision_recall(
     """
     grid = np.arange(1, 101) / 100  # a recall of 0 has no precision
     again = Resampling.of(len(labels), groups, bootstraps=bootstraps, level=level, seed=seed)
-    return _curve(probabilities[:, positive], labels == positive, again, grid, _pr_points, _step)
+    return _curve(probabilities, labels, positive, again, grid, _pr_points, _step)
 
 
 Points = tuple[np.ndarray, np.ndarray, np.ndarray]  # x and y [b, points], area [b]
 
 
 def _curve(
-    scores: np.ndarray,
-    truth: np.ndarray,
+    probabilities: np.ndarray,
+    labels: np.ndarray,
+    positive: int,
     again: Resampling,
     grid: np.ndarray,
     points_of: Callable[[np.ndarray, np.ndarray], Points],
     at: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray],
 ) -> Curve:
+    scores, truth = probabilities[:, positive], labels == positive
     if truth.all() or not truth.any():
         raise ValueError(f"{truth.sum()} of {len(truth)} pictures are of the class; a curve needs some and some others")
     order = np.argsort(-scores, kind="stable")
@@ -121,18 +124,38 @@ def _curve(
         drawn = (found[:, -1] > 0) & (false[:, -1] > 0)  # a draw of one kind alone has no curve
         return points_of(found[drawn], false[drawn])
 
-    x, y, area = points(np.ones((1, len(scores))))
-    heights, areas = [np.empty((0, len(grid)))], [np.empty(0)]
-    for weights in again.weights():
-        xs, ys, found = points(weights)
-        heights.append(np.array([at(grid, *row) for row in zip(xs, ys, strict=True)]).reshape(-1, len(grid)))
-        areas.append(found)
-    band = np.array([again.interval(column) for column in np.concatenate(heights).T])  # [places, 2]
+    def read_off(some: Iterable[np.ndarray]) -> np.ndarray:  # [draws, places and the area]
+        rows = [np.empty((0, len(grid) + 1))]
+        for weights in some:
+            found = points(weights)
+            heights = np.array([at(grid, x, y) for x, y, _ in zip(*found, strict=True)]).reshape(-1, len(grid))
+            rows.append(np.column_stack([heights, found[2]]))
+        return np.concatenate(rows)
+
+    x, y, area = (found[0] for found in points(np.ones((1, len(scores)))))
+    values = np.append(at(grid, x, y), area)
+    without = read_off(again.left_out())
+    if again.grouped:
+        right = float(((probabilities.argmax(1) == positive) == truth).mean())
+        bounds = _for_groups_to_come(values, without, right, again)
+    else:
+        draws = read_off(again.weights())
+        bounds = [*map(again.interval, draws[:, :-1].T), again.interval(draws[:, -1], float(area), without[:, -1])]
+    band = np.array(bounds[:-1])  # [places, 2]
     thresholds = scores[order][last]
-    nothing = np.full(x.shape[1] - len(thresholds), np.inf)
-    without = np.concatenate([points(weights)[2] for weights in again.left_out()])
-    interval = again.interval(np.concatenate(areas), float(area[0]), without)
-    return Curve(x[0], y[0], np.append(nothing, thresholds), grid, band[:, 0], band[:, 1], float(area[0]), interval)
+    nothing = np.full(len(x) - len(thresholds), np.inf)
+    return Curve(x, y, np.append(nothing, thresholds), grid, band[:, 0], band[:, 1], float(area), bounds[-1])
+
+
+def _for_groups_to_come(values: np.ndarray, without: np.ndarray, right: float, again: Resampling) -> list[Interval]:
+    """Return the interval of each figure [f], from what they are without each group [g, f]."""
+    sizes = again.sizes
+    if few(right, int(sizes.sum())) or len(without) < min(len(sizes), BLOCKS):  # without one group there is no curve
+        return [NONE] * len(values)
+    return [
+        for_groups_to_come(value, rest, sizes, level=again.level)
+        for value, rest in zip(values.tolist(), without.T, strict=True)
+    ]
 
 
 def _roc_points(found: np.ndarray, false: np.ndarray) -> Points:

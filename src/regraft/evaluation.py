@@ -7,7 +7,7 @@ drawn twice weighs 2, one left out weighs 0), so that many draws are one call.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, TypedDict
@@ -17,10 +17,22 @@ import numpy.typing as npt
 
 from regraft import files
 from regraft.errors import NoImages
+from regraft.intervals import (
+    DIFFERENCE,
+    LEAST_MISTAKES,
+    LOSS,
+    NONE,
+    SHARE,
+    Interval,
+    Resampling,
+    few,
+    few_groups,
+    few_mistakes,
+    for_groups_to_come,
+    share_for_groups_to_come,
+)
 
 Array = npt.NDArray[Any]
-BLOCKS = 100  # of pictures or groups that are left out in turn: more say little more about the skew
-CHUNK = 2**22  # weights drawn at once, 16 MB in float32: bounds the memory, and larger chunks are no faster
 
 
 def accuracy(probs: Array, labels: Array, weights: Array) -> Array:
@@ -125,17 +137,9 @@ METRICS = {
 OF_MANY_CLASSES = {"top5_accuracy": Metric(top5_accuracy, best=1.0, higher_is_better=True)}
 
 
-FEW_GROUPS = 20  # with fewer, an interval drawn over whole groups is itself uncertain (it is too narrow, as a rule)
-
-
-def few_groups(count: int | None) -> list[str]:
-    """Return a sentence where figures rest on few groups; none where there are many, or pictures without groups."""
-    few = count is not None and count < FEW_GROUPS
-    groups = "1 group was" if count == 1 else f"{count} groups were"
-    return [f"Only {groups} tested: other groups may give other figures."] * few
-
-
 SHARES = {"accuracy", "top5_accuracy"}  # of pictures that are right
+
+SCALES = {"log_loss": LOSS}  # all others are shares, or lie between 0 and 1 as shares do
 
 OF_ANSWERS = {"accuracy", "balanced_accuracy", "macro_f1"}  # look at which class is answered, not at how probable it is
 
@@ -160,18 +164,28 @@ class Scores:
     """What a model scored on one part of the data. An undefined value is nan."""
 
     values: dict[str, float]
-    intervals: dict[str, tuple[float, float]]
+    intervals: dict[str, Interval]  # for pictures to come; where there are groups, for groups to come
+    these: dict[str, Interval]  # for other pictures of these very groups; empty where there are none
     per_class: list[ClassScores]
     confusion: Array  # [k, k] counts, rows = truth
     n: int
-    groups: int | None  # how many groups the intervals were drawn over; None: over pictures
+    groups: int | None  # how many groups the pictures are of; None: the intervals are over pictures
+
+    def cautions(self) -> list[str]:
+        """Say where groups, or mistakes, are too few for the intervals."""
+        count = self.groups if self.these else None  # groups of one picture each are pictures
+        return [*few_groups(count), *few_mistakes(count, self.values["accuracy"], self.n)]
 
     def as_dict(self) -> dict[str, Any]:
-        """The metrics for JSON: ``{"accuracy": 0.95, "accuracy_ci": [0.93, 0.97], ...}``; nan becomes None."""
+        """The metrics for JSON: ``{"accuracy": 0.95, "accuracy_ci": [0.93, 0.97], ...}``; nan becomes None.
+
+        Where there are groups, ``accuracy_ci`` is for groups to come, ``accuracy_ci_these`` for these groups alone.
+        """
         flat: dict[str, Any] = {}
         for name, value in self.values.items():
             flat[name] = defined(value)
-            flat[f"{name}_ci"] = [defined(bound) for bound in self.intervals[name]]
+            for key, intervals in ((f"{name}_ci", self.intervals), (f"{name}_ci_these", self.these)):
+                flat |= {key: [defined(bound) for bound in intervals[name]]} if name in intervals else {}
         return flat
 
 
@@ -191,24 +205,21 @@ def evaluate(
     `answered` [n] are the classes that were answered, where that is not the most probable one, as with a threshold;
     what judges the probabilities (AUROC, log loss, calibration) does not look at it.
 
-    The intervals are percentiles of a bootstrap over pictures, or over whole groups where there are any: pictures of
-    one patient resemble each other, so drawing them one by one would promise too much (Davison & Hinkley 1997,
-    section 3.8; Field & Welsh 2007). The percentiles are moved outwards for few groups (Hesterberg 2015, expanded
-    percentiles) and for figures near their best value, whose draws lie to one side (Efron 1987, BCa). The calibration
-    error is left as it is: it is larger in any draw, so that the correction would put it at the end of its interval.
-    With 1000 draws a 95 % bound still has 25 draws beyond it. Draws in which a metric is undefined are left out of its
-    interval; one group alone gives no interval (nan).
+    Without groups, the intervals are those of a bootstrap over pictures, see `Resampling`. Pictures of one patient
+    resemble each other, so drawing them one by one would promise too much: with groups, the intervals are for groups to
+    come, see `for_groups_to_come`, and a second one is for other pictures of these very groups, which stay as they are.
+
+    The calibration error is larger in any sample, and in samples of samples more so. Its percentiles are left as they
+    are, and drawn out to the error itself where they miss it; for groups to come it has no interval.
 
     Where all draws agree, as where no picture is wrong, the bootstrap would promise certainty, of six pictures too. An
-    accuracy of 1 or 0 then has the exact interval of that many independent pictures or groups (Clopper & Pearson 1934),
-    other metrics have none (nan).
+    accuracy of 1 or 0 then has the exact interval of that many independent pictures, other metrics have none (nan).
 
     Raises:
         NoImages: nothing to score.
         ValueError: shapes that do not fit, labels outside the classes, probabilities that are not finite.
     """
     n, k = _checked_shape(probs, labels, classes)
-    again = Resampling.of(n, groups, bootstraps=bootstraps, level=level, seed=seed)
     answered = probs.argmax(1) if answered is None else answered
     decided = np.eye(k, dtype=np.float32)[answered]
 
@@ -216,138 +227,91 @@ def evaluate(
         seen = [(decided if name in OF_ANSWERS else probs, metric.function) for name, metric in metrics_of(k).items()]
         return np.stack([function(what, labels, weights) for what, function in seen])
 
+    settings: dict[str, Any] = {"bootstraps": bootstraps, "level": level, "seed": seed}
+    again, these = Resampling.of(n, groups, **settings), {}
     values = dict(zip(metrics_of(k), measured(np.ones((1, n)))[:, 0].tolist(), strict=True))
-    draws, without = (
-        np.concatenate([measured(weights) for weights in some], axis=1) for some in (again.weights(), again.left_out())
-    )
-    intervals = {}
-    for name, row, rest in zip(metrics_of(k), draws, without, strict=True):
-        interval = again.interval_of_share if name in SHARES else again.interval
-        if name == "calibration_error":  # in every sample too high, and in samples of samples more so
-            low, high = again.interval(row)
-            intervals[name] = min(low, values[name]), max(high, values[name])
-        else:
-            intervals[name] = interval(row, values[name], rest)
+    if groups is not None and again.grouped:
+        intervals = _for_groups_to_come(measured, values, again)
+        these = _resampled(measured, values, Resampling.within(groups, **settings))
+    else:
+        intervals = _resampled(measured, values, again)
     confusion = np.bincount(labels * k + answered, minlength=k * k).reshape(k, k)
     return Scores(
         values=values,
         intervals=intervals,
+        these=these,
         per_class=_class_scores(confusion, classes),
         confusion=confusion,
         n=n,
-        groups=None if groups is None else again.count,
+        groups=None if groups is None else len(set(groups)),
     )
+
+
+Measured = Callable[[Array], Array]  # weights [b, n] -> metrics [metrics, b]
+
+
+def _resampled(measured: Measured, values: dict[str, float], again: Resampling) -> dict[str, Interval]:
+    draws, without = (
+        np.concatenate([measured(weights) for weights in some], axis=1) for some in (again.weights(), again.left_out())
+    )
+    intervals = {}
+    for (name, value), row, rest in zip(values.items(), draws, without, strict=True):
+        interval = again.interval_of_share if name in SHARES else again.interval
+        if name == "calibration_error":
+            low, high = again.interval(row)
+            intervals[name] = min(low, value), max(high, value)
+        else:
+            intervals[name] = interval(row, value, rest)
+    return intervals
+
+
+def _for_groups_to_come(measured: Measured, values: dict[str, float], again: Resampling) -> dict[str, Interval]:
+    without = np.concatenate([measured(weights) for weights in again.left_out()], axis=1)
+    few_tell = few(values["accuracy"], int(again.sizes.sum()))
+    intervals = {}
+    for (name, value), rest in zip(values.items(), without, strict=True):
+        if name in SHARES:
+            intervals[name] = share_for_groups_to_come(value, rest, again.sizes, level=again.level)
+        elif few_tell or name == "calibration_error":
+            intervals[name] = NONE
+        else:
+            scale = SCALES.get(name, SHARE)
+            intervals[name] = for_groups_to_come(value, rest, again.sizes, scale, level=again.level)
+    return intervals
 
 
 def share(
     hits: Array, groups: Sequence[str] | None = None, *, bootstraps: int = 1000, level: float = 0.95, seed: int = 0
-) -> tuple[float, tuple[float, float]]:
-    """Return the share of pictures that are hits, bool [n], and its interval, as `evaluate` draws it; nan of none."""
+) -> tuple[float, Interval]:
+    """Return the share of pictures that are hits, bool [n], and its interval, as `evaluate` has it; nan of none."""
     if not len(hits):
-        return math.nan, (math.nan, math.nan)
-    again = Resampling.of(len(hits), groups, bootstraps=bootstraps, level=level, seed=seed)
+        return math.nan, NONE
     value = float(np.mean(hits))
-    draws, without = (
-        np.concatenate([_mean(hits.astype(np.float32), weights) for weights in some])
-        for some in (again.weights(), again.left_out())
-    )
+    again = Resampling.of(len(hits), groups, bootstraps=bootstraps, level=level, seed=seed)
+    found = hits.astype(np.float32)
+    without = np.concatenate([_mean(found, weights) for weights in again.left_out()])
+    if again.grouped:
+        return value, share_for_groups_to_come(value, without, again.sizes, level=level)
+    draws = np.concatenate([_mean(found, weights) for weights in again.weights()])
     return value, again.interval_of_share(draws, value, without)
 
 
-@dataclass(frozen=True, eq=False)
-class Resampling:
-    """A bootstrap over pictures, or over whole groups; see `evaluate`."""
+def difference(
+    first: Array, second: Array, groups: Sequence[str] | None = None, *, level: float = 0.95, seed: int = 0
+) -> Interval:
+    """Return the interval of how much more often the first is right than the second, on the same pictures, bool [n].
 
-    units: Array  # [n], the number of each picture's group, or its own
-    bootstraps: int = 1000
-    level: float = 0.95
-    seed: int = 0
-
-    @classmethod
-    def of(cls, n: int, groups: Sequence[str] | None, **settings: Any) -> Resampling:
-        """Draw n pictures, or their groups [n]."""
-        return cls(np.arange(n) if groups is None else np.unique(groups, return_inverse=True)[1], **settings)
-
-    @property
-    def count(self) -> int:
-        """How many pictures or groups there are to draw."""
-        return int(self.units.max()) + 1
-
-    @property
-    def reach(self) -> float:
-        """How many standard errors the interval goes to either side; nan for one unit.
-
-        Resampled means of u units vary by sqrt((u - 1) / u) too little, and normal tails are too thin for u units:
-        Hesterberg, What Teachers Should Know About the Bootstrap, The American Statistician 69 (2015), section 4.
-        """
-        from scipy.special import stdtrit  # comes with scikit-learn
-
-        units = self.count
-        if units == 1:
-            return math.nan
-        return -math.sqrt(units / (units - 1)) * float(stdtrit(units - 1, (1 - self.level) / 2))
-
-    def weights(self) -> Iterator[Array]:
-        """Draw with replacement; yield weights float32 [b, n], a chunk at a time."""
-        rng, size = np.random.default_rng(self.seed), self.count
-        chunk = max(1, CHUNK // len(self.units))
-        for start in range(0, self.bootstraps, chunk):
-            rows = min(chunk, self.bootstraps - start)
-            drawn = rng.integers(size, size=(rows, size)) + size * np.arange(rows)[:, None]  # each draw counts apart
-            counts = np.bincount(drawn.ravel(), minlength=rows * size).reshape(rows, size)
-            yield counts.T.astype(np.float32).take(self.units, axis=0).T  # draws of a picture side by side: fast
-
-    def left_out(self) -> Iterator[Array]:
-        """Leave out one unit after the other, or one of 100 blocks; yield weights float32 [b, n], a chunk at a time."""
-        blocks = min(self.count, BLOCKS)
-        if blocks == 1:  # without it there is nothing
-            yield np.ones((1, len(self.units)), np.float32)
-            return
-        chunk = max(1, CHUNK // len(self.units))
-        for start in range(0, blocks, chunk):
-            out = np.arange(start, min(start + chunk, blocks))
-            yield (self.units % blocks != out[:, None]).astype(np.float32)
-
-    def interval(self, draws: Array, value: float | None = None, without: Array | None = None) -> tuple[float, float]:
-        """Return the percentiles of a figure's draws; nan where they say nothing: one unit, or all draws equal.
-
-        With the figure itself and what it is `left_out`, the percentiles are corrected.
-        """
-        from scipy.special import ndtr
-
-        defined = draws[~np.isnan(draws)]
-        if math.isnan(self.reach) or not len(defined) or defined.min() == defined.max():
-            return math.nan, math.nan
-        ends = np.array([-self.reach, self.reach])
-        if value is not None and without is not None:
-            ends = _corrected(ends, value, defined, without[~np.isnan(without)])
-        low, high = np.quantile(defined, ndtr(ends))
-        return float(low), float(high)
-
-    def interval_of_share(self, draws: Array, value: float, without: Array) -> tuple[float, float]:
-        """Return the interval of a share of pictures, whose draws are all equal where it is 0 or 1."""
-        if value not in (0, 1) or math.isnan(self.reach):
-            return self.interval(draws, value, without)
-        bound = ((1 - self.level) / 2) ** (1 / self.count)  # Clopper & Pearson
-        return (bound, 1.0) if value else (0.0, 1 - bound)
-
-
-def _corrected(ends: Array, value: float, draws: Array, without: Array) -> Array:
-    """Move ends, in standard errors, for a figure whose draws lie to one side of it, or are skewed.
-
-    Bias-corrected and accelerated: Efron, Better Bootstrap Confidence Intervals, JASA 82 (1987). The acceleration is
-    that of a jackknife over blocks; sums of cubes and of squares add up over independent units, so blocks will do.
+    For pictures to come, or for groups to come where there are groups; nan where too few pictures tell them apart.
     """
-    from scipy.special import ndtri
-
-    below = ((draws < value).mean() + (draws <= value).mean()) / 2
-    bias = ndtri(np.clip(below, 0.001, 0.999))
-    influence = without.mean() - without if len(without) else np.zeros(1)
-    squares = float((influence**2).sum())
-    acceleration = float((influence**3).sum()) / (6 * squares**1.5) if squares else 0.0
-    moved = bias + ends
-    corrected: Array = bias + moved / (1 - acceleration * moved)
-    return corrected
+    apart = first.astype(np.float32) - second.astype(np.float32)
+    again, value = Resampling.of(len(apart), groups, level=level, seed=seed), float(apart.mean(dtype=np.float64))
+    if np.count_nonzero(apart) < LEAST_MISTAKES:
+        return NONE
+    without = np.concatenate([_mean(apart, weights) for weights in again.left_out()])
+    if again.grouped:
+        return for_groups_to_come(value, without, again.sizes, DIFFERENCE, level=level)
+    draws = np.concatenate([_mean(apart, weights) for weights in again.weights()])
+    return again.interval(draws, value, without)
 
 
 def write_predictions(

@@ -22,7 +22,7 @@ from regraft.config import Config
 from regraft.data import Manifest, into_folds, scan, write_split
 from regraft.decision import shortfall
 from regraft.errors import RunError
-from regraft.evaluation import evaluate, few_groups
+from regraft.evaluation import evaluate
 from regraft.learning import lengthened
 from regraft.pipeline import Run, Start
 from regraft.plan import Plan
@@ -111,7 +111,7 @@ def _cross_validate(
     except KeyboardInterrupt:
         raise KeyboardInterrupt(pipeline.going_on(data, folder)) from None
     run = _together(manifest, folds, learned, config, folder, started)
-    for notice in (*shortfall(run.threshold), *few_groups(run.test.groups)):
+    for notice in (*shortfall(run.threshold), *run.test.cautions()):
         progress.warn(notice)
     if report:
         judge = partial(pipeline.judged, manifest, plan, prefix, skipped, config, progress)

@@ -237,6 +237,8 @@ def evaluate(
     chosen = [groups_of[index] for index in answered] if groups_of else None
     truth, given = labels[list(answered)], classifier.answers(probabilities)
     scores = score(probabilities, truth, classifier.classes, answered=given, groups=chosen)
+    for caution in scores.cautions():
+        progress.warn(caution)
     reached = _reached(classifier, given, truth, chosen)
     abstain = None if abstain_below is None else abstaining(probabilities, truth, abstain_below, chosen)
     return Evaluation(str(model), classifier, time.perf_counter() - started, scores, skipped, reached, abstain)

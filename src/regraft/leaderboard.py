@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -12,7 +14,8 @@ import numpy as np
 from regraft import files, runs
 from regraft.answers import Answers
 from regraft.errors import RunError
-from regraft.evaluation import few_groups
+from regraft.evaluation import difference, evaluate
+from regraft.intervals import FOLDS, few_groups
 from regraft.significance import least_p, p_value, pairwise
 from regraft.training import read_history
 
@@ -91,12 +94,21 @@ class Learned(NamedTuple):
 
     curve: list[float]  # validation accuracy after each epoch; empty for a method without epochs
     answers: Answers
+    losses: Sequence[float] = ()  # on the validation pictures, after each epoch
+    reached: float | None = None  # validation accuracy of the model that was kept
+    commonest: float | None = None  # share of the commonest class among the validation pictures
 
     @classmethod
     def load(cls, run: Path) -> Learned:
         """Read a run's folder, or that of one fold."""
-        rows = read_history(run / "history.csv")
-        return cls([float(row["val_accuracy"]) for row in rows if int(row["epoch"])], Answers.load(run))  # 0: before it
+        rows = [row for row in read_history(run / "history.csv") if int(row["epoch"])]  # 0: before it
+        curve, losses = ([float(row[name] or "nan") for row in rows] for name in ("val_accuracy", "val_loss"))
+        labels = Counter(row["label"] for row in files.read_csv(run / "split.csv") if row["split"] == "val")
+        reached = runs.read_json(run / runs.METRICS)["val"]["accuracy"]
+        return cls(curve, Answers.load(run), losses, reached, max(labels.values()) / sum(labels.values()))
+
+
+NOTHING, RISING, FLAT = "nothing learned", "still learning", "at its end"  # what a control has come to
 
 
 @dataclass(frozen=True)
@@ -104,7 +116,7 @@ class Control:
     """A network from random weights beside the same network pretrained: what transfer has gained, in points.
 
     Higher start, higher slope and higher end of the learning curve are the three benefits of transfer (Torrey & Shavlik
-    2010).
+    2010). Beside a control that has learned nothing there is no gain to speak of: they are None.
     """
 
     backbone: str
@@ -119,7 +131,11 @@ class Control:
     p: float  # that the two are right equally often
     start: float | None
     slope: float | None  # points per epoch
-    end: float
+    end: float | None
+    interval: tuple[float, float] | None = None  # of the end, paired on the same pictures or groups
+    state: str = FLAT  # of the control: nothing learned, still learning, at its end
+    reached: float | None = None  # validation accuracy of the pretrained one
+    commonest: float | None = None  # share of the commonest class among the validation pictures
 
     @classmethod
     def of(
@@ -127,9 +143,13 @@ class Control:
     ) -> Control:
         """Compare the two curves, and the answers of both on the same test pictures."""
         curves, answers = (pretrained.curve, scratch.curve), (pretrained.answers, scratch.answers)
-        epochs_shared = min(*map(len, curves), FIRST_EPOCHS)
         accuracy, scratch_accuracy = (float(of.hits.mean()) for of in answers)
-        groups = answers[0].groups
+        state, groups = _state(scratch, seed), answers[0].groups
+        gains: dict[str, Any] = dict.fromkeys(("start", "slope", "end", "interval"))
+        if state != NOTHING:
+            low, high = (100 * bound for bound in difference(answers[0].hits, answers[1].hits, groups, seed=seed))
+            ends = {"end": 100 * (accuracy - scratch_accuracy), "interval": None if math.isnan(low) else (low, high)}
+            gains |= _rise(*curves) | ends
         return cls(
             best.backbone,
             best.method,
@@ -140,36 +160,80 @@ class Control:
             scratch_accuracy,
             len(set(groups)) if groups else None,
             p_value(answers[0].hits, answers[1].hits, groups, seed=seed),
-            start=100 * (curves[0][0] - curves[1][0]) if epochs_shared else None,
-            slope=100 * (_slope(curves[0], epochs_shared) - _slope(curves[1], epochs_shared))
-            if epochs_shared > 1
-            else None,
-            end=100 * (accuracy - scratch_accuracy),
+            **gains,
+            state=state,
+            reached=pretrained.reached,
+            commonest=scratch.commonest,
         )
 
     def sentence(self) -> str:
-        """Say what transfer has gained."""
-        said = (
-            f"Transfer {self._worth()}: {self.backbone}, {self.method}, has "
-            f"{self.accuracy:.3f}, the same network from random weights {self.scratch_accuracy:.3f} after "
-            f"{self.epochs} epoch{'s' * (self.epochs != 1)}{f', both in fold {self.fold}' * bool(self.fold)}."
-        )
-        if self.start is not None:
-            said += f" On the validation pictures its learning curve starts {_points(self.start, 'higher', 'lower')}"
-            if self.slope is not None:
-                said += f" and rises by {_points(self.slope, 'more', 'less')} per epoch at first"
-            said += "."
-        return said
+        """Say what transfer has gained, as far as it can be said."""
+        fold = f", both in fold {self.fold}" * bool(self.fold)
+        after = f"after {self.epochs} epoch{'s' * (self.epochs != 1)}"
+        pretrained = f"{self.backbone}, {self.method}, has {self.accuracy:.3f}"
+        if self.state == NOTHING:
+            return (
+                f"What transfer gains cannot be said: {after} from random weights {self.backbone} has learned nothing, "
+                f"it tells the classes apart no better than chance (accuracy {self.scratch_accuracy:.3f}). "
+                f"{pretrained}{fold}. That shows only that so few epochs from random weights teach nothing; "
+                "--control-epochs takes more."
+            )
+        scratch = f"the same network from random weights {self.scratch_accuracy:.3f} {after}"
+        rising = "It was still learning then: with more epochs (--control-epochs) the difference may be smaller."
+        said = [f"{self._worth()}: {pretrained}, {scratch}{fold}.", rising * (self.state == RISING), self._curves()]
+        return " ".join(filter(None, said))
+
+    def _curves(self) -> str:
+        if self.start is None:
+            return ""
+        said = f"On the validation pictures its learning curve starts {_points(self.start, 'higher', 'lower')}"
+        if self.slope is not None:
+            said += f" and rises by {_points(self.slope, 'more', 'less')} per epoch at first"
+        return f"{said} than from random weights."
 
     def _worth(self) -> str:
+        assert self.end is not None
         if not self.end:
-            return "neither gains nor loses test accuracy"
-        worth = f"{'gains' if self.end > 0 else 'loses'} {abs(self.end):.1f} points of test accuracy"
-        if self.p <= LEVEL:
-            return worth
-        if self.groups and least_p(self.groups, 2) > LEVEL:
-            return f"{worth}, which may be luck ({self.groups} groups are too few to tell)"
-        return f"{worth}, which may be luck"
+            return "Transfer neither gains nor loses test accuracy"
+        worth = f"ransfer {'gains' if self.end > 0 else 'loses'} {abs(self.end):.1f} points of test accuracy"
+        if self.interval:
+            low, high = sorted(bound * math.copysign(1, self.end) for bound in self.interval)
+            worth += f", with 95 % confidence between {low:.1f} and {high:.1f}"
+        groups = f"{self.groups} groups are too few" if self.groups else ""
+        if self._told_from_luck:
+            return f"T{worth}" + f" ({groups} for an interval)" * (bool(groups) and not self.interval)
+        why = f" ({groups} to tell)" * (self.groups is not None and least_p(self.groups, 2) > LEVEL)
+        return f"Too little to say: t{worth}, which may be luck{why}"
+
+    @property
+    def _told_from_luck(self) -> bool:
+        return self.p <= LEVEL and not (self.interval and self.interval[0] <= 0 <= self.interval[1])
+
+
+def _state(scratch: Learned, seed: int) -> str:
+    """Say what a control has come to: does it tell classes apart at all, and did it go on learning until its end?
+
+    It learns nothing where the AUROC's interval, on these pictures or groups, holds 0.5. It goes on where the loss on
+    the validation pictures was lower by 1 % and more in the last fifth of its epochs than in all before.
+    """
+    answers = scratch.answers
+    classes = [str(index) for index in range(answers.probabilities.shape[1])]
+    scores = evaluate(answers.probabilities, answers.labels, classes, groups=answers.groups, seed=seed)
+    if (scores.these or scores.intervals)["auroc"][0] <= 0.5:
+        return NOTHING
+    if not scratch.losses:
+        return FLAT
+    last = max(1, len(scratch.losses) // 5)
+    before, after = scratch.losses[:-last], scratch.losses[-last:]
+    return RISING if min(after) < 0.99 * min(before, default=math.inf) else FLAT
+
+
+def _rise(pretrained: Sequence[float], scratch: Sequence[float]) -> dict[str, float | None]:
+    """Return how much higher the first curve starts, and how much more it rises over the first epochs, in points."""
+    shared = min(len(pretrained), len(scratch), FIRST_EPOCHS)
+    start = 100 * (pretrained[0] - scratch[0]) if shared else None
+    slope = 100 * (_slope(pretrained, shared) - _slope(scratch, shared)) if shared > 1 else None
+    return {"start": start, "slope": slope}
 
 
 def _points(difference: float, more: str, less: str) -> str:
@@ -230,11 +294,6 @@ class Findings:
         return cls(order, ties, p_values, len(set(groups)) if groups else None, control, missing, again)
 
     @property
-    def over(self) -> str:
-        """Say what the intervals are drawn over."""
-        return f"{self.groups} groups" if self.groups else "pictures"
-
-    @property
     def done(self) -> list[Row]:
         """The rows that have figures, best first."""
         return [row for row in self.rows if row.status == "ok"]
@@ -272,9 +331,12 @@ class Findings:
         if self.missing:
             total = len(self.rows) + self.missing
             said.insert(0, f"The comparison is incomplete, {self.missing} of {total} rows are missing.")
-        said += few_groups(self.groups)
+        few = few_groups(self.groups)
+        said += few
         if self.groups and len(self.done) > 1 and least_p(self.groups, len(self.done)) > LEVEL:
             said.append("With so few of them no difference can be told from luck.")
+        if few and "--folds" not in self.again:
+            said.append(FOLDS)
         if self.control is not None:
             said.append(self.control.sentence())
         return " ".join(said)

@@ -37,7 +37,8 @@ from regraft.data import (
 from regraft.data.audit import duplicates_across_parts, label_conflicts
 from regraft.decision import Threshold, fit_threshold, rates, shortfall, too_few
 from regraft.errors import BadImage, ConfigError, DataError, RunError, TargetMissed, TooManyBadImages, UnknownName
-from regraft.evaluation import Scores, defined, few_groups, write_predictions
+from regraft.evaluation import Scores, defined, write_predictions
+from regraft.intervals import few_to_test
 from regraft.learning import Learner, lengthened
 from regraft.plan import Plan, stage_table
 from regraft.plots import confusion_matrix
@@ -121,7 +122,7 @@ def train(
     source = folder if resume else config.split_from
     # a split that cannot be made is said before anything is computed
     whole = None if resume else into_parts(manifest, config, source)
-    for notice in [] if resume else idle_shares(manifest, config, settings):
+    for notice in [*idle_shares(manifest, config, settings), *few_tested(whole, manifest, config)] if whole else []:
         progress.warn(notice)
     start, plan = prepare(config, settings, progress)
 
@@ -146,7 +147,7 @@ def train(
     except TargetMissed as missed:
         again = command("train", data, "--out", folder, "--resume", option(f"target_{config.target[0]}"), "LESS")  # type: ignore[index]
         raise TargetMissed(f"{missed} What was learned is kept; in seconds: {again}") from None
-    for notice in (*shortfall(run.threshold), *few_groups(run.test.groups)):
+    for notice in (*shortfall(run.threshold), *run.test.cautions()):
         progress.warn(notice)
     if report and not run.interrupted:
         write_report(run, progress, partial(judged, manifest, plan, prefix, skipped, config, progress))
@@ -527,6 +528,14 @@ def idle_shares(manifest: Manifest, config: Config, given: Mapping[str, Any]) ->
     idle = [part for part in sorted(shares) if len(parted.part(part))]
     of = config.split_from or manifest.root
     return [f"{option(part)} has no effect: {of} has a {part} part of its own." for part in idle]
+
+
+def few_tested(parts: Manifest, manifest: Manifest, config: Config) -> list[str]:
+    """Return a sentence where a test part that is drawn from the manifest has few groups: folds would test them all."""
+    groups = parts.groups
+    if not groups or config.split_from or len(manifest.part("test")) or len(set(groups)) == len(groups):
+        return []
+    return few_to_test(len({groups[index] for index in parts.part("test")}), len(set(groups)))
 
 
 def refuse_parts(manifest: Manifest, given: Mapping[str, Any]) -> None:

@@ -62,9 +62,9 @@ def accuracy_against_time(points: Sequence[tuple[str, float, float]], front: Col
     return _inline(lambda: _draw_scatter(points, front))
 
 
-def learning_curves(curves: Mapping[str, Sequence[float]]) -> str:
-    """Return an SVG of validation accuracy after each epoch, one line for each name."""
-    return _inline(lambda: _draw_curves(curves))
+def learning_curves(curves: Mapping[str, Sequence[float]], lines: Mapping[str, float] | None = None) -> str:
+    """Return an SVG of validation accuracy after each epoch, one curve for each name, and level lines to read it by."""
+    return _inline(lambda: _draw_curves(curves, lines or {}))
 
 
 def confusion_drawing(confusion: npt.NDArray[Any], classes: Sequence[str]) -> str:
@@ -244,7 +244,7 @@ def _draw_scatter(points: Sequence[tuple[str, float, float]], front: Collection[
     return figure
 
 
-def _draw_curves(curves: Mapping[str, Sequence[float]]) -> Figure:
+def _draw_curves(curves: Mapping[str, Sequence[float]], lines: Mapping[str, float]) -> Figure:
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
@@ -252,6 +252,8 @@ def _draw_curves(curves: Mapping[str, Sequence[float]]) -> Figure:
     axes = figure.add_subplot()
     for (name, curve), style, colour in zip(curves.items(), ("-", "--", ":", "-."), (BLUE, ORANGE) * 2, strict=False):
         axes.plot(range(1, len(curve) + 1), curve, style, color=colour, marker=".", label=name)
+    for (name, height), style in zip(lines.items(), (":", "--"), strict=False):
+        axes.axhline(height, color="#808080", linewidth=1, linestyle=style, label=name)
     axes.set(xlabel="Epoch", ylabel="Accuracy on the validation pictures")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(frameon=False)

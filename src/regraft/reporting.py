@@ -26,8 +26,8 @@ from regraft.data.reading import read_file
 from regraft.data.rows import name_some
 from regraft.decision import shortfall
 from regraft.errors import BadImage, RunError, reason_of
-from regraft.evaluation import few_groups
 from regraft.heatmaps import heat_maps, overlay
+from regraft.intervals import FOLDS, LEAST_GROUPS, few_groups, few_mistakes
 from regraft.plan import StageRow, stage_rows
 from regraft.training import epochs_of, read_history
 
@@ -53,6 +53,7 @@ class Measure(NamedTuple):
     value: float | None
     low: float | None
     high: float | None
+    these: tuple[float | None, float | None] | None  # for these groups alone, where there are groups
     meaning: str
 
 
@@ -154,7 +155,15 @@ class Report:
     @property
     def interval(self) -> tuple[float, float] | None:
         """The accuracy's 95 % interval, where there is one."""
-        low, high = self.metrics["test"]["accuracy_ci"]
+        return self._interval("accuracy_ci")
+
+    @property
+    def interval_of_these(self) -> tuple[float, float] | None:
+        """The same for other pictures of these very groups."""
+        return self._interval("accuracy_ci_these")
+
+    def _interval(self, key: str) -> tuple[float, float] | None:
+        low, high = self.metrics["test"].get(key, (None, None))
         return None if low is None or high is None else (low, high)
 
     @cached_property
@@ -167,10 +176,10 @@ class Report:
     def measures(self) -> list[Measure]:
         """Every figure with its interval and its meaning."""
         test = self.metrics["test"]
-        names = [name for name in test if not name.endswith("_ci")]
         return [
-            Measure(name.replace("_", " "), test[name], low, high, MEANINGS[name])
-            for name in names
+            Measure(name.replace("_", " "), test[name], low, high, test.get(name + "_ci_these"), meaning)
+            for name, meaning in MEANINGS.items()
+            if name in test
             for low, high in [test[name + "_ci"]]
         ]
 
@@ -223,16 +232,35 @@ class Report:
             f"{leaks} leaks between parts or groups were found, see Data: the figures may be too good.": leaks > 1,
             "A leak between parts or groups was found, see Data: the figures may be too good.": leaks == 1,
             **dict.fromkeys(shortfall(self.metrics.get("threshold")), True),
-            **dict.fromkeys(few_groups(len(self.groups) or None), True),
-            "There is no interval: the pictures of one group do not show how others vary.": self.interval is None,
+            **dict.fromkeys(self._few, True),
+            "There is no interval: one picture does not show how others vary.": self.tested == 1,
             f"Fewer than {FEW_PICTURES} test pictures of {name_some(few, 5)}: their own figures say little.": few,
         }
         return [sentence for sentence, holds in said.items() if holds]
 
     @property
+    def _few(self) -> list[str]:
+        if not self.groups or len(self.groups) == self.tested:
+            return []
+        every = len({row["group"] for row in self.split})
+        more = not self.folds and self.config["settings"].get("split_from") is None and every > len(self.groups)
+        return [
+            *few_groups(len(self.groups), FOLDS * more),
+            *few_mistakes(len(self.groups), self.accuracy, self.tested),
+        ]
+
+    @property
     def over(self) -> str:
         """Say what the intervals were drawn over."""
         return f"{len(self.groups)} groups" if self.groups else f"{self.tested} pictures"
+
+    @property
+    def spread(self) -> str:
+        """Say how far the groups lie apart; nothing where they are few."""
+        if len(self.groups) < LEAST_GROUPS:
+            return ""
+        low, middle = np.quantile([row.share for row in self.groups], (0.1, 0.5), method="inverted_cdf")
+        return f"Of half of the groups {100 * middle:.0f} % or less are right, of one in ten {100 * low:.0f} % or less."
 
     # ---- the data ---------------------------------------------------------------------------------------------------
 

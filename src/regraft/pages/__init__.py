@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from regraft.audit import Audit, Remark
-    from regraft.leaderboard import Findings
+    from regraft.leaderboard import Control, Findings
     from regraft.reporting import Report, Shown
 
 PICTURES_IN_REPORT = 6  # of a kind of finding: the page of `regraft check` has more
@@ -43,14 +43,27 @@ THUMBNAIL = 96  # pixels
 def comparison_page(findings: Findings) -> str:
     """Return the page of a comparison: the table, which differences are real, accuracy against cost, the control."""
     control = findings.control
-    curves = {"pretrained": control.pretrained, "random weights": control.scratch} if control else {}
     points = [(f"{row.backbone}-{row.method}", row.predict_ms, row.accuracy) for row in findings.done]
     return _page(
         "comparison.html",
         found=findings,
         names=[name for name, *_ in points],
         scatter=accuracy_against_time(points, findings.front),
-        curves=learning_curves(curves) if control and control.pretrained else "",
+        curves=_curves_of(control) if control else "",
+    )
+
+
+def _curves_of(control: Control) -> str:
+    """Draw the control's curve beside the pretrained one's, or beside what that reached where it has no curve."""
+    if len(control.scratch) < 2:
+        return ""
+    curves = {"pretrained": control.pretrained, "random weights": control.scratch}
+    lines = {"always the commonest class": control.commonest, f"pretrained, {control.method}": control.reached}
+    if len(control.pretrained) > 1:  # its curve says what it reached
+        lines.popitem()
+    return learning_curves(
+        {name: curve for name, curve in curves.items() if len(curve) > 1},
+        {name: height for name, height in lines.items() if height is not None},
     )
 
 
