@@ -7,6 +7,8 @@ import os
 import re
 import resource
 import shutil
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -213,7 +215,51 @@ def test_pictures_of_12_bits_in_files_of_16_are_named(regraft, drawn, tmp_path, 
         Image.fromarray(np.asarray(Image.open(path).convert("L")).astype(np.uint16) * 16).save(path)
     answer = regraft(command, drawn, "--img-size", 64, "--out", tmp_path / "out")
     assert answer.status == 0
-    assert "32 of 32 pictures looked at have 16 bits and use the lowest 12 alone" in answer.out + answer.err
+    said = " ".join((answer.out + answer.err).split())
+    assert re.search(r"32 of 32 pictures hold whole numbers of more than 8 bits, .* one scale, 0 to 4095", said)
+
+
+@pytest.fixture
+def hostile(drawn: Path) -> Path:
+    """Put files among the pictures that would wait for ever, have no end, or take all memory."""
+    os.mkfifo(drawn / "blue" / "pipe.png")
+    (drawn / "blue" / "endless.jpg").symlink_to("/dev/zero")
+    with (drawn / "green" / "sparse.tif").open("wb") as file:
+        file.truncate(3 * 10**9)
+    head = struct.pack(">IIBBBBB", 89_000_000, 1, 8, 2, 0, 0, 0)
+    chunks = [(b"IHDR", head), (b"IDAT", zlib.compress(b"\0")), (b"IEND", b"")]
+    body = b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
+    )
+    (drawn / "red" / "boasting.png").write_bytes(b"\x89PNG\r\n\x1a\n" + body)
+    return drawn
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("train", "DATA", "--allow-bad", *SMALL, "--out", "OUT"),
+        ("check", "DATA", "--img-size", 64, "--out", "OUT"),
+        ("eval", "RUN", "DATA"),
+        ("predict", "RUN", "DATA"),
+        ("explain", "RUN", "DATA", "--out", "OUT"),
+        ("features", "RUN", "DATA", "-o", "OUT.npz"),
+        ("recommend", "DATA", "--allow-bad", "--img-size", 64, "--backbones", "tf_efficientnet_lite0"),
+        (
+            *("compare", "DATA", "--allow-bad", *SMALL, "--backbones", "tf_efficientnet_lite0"),
+            *("--methods", "features", "--control-epochs", 0, "--out", "OUT"),
+        ),
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_no_file_ends_a_command_or_is_waited_for(regraft, hostile, small_run, tmp_path, arguments):
+    places = {"DATA": hostile, "RUN": small_run, "OUT": tmp_path / "out", "OUT.npz": tmp_path / "out.npz"}
+    answer = regraft(*(places.get(argument, argument) for argument in arguments))
+    assert answer.status == 0
+    assert "Traceback" not in answer.err
+    if arguments[0] in ("predict", "eval", "features"):  # these name each file, not the first three
+        for reason in ("a pipe", "a device", "3.0 GB", "89000000x1 pixels"):
+            assert reason in answer.out + answer.err
 
 
 def test_names_in_any_script_with_spaces_and_200_characters(regraft, drawn, tmp_path):

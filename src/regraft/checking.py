@@ -15,7 +15,7 @@ from regraft.audit import FINDINGS, KINDS, Audit, audit_of, check_kinds, write_r
 from regraft.config import OF_TRAINING, Config, refuse_idle
 from regraft.data import Manifest, Preprocessing, read_looks, scan, split_from
 from regraft.errors import ConfigError, NoImages
-from regraft.pipeline import activate, begin
+from regraft.pipeline import activate, begin, look_over
 from regraft.progress import Bars, Progress
 
 
@@ -70,8 +70,9 @@ def check(
         )
     start = begin(config, named="backbone" in settings)
     plan = methods.plan(start.backbone, config)
-    # what it would say of unreadable files is among the findings
-    manifest, prefix, skipped = activate(manifest, start.backbone, [plan], config, Bars(progress))
+    quiet = Bars(progress)  # what would be said of unreadable files and of their numbers is among the findings
+    seen = look_over(manifest, config, quiet)
+    manifest, prefix, skipped = activate(manifest, start.backbone, [plan], config, quiet, seen=seen)
     if not len(manifest):
         name, reason = next(iter(sorted(skipped.items())))
         raise NoImages(f"None of the {len(skipped)} pictures in {data} can be read; the first: {name}: {reason}.")
@@ -82,6 +83,7 @@ def check(
     progress.note("Comparing the pictures with each other.")
     embeddings = prefix.at(plan.cut).rows(range(len(manifest)), [0] * len(manifest))
     audit = audit_of(manifest, prefix.pictures.digests, embeddings, looks, skipped=skipped, seed=config.seed)
+    audit = replace(audit, notices=[*audit.notices, *seen.notices])
     folder = runs.claim(wanted, data)
     write(audit, manifest, prefix.pictures.preprocessing, folder)
     counts = audit.counts()

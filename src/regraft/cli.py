@@ -7,6 +7,7 @@ import inspect
 import json
 import re
 import sys
+import warnings
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from pathlib import Path
@@ -822,6 +823,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; ``--traceback``, anywhere, shows where an error came from."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     show = "--traceback" in given
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # what is odd in a picture is in its own reason
     with streams.guarded() as output:
         try:
             try:

@@ -143,8 +143,10 @@ def compare(
         "budget_s": budget_s,
         "settings": config.as_dict(),
     }
+    wanted = Path(out) if out else Path("comparisons") / (Path(data).stem or "data")
+    runs.new_folder(wanted, Path(data))  # a place that cannot be written to is said now
     seen = look_over(manifest, config, progress)
-    folder = _folder(Path(out) if out else Path("comparisons") / (Path(data).stem or "data"), wish, manifest)
+    folder = _folder(wanted, wish, manifest)
     asked = {"--budget": f"{budget_s:.0f}s" if budget_s is not None else None, "--control-epochs": control_epochs}
     again = command(
         "compare",

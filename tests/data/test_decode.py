@@ -204,6 +204,59 @@ def test_a_file_of_a_few_bytes_that_declares_millions_of_pixels_takes_no_memory(
     assert peak < 1e6
 
 
+def tiff_that_declares(tail=b"", following=0, **tags):
+    """Return a TIFF of 100 x 100 grey values of 16 bits, but for the tags given as (number, type, count, value)."""
+    usual = {
+        "width": (256, 4, 1, 100),
+        "height": (257, 4, 1, 100),
+        "bits": (258, 3, 1, 16),
+        "packed": (259, 3, 1, 1),
+        "black": (262, 3, 1, 1),
+        "at": (273, 4, 1, 8),
+        "samples": (277, 3, 1, 1),
+        "rows": (278, 4, 1, 100),
+        "size": (279, 4, 1, 200),
+    }
+    fields = sorted((usual | tags).values())
+    entries = b"".join(struct.pack("<HHII", *one) for one in fields)
+    return struct.pack("<2sHIH", b"II", 42, 8, len(fields)) + entries + struct.pack("<I", following) + tail
+
+
+LARGE = {"width": (256, 4, 1, 9000), "height": (257, 4, 1, 9000), "rows": (278, 4, 1, 9000)}
+BOASTING = {
+    "a side": {"width": (256, 4, 1, 2**31 - 1)},
+    "a row": {"width": (256, 4, 1, 89_000_000), "height": (257, 4, 1, 1)},
+    "samples": {**LARGE, "samples": (277, 3, 1, 65535)},
+    "strips": {"at": (273, 4, 2**31 - 1, 8)},
+    "rows of none": {"rows": (278, 4, 1, 0)},
+    "pixels": LARGE,
+    "pixels and deflate": {**LARGE, "packed": (259, 3, 1, 8)},
+    "tiles of a pixel": {
+        **LARGE,
+        "wide": (322, 4, 1, 1),
+        "high": (323, 4, 1, 1),
+        "tiles": (324, 4, 1, 8),
+        "sizes": (325, 4, 1, 2),
+    },
+    "bits": {"bits": (258, 3, 1, 65535)},
+    "itself as the next page": {"following": 8},
+    "planes of ImageJ": {
+        "about": (270, 2, 60, 8 + 2 + 12 * 10 + 4),
+        "tail": b"ImageJ=1.11a\nimages=1000000000\nchannels=1000000000\n".ljust(60),
+    },
+}
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("what", BOASTING)
+def test_a_tiff_that_declares_what_it_does_not_hold_takes_no_memory(what):
+    tracemalloc.start()
+    reason(tiff_that_declares(**BOASTING[what]))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1e7
+
+
 @pytest.mark.parametrize("kind", [b"zTXt", b"iCCP"])
 def test_a_bomb_in_the_text_of_a_picture_ends_nothing(kind):
     body = b"name\0\0" + zlib.compress(bytes(10**8))

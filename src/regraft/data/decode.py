@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import math
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -29,6 +30,8 @@ from regraft.data import deep, dicom, heif, tiff
 from regraft.data.numbers import ROOM, Numbers, Range, checked, coloured, to_rgb
 from regraft.errors import BadImage, ConfigError, UnknownName
 from regraft.records import Above0, fitted
+
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # what it finds odd in a file is in the picture's reason
 
 MAX_MEGAPIXELS = 89
 """The size above which Pillow itself warns of a decompression bomb; --max-megapixels sets another."""
@@ -246,7 +249,7 @@ def _as_numbers(image: ImageFile.ImageFile) -> Numbers:
 def _opened_tiff(content: bytes, most_pixels: int) -> ImageFile.ImageFile | Numbers:
     try:
         image = TiffImageFile(BytesIO(content))
-        if tiff.is_plain(image) and image.width * image.height <= most_pixels:
+        if tiff.is_plain(image) and image.width * image.height <= min(most_pixels, tiff.MOST_OF_PILLOW):
             return image
     except SyntaxError:  # Pillow's word for a kind of pixels that it does not know
         image = None

@@ -109,6 +109,9 @@ def to_bytes(values: Array, value_range: Range | None) -> NDArray[np.uint8]:
     if values.dtype == np.uint8:
         return values.astype(np.uint8)
     low, high = value_range or _full(values.dtype)
+    if values.dtype.kind in "iu" and values.dtype.itemsize == 2 and values.size > 1 << 16:  # each value is scaled once
+        table = to_bytes(np.arange(1 << 16).astype(np.uint16).view(values.dtype), (low, high))
+        return table[values.view(np.uint16)]
     flat = values.reshape(-1)
     out = np.empty(flat.shape, np.uint8)
     for start in range(0, len(flat), ROWS):

@@ -67,17 +67,36 @@ def read_tiff(content: bytes, most_pixels: int) -> Numbers | None:
     import tifffile
 
     file = tifffile.TiffFile(BytesIO(content))  # not closed: pages are read when they are wanted
+    _refuse_many_pages(file)
     if not file.series:
         raise BadImage("a TIFF without a picture")
     series = _fitting(file.series[0], most_pixels)
     page = series.keyframe
-    plain = page.dtype == np.uint8 and page.imagewidth * page.imagelength <= most_pixels
+    plain = page.dtype == np.uint8 and page.imagewidth * page.imagelength <= min(most_pixels, MOST_OF_PILLOW)
     pages = math.prod(size for size, axis in zip(series.shape, series.axes, strict=True) if axis not in "YXS")
     own = _COLOURS.get(_colours_of(page), 1)
     turned = pages > 1 and own == page.samplesperpixel == 3 and set(series.axes) <= set("IQYXS")
     if plain and page.samplesperpixel == own and (pages == 1 or turned):
         return None
     return _numbers(content, series, own, pages, turned, most_pixels)
+
+
+MOST_OF_PILLOW = 89 * 10**6
+"""Pixels: Pillow warns of a TIFF with more, and refuses twice as many, whatever a user allows."""
+
+DENSEST = 3000
+"""How many bytes one byte can stand for at most: 2,731 in LZW (codes of 12 bits for up to 4,096), 1,032 in deflate."""
+
+MOST_PAGES = 5_000
+"""Of one file: finding out what each is takes a fifth of a millisecond."""
+
+
+def _refuse_many_pages(file: Any) -> None:
+    try:
+        file.pages[MOST_PAGES]
+    except IndexError:
+        return
+    raise BadImage(f"a TIFF of more than {MOST_PAGES:,} pages")
 
 
 def _colours_of(page: Any) -> str:
@@ -170,12 +189,11 @@ def _page(content: bytes, page: Any, keyframe: Any, step: int) -> Array:
     separate, depth, length, width, contiguous = keyframe.shaped
     if depth != 1:
         raise BadImage("a TIFF of volumes")
+    _check_promise(content, page, keyframe)
     unpack = _unpacker(keyframe)
     height = -(-length // step)
     out = np.zeros((height, -(-width // step), separate * contiguous), "f8" if step > 1 else keyframe.dtype)
     for index, (offset, count) in enumerate(zip(page.dataoffsets, page.databytecounts, strict=True)):
-        if offset + count > len(content):
-            raise BadImage("cut off")
         if not count:  # a strip or tile that was never written: empty by the standard
             continue
         values, (plane, _, y, x, _), shape = keyframe.decode(unpack(content[offset : offset + count], index), index)
@@ -188,6 +206,15 @@ def _page(content: bytes, page: Any, keyframe: Any, step: int) -> Array:
         else:
             _add_squares(out[:, x // step :, planes], part, y, step)
     return out if step == 1 else _means(out, length, width, step).astype(keyframe.dtype)
+
+
+def _check_promise(content: bytes, page: Any, keyframe: Any) -> None:
+    """Refuse a page that declares more than its file holds, before memory is taken for it."""
+    ends = [offset + count for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False)]
+    if not len(page.dataoffsets) == len(page.databytecounts) == math.prod(keyframe.chunked):
+        raise BadImage("cut off: it does not tell where all of its strips or tiles are")
+    if max(ends) > len(content) or (all(page.databytecounts) and keyframe.nbytes > DENSEST * sum(page.databytecounts)):
+        raise BadImage("cut off")
 
 
 def _add_squares(out: NDArray[np.float64], part: Array, y: int, step: int) -> None:
