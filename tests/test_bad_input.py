@@ -97,6 +97,13 @@ def test_a_class_with_fewer_groups_than_parts(refused_data, drawn):
     refused_data(drawn, "has 1 groups", "at least 3 are needed", options=("--groups", "^[a-z]+"))
 
 
+def test_how_data_were_read_is_said_before_what_is_wrong_with_them(refused_data, regraft, drawn, tmp_path):
+    shutil.copy(drawn / "red" / "red0.png", drawn / "loose.png")
+    refused_data(drawn, "has 1 groups", options=("--groups", "^[a-z]+"), alone=False)
+    said = regraft("train", drawn, "--groups", "^[a-z]+", "--out", tmp_path / "run").err
+    assert "Left out, since they lie beside the class folders: 1 (loose.png)" in said
+
+
 def test_an_empty_class_folder(refused_data, drawn):
     (drawn / "white").mkdir()
     refused_data(drawn, "class folder white", "holds no pictures", "Fill it or remove it")

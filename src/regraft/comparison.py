@@ -41,6 +41,7 @@ from regraft.pipeline import (
     look_over,
     notices,
     refuse_parts,
+    told,
 )
 from regraft.plan import Plan
 from regraft.progress import Bars, Progress
@@ -125,7 +126,7 @@ def compare(
     config.refuse_target("compare")
     if config.folds and budget_s is not None:
         raise ConfigError("--budget chooses by a part that --folds would test on; give one of them.")
-    started, manifest = time.perf_counter(), scan(Path(data), **config.reading)
+    started, manifest = time.perf_counter(), told(scan(Path(data), **config.reading), progress)
     if config.folds:
         refuse_parts(manifest, settings)
         into_folds(manifest, config.folds, val=config.val, seed=config.seed)

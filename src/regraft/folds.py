@@ -77,7 +77,7 @@ def _cross_validate(
     if begun is None:
         runs.new_folder(wanted, data)  # a place that cannot be written to is said now
     pipeline.check(config)
-    manifest = scan(data, **config.reading)
+    manifest = pipeline.told(scan(data, **config.reading), progress)
     pipeline.check_target(config, manifest)
     pipeline.refuse_parts(manifest, given)
     manifest, unread = pipeline.as_begun(manifest, begun) if begun else (manifest, {})

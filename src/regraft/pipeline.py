@@ -114,7 +114,7 @@ def train(
     config = runs.settings_of(folder, settings) if resume else Config(**settings)
     config.refuse_folds("pipeline.train")  # folds.train does
     check(config)
-    manifest = scan(data, **config.reading)
+    manifest = told(scan(data, **config.reading), progress)
     check_target(config, manifest)
     manifest, unread = as_begun(manifest, folder) if resume else (manifest, {})
     if resume:
@@ -553,6 +553,13 @@ def refuse_parts(manifest: Manifest, given: Mapping[str, Any]) -> None:
             f"{manifest.root} has parts of its own ({', '.join(parts)}), and --folds makes others. Leave out --folds, "
             "or give pictures without parts, such as the folder of the training pictures alone."
         )
+
+
+def told(manifest: Manifest, progress: Progress) -> Manifest:
+    """Say how the data were read, before anything is computed on them; what is said later comes once."""
+    for notice in manifest.notices:
+        progress.warn(notice)
+    return replace(manifest, notices=())
 
 
 def notices(manifest: Manifest, prefix: Prefix) -> list[str]:

@@ -21,7 +21,7 @@ from regraft.errors import RegraftError, SplitError, WeightsMissing
 from regraft.linear import fit_linear
 from regraft.logme import logme
 from regraft.methods import plan as plan_of
-from regraft.pipeline import activate, begin, look_over
+from regraft.pipeline import activate, begin, look_over, told
 from regraft.progress import Bars, Progress
 
 SAMPLE = 1000  # pictures: the standard error of an accuracy near 0.9 is then 0.01
@@ -119,9 +119,7 @@ def recommend(
     config = Config(**settings, method="features")
     config.refuse_folds("recommend")
     config.refuse_target("recommend")
-    manifest = scan(Path(data), **config.reading)
-    for notice in manifest.notices:
-        progress.warn(notice)
+    manifest = told(scan(Path(data), **config.reading), progress)
     chosen = _sample(_untested(manifest, config), sample, config.seed)
     seen = look_over(chosen, config, progress)
     candidates, failed = [], {}

@@ -111,7 +111,7 @@ def scan(
     reading = Reading(groups, path_column, label_column, split_column, images, label_pattern, layout, learn)
     path = Path(data).absolute()  # not resolve(): a link keeps the name that the user gave
     found = _read(path, reading)
-    if groups is not None and found.rows[0].group is None:
+    if groups is not None and any(row.group is None for row in found.rows):
         grouped = _group_by_header(found.rows, groups) or _group_by_pattern(found.rows, groups, path)
         found = Found(grouped, found.notices)
     parts, notices = settle_parts([row.part for row in found.rows], path)

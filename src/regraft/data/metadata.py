@@ -97,7 +97,8 @@ def _read_tables(folder: Path, tables: dict[Path, str | None], reading: Reading)
         for row in found.rows:
             name = row.path.relative_to(folder).as_posix() if row.path.is_relative_to(folder) else row.name
             whole.rows.append(row._replace(name=name, part=part or row.part))
-    return whole
+    grouped = any(row.group is not None for row in whole.rows)  # in one table of several
+    return Found([row._replace(group=row.group or row.name if grouped else None) for row in whole.rows], whole.notices)
 
 
 def _in_folders(folder: Path, reading: Reading, error: DataError) -> Found:
