@@ -147,6 +147,7 @@ def edit_arrays(content: bytes, rng: random.Random) -> bytes:
     edits: list[Callable[[], Any]] = [
         lambda: arrays.pop(name),
         lambda: arrays.update({name: found[:-1]}),
+        lambda: arrays.update({name: each[:-1] for name, each in arrays.items()}),  # those of fewer pictures
         lambda: arrays.update({name: found.T[None]}),
         lambda: arrays.update({name: found.astype("complex64" if found.dtype.kind != "U" else "S9")}),
         lambda: arrays.update({name: found.astype(str)}),

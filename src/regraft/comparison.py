@@ -447,13 +447,27 @@ class Table:
         )
 
     def _read_back(self, cell: Cell) -> bool:
-        """Take the result of a cell that an earlier, stopped comparison has filled."""
-        row = Row.load(self.folder / cell.name)
+        """Take the result of a cell that an earlier, stopped comparison has filled.
+
+        Raises:
+            RunError: it is damaged, or was measured on other pictures than those before it.
+        """
+        folder = self.folder / cell.name
+        try:
+            row = Row.load(folder)
+            answers = Answers.load(folder) if row is not None and row.status == "ok" else None  # and not dropped
+        except RunError as error:
+            raise RunError(f"{error} Without the folder {folder}, compare trains this row anew.") from error
         if row is None:
             return False
-        if row.status == "ok":  # and not dropped
-            row = replace(row, run=str(self.folder / cell.name))  # wherever the comparison lay when it was written
-            self.answers[cell] = Answers.load(self.folder / cell.name)
+        if answers is not None:
+            if any(not np.array_equal(other.labels, answers.labels) for other in self.answers.values()):
+                raise RunError(
+                    f"{folder} was measured on other pictures than the rows before it. Delete it, and compare again: "
+                    "this row is trained anew."
+                )
+            row = replace(row, run=str(folder))  # wherever the comparison lay when it was written
+            self.answers[cell] = answers
         self.rows[cell] = row
         return True
 
