@@ -87,6 +87,19 @@ def test_the_temperature_is_kept_and_bundles_without_one_have_1(folder: Path, or
     assert bundle.load(folder).temperature == 1
 
 
+def test_class_weights_are_kept_and_an_older_regraft_refuses_to_answer_past_them(
+    folder: Path, original: Classifier
+) -> None:
+    weights = tuple(1.0 + number for number in range(len(CLASSES)))
+    bundle.save(folder, replace(original, class_weights=weights))
+    found = bundle.load(folder)
+    assert found.class_weights == weights
+    assert json.loads((folder / bundle.ABOUT).read_text(encoding="utf-8"))["format"] == 3
+    even = np.full((1, len(CLASSES)), 1 / len(CLASSES))
+    assert found.answers(even) == found.ranking(even[0])[0] == len(CLASSES) - 1
+    assert original.answers(even) == 0
+
+
 def test_a_bundle_says_nothing_of_the_machine_it_was_made_on(folder: Path) -> None:
     text = (folder / bundle.ABOUT).read_text(encoding="utf-8")
     assert "/home" not in text

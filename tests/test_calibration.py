@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,6 +15,8 @@ from regraft import bundle, pipeline
 from regraft.answers import Answers
 from regraft.calibration import before_and_after, fit_temperature, tempered
 from regraft.curves import coverage_accuracy, reliability
+from regraft.files import read_csv
+from regraft.head import HeadSpec, build_head
 
 TEMPERATURES = st.floats(0.2, 5)
 ROWS = st.lists(st.lists(st.floats(0.01, 1), min_size=3, max_size=3), min_size=1, max_size=8).map(
@@ -55,9 +58,52 @@ def test_the_temperature_that_undoes_a_known_one_is_found(wrong: float) -> None:
 def test_a_few_right_answers_make_no_model_certain() -> None:
     probabilities = np.tile([0.8, 0.2], (10, 1))
     found = tempered(probabilities, fit_temperature(probabilities, np.zeros(10, int)))
-    assert found.max() == pytest.approx(11 / 12, abs=0.001)  # (n + 1) / (n + 2)
+    assert 0.8 < found.max() < 11 / 12  # (n + 1) / (n + 2)
     certain = np.tile([0.9999, 0.0001], (10, 1))
     assert fit_temperature(certain, np.zeros(10, int)) == 1
+
+
+SHARES = st.lists(st.floats(0.01, 1), min_size=3, max_size=3).map(lambda found: np.array(found) / np.sum(found))
+
+
+@given(ROWS, SHARES)
+def test_a_hot_model_answers_with_the_classes_shares(probabilities: np.ndarray, shares: np.ndarray) -> None:
+    np.testing.assert_allclose(tempered(probabilities, 1e9, shares), np.tile(shares, (len(probabilities), 1)))
+
+
+@given(ROWS, TEMPERATURES, SHARES)
+def test_who_answers_with_the_shares_does_so_at_any_temperature(
+    probabilities: np.ndarray, temperature: float, shares: np.ndarray
+) -> None:
+    np.testing.assert_allclose(tempered(shares[None], temperature, shares), shares[None])
+    found = tempered(tempered(probabilities, temperature, shares), 1 / temperature, shares)
+    np.testing.assert_allclose(found, probabilities)
+
+
+@given(ROWS, TEMPERATURES, SHARES)
+def test_the_head_and_the_temperature_of_a_bundle_together_give_the_tempered_probabilities(
+    probabilities: np.ndarray, temperature: float, shares: np.ndarray
+) -> None:
+    head = build_head(HeadSpec(width=3, classes=3, hidden=0)).eval()
+    with torch.no_grad():
+        head.out.weight.copy_(torch.eye(3))
+        head.out.bias.zero_()
+    head.cool(temperature, shares)
+    scores = head(torch.from_numpy(np.log(probabilities)).float()).double() / temperature
+    np.testing.assert_allclose(
+        scores.softmax(1).detach(), tempered(probabilities, temperature, shares), rtol=1e-3, atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("rare", [1, 2])
+def test_one_rare_picture_makes_no_model_surer_than_it_was_by_much(rare: int) -> None:
+    """90 pictures beside it: whether the rare one got a probability of 0.6 is luck."""
+    probabilities = np.array([[0.99, 0.01]] * 90 + [[0.4, 0.6]] * rare)
+    labels = np.array([0] * 90 + [1] * rare)
+    shares = np.array([0.99, 0.01])
+    assert 0.5 < fit_temperature(probabilities, labels, shares) <= 1
+    wrong = fit_temperature(probabilities, np.roll(labels, 5), shares)  # as well seen in the others: it means nothing
+    assert tempered(probabilities, wrong, shares)[:, 1].max() < 0.1
 
 
 def test_the_bins_are_those_of_a_naive_loop() -> None:
@@ -108,4 +154,6 @@ def test_on_blood_cells_the_error_falls_and_the_accuracy_stays(
     assert found["temperature"] < 1  # label smoothing makes a model less sure than it is right
     assert found["test"]["after"] < found["test"]["before"]
     kept = Answers.load(run.folder)
-    assert (tempered(kept.probabilities, 1 / found["temperature"]).argmax(1) == kept.labels).mean() == kept.hits.mean()
+    shares = np.bincount([row["label"] == "Uninfected" for row in read_csv(run.folder / "split.csv")])
+    before = tempered(kept.probabilities, 1 / found["temperature"], shares / shares.sum())
+    assert (before.argmax(1) == kept.labels).mean() == pytest.approx(kept.hits.mean(), abs=0.002)

@@ -24,7 +24,19 @@ from sklearn import metrics as sk
 import regraft as package
 from regraft import bundle, inference
 from regraft.answers import Answers
-from regraft.decision import TARGETS, Threshold, abstaining, fit_threshold, rates, rounded, shortfall, too_few
+from regraft.decision import (
+    TARGETS,
+    Threshold,
+    abstaining,
+    class_weights,
+    fit_threshold,
+    rates,
+    rounded,
+    shortfall,
+    too_few,
+    weighed,
+    weighing,
+)
 from regraft.errors import BundleError, ConfigError, TargetMissed
 from regraft.progress import Progress
 from regraft.reporting import read
@@ -581,3 +593,42 @@ def test_two_rules_of_answering_do_not_go_together(
 def test_in_python_a_number_that_is_no_probability_is_refused(plain: Path, two: Path) -> None:
     with pytest.raises(ConfigError, match=r"--abstain-below is 90; expected a probability"):
         inference.predict(plain, [two], abstain_below=90)
+
+
+# ---- rare classes ---------------------------------------------------------------------------------------------------
+
+
+SHARES = st.lists(st.floats(0.01, 1), min_size=2, max_size=5).map(lambda found: np.array(found) / np.sum(found))
+
+
+@given(shares=SHARES, seed=st.integers(0, 99), sureness=st.sampled_from([0.1, 1.0, 10.0]))
+def test_by_default_weighing_gives_up_a_hundredth_of_the_expected_accuracy_at_most(
+    shares: np.ndarray, seed: int, sureness: float
+) -> None:
+    probabilities = np.random.default_rng(seed).dirichlet(shares * sureness + 1e-3, 60)
+    weights = class_weights(shares, "auto", probabilities)
+    assert class_weights(shares, "off", probabilities) is None
+    if shares.max() <= 1.5 * shares.min():
+        assert weights is None
+    if weights is None:
+        return
+    assert np.all(np.diff(np.array(weights)[np.argsort(-shares)]) >= 0)  # the rarer, the heavier
+    assert 1 <= min(weights) <= max(weights) <= 3
+    answered = (probabilities * weights).argmax(1)
+    np.testing.assert_array_equal(weighed(probabilities, weights), answered)
+    expected = probabilities[np.arange(60), answered].mean()
+    assert probabilities.max(1).mean() - expected <= 0.01 + 1e-9
+
+
+def test_asked_for_weights_count_each_class_by_how_rare_it_is() -> None:
+    shares = np.array([0.75, 0.05, 0.2])
+    assert class_weights(shares, "on", np.full((4, 3), 1 / 3)) == pytest.approx((1, 15, 3.75))
+    assert class_weights(np.array([0.5, 0.5]), "on", np.full((4, 2), 0.5)) is None
+
+
+def test_what_weights_do_is_said_as_a_probability_where_there_are_two_classes() -> None:
+    said = weighing((1.0, 3.0), CLASSES)
+    assert said == "'ill' from a probability of 0.25 on, as it is rare"
+    for ill, answer in ((0.249, 0), (0.251, 1)):
+        assert weighed(np.array([[1 - ill, ill]]), (1.0, 3.0)) == [answer]
+    assert "'b' 3.0 times, 'c' 2.0 times, 'd' 1.0 times …" in weighing((1.0, 3.0, 2.0, 1.0), "abcd")

@@ -23,7 +23,7 @@ class Answers:
     probabilities: np.ndarray  # [n, classes]
     labels: np.ndarray  # [n]
     groups: list[str] | None  # [n]
-    answered: np.ndarray | None = None  # [n], the classes answered with a threshold; None: the most probable ones
+    answered: np.ndarray | None = None  # [n], the classes answered; None: the most probable ones
 
     @classmethod
     def of(cls, parts: Manifest, probabilities: np.ndarray, answered: np.ndarray | None = None) -> Answers:
@@ -40,7 +40,7 @@ class Answers:
             np.concatenate([fold.probabilities for fold in folds]),
             np.concatenate([fold.labels for fold in folds]),
             groups,
-            None if folds[0].answered is None else np.concatenate([fold.given for fold in folds]),
+            None if all(fold.answered is None for fold in folds) else np.concatenate([fold.given for fold in folds]),
         )
 
     @property

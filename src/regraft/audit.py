@@ -96,7 +96,7 @@ class Audit:
         times = self.classes[common] / max(self.classes[rare], 1)
         if times <= 1.5:
             return "The classes are balanced."
-        return f"{common} has {times:.1f} times as many pictures as {rare}; rare classes are weighed up in training."
+        return f"{common} has {times:.1f} times as many pictures as {rare}; rare classes are weighed up when answering."
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON values."""

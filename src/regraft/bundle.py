@@ -34,8 +34,10 @@ from regraft.weights import load_state, misfits
 
 Named = TypeVar("Named")
 
-FORMAT, WITHOUT_THRESHOLD = 2, 1  # who reads only 1 would answer past a threshold, so that a bundle without one keeps 1
+FORMAT, WITH_THRESHOLD, PLAIN = 3, 2, 1
+"""Who reads only 1 would answer past a threshold, who reads only 2 past class weights; other bundles keep 1."""
 TENSORS, ABOUT = "model.safetensors", "bundle.json"
+KEPT_ABOUT = ("method", "trained", "lineage", "unfinished")  # of a run; unfinished: where Ctrl-C has ended it
 
 
 def save(folder: Path, classifier: Classifier) -> None:
@@ -45,7 +47,7 @@ def save(folder: Path, classifier: Classifier) -> None:
     """
     assert classifier.spec is not None, "a network's own ImageNet head is no new model"
     about = {
-        "format": WITHOUT_THRESHOLD if classifier.threshold is None else FORMAT,
+        "format": _format(classifier),
         "regraft": __version__,
         "backbone": classifier.backbone.name,
         "classes": list(classifier.classes),
@@ -53,7 +55,8 @@ def save(folder: Path, classifier: Classifier) -> None:
         "head": asdict(classifier.spec),
         "temperature": classifier.temperature,
         **({} if classifier.threshold is None else {"threshold": asdict(classifier.threshold)}),
-        **{key: value for key, value in classifier.about.items() if key in ("method", "trained", "lineage")},
+        **({} if classifier.class_weights is None else {"class_weights": list(classifier.class_weights)}),
+        **{key: value for key, value in classifier.about.items() if key in KEPT_ABOUT},
     }
     with files.whole(folder, instead=True) as temporary:
         temporary.mkdir(parents=True)
@@ -130,6 +133,12 @@ def _no_model(path: Path) -> str:
     )
 
 
+def _format(classifier: Classifier) -> int:
+    if classifier.class_weights is not None:
+        return FORMAT
+    return PLAIN if classifier.threshold is None else WITH_THRESHOLD
+
+
 def load_or(model: Path | str, named: Callable[[str], Named]) -> Classifier | Named:
     """Return the model in a run or bundle folder, or what `named` makes of a network's name.
 
@@ -167,6 +176,7 @@ class _About:
     head: dict[str, Any]
     temperature: Above0 = 1.0  # bundles from before there were temperatures
     threshold: dict[str, Any] | None = None
+    class_weights: tuple[Above0, ...] | None = None
     method: str = ""
     trained: tuple[str, ...] = ()
     lineage: tuple[dict[str, str | list[str]], ...] = ()
@@ -204,11 +214,13 @@ def _build(folder: Path, about: dict[str, Any]) -> Classifier:
         raise ValueError(f"the head is for {spec.width} features, and {backbone.name} has {backbone.embedding_width}")
     tensors = load_tensors(_content(folder, about, most=2 * (_bytes_of(backbone) + 8 * _numbers(spec)) + (16 << 20)))
     load_state(backbone, _under(tensors, "backbone."), origin=str(folder))
+    if said.class_weights is not None and len(said.class_weights) != spec.classes:
+        raise ValueError(f"{len(said.class_weights)} class weights for {spec.classes} classes")
     head, own = build_head(spec).eval(), _under(tensors, "head.")
     if found := misfits(head.state_dict(), own):
         raise ValueError(f"of the head's tensors, {found}")
     head.load_state_dict(own)
-    return Classifier(backbone, head, said.classes, spec, about, said.temperature, threshold)
+    return Classifier(backbone, head, said.classes, spec, about, said.temperature, threshold, said.class_weights)
 
 
 def _content(folder: Path, about: dict[str, Any], *, most: int) -> bytes:

@@ -15,7 +15,7 @@ from regraft.activations import BATCH, batched, cache_folder, engines
 from regraft.activations.store import make_room
 from regraft.backbones import Backbone
 from regraft.data import adjusted, digest, draw_view, read_pixels
-from regraft.decision import Threshold
+from regraft.decision import Threshold, weighed, weighing
 from regraft.errors import ActivationOverflow, BadImage, StoreError, WeightsMissing
 from regraft.head import HeadSpec
 from regraft.progress import Progress
@@ -45,13 +45,30 @@ class Classifier:
     about: dict[str, Any] = field(default_factory=dict)  # bundle.json
     temperature: float = 1.0  # divides the head's scores, see regraft.calibration
     threshold: Threshold | None = None  # where one of two classes is answered; None: the most probable class is
+    class_weights: tuple[float, ...] | None = None  # what each probability counts in that, without a threshold
 
     def answers(self, probabilities: np.ndarray) -> np.ndarray:
         """Return the class answered for each picture: probabilities [n, classes] -> indices [n]."""
         if self.threshold is not None:
             return self.threshold.answers(probabilities, self.classes)
-        answered: np.ndarray = probabilities.argmax(1)
-        return answered
+        return weighed(probabilities, self._weights)
+
+    def ranking(self, probabilities: np.ndarray) -> np.ndarray:
+        """Return the classes of one picture, the one answered first: probabilities [classes] -> indices [classes]."""
+        order: np.ndarray = np.argsort(-probabilities * self._weights, kind="stable")
+        # with a threshold there are two classes, and the one that is answered may be the less probable one
+        return order if order[0] == self.answers(probabilities[None])[0] else order[::-1]
+
+    @property
+    def rule(self) -> str:
+        """Say what is answered, where that is not always the most probable class; else nothing."""
+        if self.threshold is not None:
+            return str(self.threshold)
+        return "" if self.class_weights is None else weighing(self.class_weights, self.classes)
+
+    @property
+    def _weights(self) -> np.ndarray:
+        return np.ones(len(self.classes)) if self.class_weights is None else np.array(self.class_weights)
 
     def network(self) -> nn.Module:
         """Return uint8 pixels [b, s, s, 3] -> probabilities [b, classes], in eval mode."""

@@ -430,6 +430,7 @@ class Table:
             answers.probabilities,
             answers.labels,
             network.manifest.classes,
+            answered=answers.given,
             groups=answers.groups,
             seed=self.config.seed,
         )
@@ -621,8 +622,8 @@ class Table:
         learner = Learner(
             network.start.backbone, plan, network.manifest, network.prefix, self._config(cell), folder, quiet
         )
-        head, interrupted = learner.learn(earlier=network.start.earlier, resume=True)
-        if interrupted:
+        head, stopped = learner.learn(earlier=network.start.earlier, resume=True)
+        if stopped:
             raise KeyboardInterrupt
         probabilities = learner.probabilities(head, "val")
         labels = network.manifest.labels[network.manifest.part("val")]

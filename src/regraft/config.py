@@ -151,7 +151,10 @@ class Config:
     )
     class_weights: str = _setting(
         "auto",
-        "Weight rare classes up: auto (when the largest is over 1.5 times the smallest), on or off.",
+        "Answer rare classes before they are the most probable; probabilities stay as they are. auto: where the "
+        "largest class is over 1.5 times the smallest, each counts by the square root of how much rarer it is, at most "
+        "3 times, as far as that costs no more than 0.01 of accuracy by the probabilities. on: all classes are to be "
+        "found equally well, whatever it costs. off: the most probable class is answered.",
         group="Training",
         choices=("auto", "on", "off"),
     )

@@ -1,4 +1,4 @@
-"""Probabilities -> what is answered: the most probable class, a class from a threshold on, or nothing."""
+"""Probabilities -> what is answered: the most probable class, a rare one before it is that, or nothing."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ from regraft.evaluation import defined, share
 from regraft.records import Share
 
 TARGETS = ("recall", "precision", "specificity")
+UNBALANCED = 1.5  # largest class over smallest; below this, weights change less than chance does
+MOST_WEIGHT, MOST_GIVEN_UP = 3.0, 0.01
+"""Of a rare class, and of the accuracy. docs/imbalance.md has the figures that these were chosen by."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,51 @@ class Threshold:
 def rounded(probability: float) -> str:
     """Return three digits of a probability; more where it would read as 1 and is less, and never 0 for what is more."""
     return f"{probability:.3g}" if probability >= 1 else _short_of(1, probability, "g")
+
+
+def class_weights(shares: np.ndarray, wish: str, probabilities: np.ndarray) -> tuple[float, ...] | None:
+    """Return what each class's probability counts when the answer is chosen; None where all count alike.
+
+    Who answers the most probable class is right most often, and passes over rare classes. Who weighs each class by the
+    inverse of its share finds the classes equally well, and is wrong far more often. Neither touches a probability.
+
+    Args:
+        shares: of the classes among the training pictures, [k], above 0.
+        wish: ``on`` is the inverse of the shares; ``off`` weighs nothing; ``auto`` takes the square root of the
+            inverse, at most 3, where the largest class is over 1.5 times the smallest, and less of it where this would
+            give up more than 0.01 of the accuracy that the probabilities themselves let expect.
+        probabilities: [n, k], tempered, of pictures that the model has not learned from; no label is looked at, so
+            that a class with one picture among them will do.
+    """
+    rarity = shares.max() / shares
+    if wish == "off" or rarity.max() == 1 or (wish == "auto" and rarity.max() <= UNBALANCED):
+        return None
+    if wish == "on":
+        return tuple(rarity.tolist())
+    most, highest = np.log(np.minimum(np.sqrt(rarity), MOST_WEIGHT)), probabilities.max(1)
+    for part in np.linspace(1, 0, 21):
+        weights = np.exp(part * most)
+        answered = weighed(probabilities, weights)
+        given_up = np.mean(highest - probabilities[np.arange(len(answered)), answered])
+        if given_up <= MOST_GIVEN_UP:
+            break
+    return tuple(np.minimum(weights, MOST_WEIGHT).tolist()) if part else None
+
+
+def weighed(probabilities: np.ndarray, weights: Sequence[float] | np.ndarray) -> np.ndarray:
+    """Return the class with the highest product of probability [n, k] and weight [k], [n]."""
+    answered: np.ndarray = (probabilities.astype(np.float64) * weights).argmax(1)
+    return answered
+
+
+def weighing(weights: Sequence[float], classes: Sequence[str]) -> str:
+    """Say what weights [k] do: of two classes, from which probability on the rare one is answered."""
+    if len(classes) == 2:
+        rare = int(np.argmax(weights))
+        return f"{classes[rare]!r} from a probability of {rounded(weights[1 - rare] / sum(weights))} on, as it is rare"
+    heaviest = sorted(zip(weights, classes, strict=True), reverse=True)[:3]
+    said = ", ".join(f"{name!r} {weight:.1f} times" for weight, name in heaviest)
+    return f"rare classes from lower probabilities on: these count {said}{' …' * (len(classes) > 3)}"
 
 
 def fit_threshold(
@@ -171,7 +219,13 @@ def rates(
 
 
 def abstaining(
-    probabilities: np.ndarray, labels: np.ndarray, below: float, groups: Sequence[str] | None = None, *, seed: int = 0
+    probabilities: np.ndarray,
+    labels: np.ndarray,
+    below: float,
+    groups: Sequence[str] | None = None,
+    *,
+    answered: np.ndarray | None = None,
+    seed: int = 0,
 ) -> dict[str, Any]:
     """Return what is left when pictures whose highest probability is below `below` are not answered, for JSON.
 
@@ -182,14 +236,15 @@ def abstaining(
         labels: [n].
         below: a probability.
         groups: [n].
+        answered: the classes answered, [n]; the most probable ones by default.
         seed: of the bootstrap.
     """
-    sure = probabilities.max(1) >= below
+    sure, given = probabilities.max(1) >= below, probabilities.argmax(1) if answered is None else answered
     return {
         "below": below,
         "n_answered": int(sure.sum()),
         **_named("coverage", sure, np.ones_like(sure), groups, seed),
-        **_named("accuracy", probabilities.argmax(1) == labels, sure, groups, seed),
+        **_named("accuracy", given == labels, sure, groups, seed),
     }
 
 

@@ -68,8 +68,8 @@ def explain(
         raise UnknownName("class", label, classifier.classes)
     if layer is not None:
         classifier.backbone.cut_above(layer)  # a stage that is not there is refused before a folder is made
-    if label is None and classifier.threshold is not None:
-        progress.note(f"{called(model)} answers {classifier.threshold}.")
+    if label is None and classifier.rule:
+        progress.note(f"{called(model)} answers {classifier.rule}.")
     pictures = find_pictures(paths, progress)
     config = Config(channels=channels, range=range, max_megapixels=max_megapixels)
     classifier = classifier.seeing(pictures, progress, **config.of_files)

@@ -240,7 +240,7 @@ def _together(
     for parts, run in zip(folds, learned, strict=True):
         answers = Answers.load(run.folder)
         probabilities[parts.part("test")], given[parts.part("test")] = answers.probabilities, answers.given
-    answered = given if config.target else None  # each fold has a threshold of its own
+    answered = None if (given == probabilities.argmax(1)).all() else given  # each fold has a threshold of its own
     scores = evaluate(
         probabilities,
         manifest.labels,

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
+import numpy as np
 import torch
 from msgspec import Meta
 from torch import Tensor, nn
@@ -91,6 +92,19 @@ class Head(nn.Module):
         """[b, width / 2, h, w] or [b, width] -> scores (logits) [b, classes]."""
         scores: Tensor = self.out(self.dropout(self.hidden(self.standardize(self.pool(x)))))
         return scores
+
+    def begin_at(self, shares: np.ndarray) -> None:
+        """Let the head begin with the classes' shares as its answer, [classes]: where training starts, and not further.
+
+        Rare classes would else take the first epochs to become rare (Lin et al. 2017, section 3.3).
+        """
+        with torch.no_grad():
+            self.out.bias.copy_(torch.from_numpy(np.log(shares)))
+
+    def cool(self, temperature: float, shares: np.ndarray) -> None:
+        """Move the scores so that, divided by a temperature, they are tempered about the shares: see `calibration`."""
+        with torch.no_grad():
+            self.out.bias.add_((temperature - 1) * torch.from_numpy(np.log(shares)))
 
 
 def build_head(spec: HeadSpec, *, seed: int = 0) -> Head:

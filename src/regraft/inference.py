@@ -67,10 +67,7 @@ def rows_of(
                 "error": prediction.error,
             }
             continue
-        order = np.argsort(-found, kind="stable")
-        if classifier.threshold is not None:  # two classes: the one that is answered may be the less probable one
-            order = order if order[0] == classifier.answers(found[None])[0] else order[::-1]
-        for rank, index in enumerate(order[:top].tolist(), start=1):
+        for rank, index in enumerate(classifier.ranking(found)[:top].tolist(), start=1):
             yield {
                 "filename": str(prediction.path),
                 "rank": rank,
@@ -144,8 +141,8 @@ def predict(
     classifier = open_model(model, weights=weights)
     check_abstaining(called(model), classifier, abstain_below)
     views = _drawn_views(model, classifier, tta, progress)
-    if classifier.threshold is not None:
-        progress.note(f"{called(model)} answers {classifier.threshold}.")
+    if classifier.rule:
+        progress.note(f"{called(model)} answers {classifier.rule}.")
     pictures = find_pictures(paths, progress)
     config = Config(channels=channels, range=range, max_megapixels=max_megapixels)
     classifier = classifier.seeing(pictures, progress, **config.of_files)
@@ -240,7 +237,7 @@ def evaluate(
     for caution in scores.cautions():
         progress.warn(caution)
     reached = _reached(classifier, given, truth, chosen)
-    abstain = None if abstain_below is None else abstaining(probabilities, truth, abstain_below, chosen)
+    abstain = None if abstain_below is None else abstaining(probabilities, truth, abstain_below, chosen, answered=given)
     return Evaluation(str(model), classifier, time.perf_counter() - started, scores, skipped, reached, abstain)
 
 

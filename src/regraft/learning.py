@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,18 @@ from regraft.training import Examples, Fitted, Recipe, SideExit, batches, fit, p
 
 CHUNK = 256  # rows read at once where no batch size is set; embeddings of 4,096 numbers are 4 MB then
 LEAST_STEPS = 250  # of a phase: see `lengthened`
-UNBALANCED = 1.5  # largest class over smallest; below this, weights change less than chance does
+
+
+@dataclass(frozen=True)
+class Stop:
+    """Where Ctrl-C ended a training: what is there then is the model of an unfinished run."""
+
+    phase: str
+    epochs: int  # that were run in this phase
+    of: int  # that it was to have at most
+
+    def __str__(self) -> str:
+        return f"stopped in the {self.phase} phase after {self.epochs} of {self.of} epochs"
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,9 +58,15 @@ class Learner:
             self.backbone.embedding_width, len(self.manifest.classes), self.plan.hidden, self.config.dropout
         )
 
-    def learn(self, *, earlier: Classifier | None = None, resume: bool = False) -> tuple[Head, bool]:
-        """Return the head, and whether Ctrl-C ended the phases early. The network's trained stages learn in place."""
+    @cached_property
+    def shares(self) -> np.ndarray:
+        """The classes' shares of the training pictures, float64 [classes]; each class occurs."""
+        return self.manifest.shares("train")
+
+    def learn(self, *, earlier: Classifier | None = None, resume: bool = False) -> tuple[Head, Stop | None]:
+        """Return the head, and where Ctrl-C ended the phases early. The network's trained stages learn in place."""
         head = build_head(self.spec(), seed=self.config.seed)
+        head.begin_at(self.shares)
         inherited = earlier is not None and inherit(head, self.manifest.classes, earlier.head, earlier.classes)
         first = self.plan.phases[0]
         if first.cut == len(self.backbone.stages) and not inherited:
@@ -56,9 +74,9 @@ class Learner:
         for phase in self.plan.phases:
             if phase.linear:
                 self._fit_at_once(head, phase)
-            elif self._train(head, phase, resume):
-                return head.eval(), True
-        return head.eval(), False
+            elif stop := self._train(head, phase, resume):
+                return head.eval(), stop
+        return head.eval(), None
 
     def probabilities(self, head: nn.Module, part: str) -> np.ndarray:
         """Return probabilities [n, classes] of a part's pictures, in the manifest's order."""
@@ -93,13 +111,13 @@ class Learner:
         tail = self.backbone.tail(cut)
         return tail if cut else nn.Sequential(self.backbone.prefix(0), tail)  # at the pixels, normalisation comes first
 
-    def _train(self, head: nn.Module, phase: Phase, resume: bool) -> bool:
-        """Train for one phase; True when Ctrl-C ended it early. A phase that was finished before is only read back."""
+    def _train(self, head: nn.Module, phase: Phase, resume: bool) -> Stop | None:
+        """Train for one phase; say where Ctrl-C ended it. A phase that was finished before is only read back."""
         checkpoints, tail = self.folder / "checkpoints" / phase.name, self._tail(phase.cut)
         done = checkpoints / "done"
         if resume and done.exists():
             restore(tail, head, checkpoints / "best.ckpt")
-            return False
+            return None
         fitted: Fitted = fit(
             tail,
             head,
@@ -116,14 +134,12 @@ class Learner:
             resume=resume,
             progress=self.progress,
         )
-        if fitted.interrupted:
-            self.progress.warn(
-                f"Stopped after {fitted.epochs_run} epochs of phase {phase.name!r}; "
-                "the best so far is kept. --resume goes on."
-            )
-        else:
+        if not fitted.interrupted:
             done.touch()
-        return fitted.interrupted
+            return None
+        stop = Stop(phase.name, fitted.epochs_run, phase.epochs)
+        self.progress.warn(f"The training was {stop}; the best so far is kept. --resume goes on.")
+        return stop
 
     def _side_exits(self, phase: Phase) -> list[SideExit]:
         """Return the auxiliary classifiers that branch off where this phase trains, for the user's classes."""
@@ -152,25 +168,16 @@ class Learner:
             weight_decay=config.weight_decay,
             label_smoothing=config.label_smoothing,
             mixup=config.mixup if phase.tail_lr else 0.0,
-            class_weights=self._class_weights(),
+            shares=tuple(self.shares.tolist()),
             patience=config.patience * phase.times,
             seed=config.seed,
         )
 
-    def _class_weights(self) -> tuple[float, ...] | None:
-        train = self.manifest.labels[self.manifest.part("train")]
-        return class_weights(train, len(self.manifest.classes), self.config.class_weights)
-
     def _fit_at_once(self, head: Head, phase: Phase) -> None:
         train, val = (self._examples(part, phase) for part in ("train", "val"))
         embeddings = [torch.cat([head.standardize(rows) for rows in plain_rows(part)]).numpy() for part in (train, val)]
-        weights = self._class_weights()
         weight, bias, penalty = fit_linear(
-            embeddings[0],
-            train.labels[train.which],
-            embeddings[1],
-            val.labels[val.which],
-            class_weights=None if weights is None else dict(enumerate(weights)),
+            embeddings[0], train.labels[train.which], embeddings[1], val.labels[val.which]
         )
         self.progress.note(f"Linear model fitted; the validation part chose the penalty {penalty:g}.")
         with torch.no_grad():
@@ -201,20 +208,6 @@ def least_epochs(pictures: int, config: Config) -> int:
     if config.epochs is not None:
         return 1
     return math.ceil(LEAST_STEPS / batches(pictures, config.batch_size))
-
-
-def class_weights(labels: np.ndarray, classes: int, wish: str) -> tuple[float, ...] | None:
-    """Return n / (classes x count) for each class, or None where the classes are balanced enough.
-
-    Args:
-        labels: of the training pictures; each class occurs.
-        classes: how many there are.
-        wish: ``auto`` weighs when the largest class is over 1.5 times the smallest; ``on``; ``off``.
-    """
-    counts = np.bincount(labels, minlength=classes)
-    if wish == "off" or (wish == "auto" and counts.max() <= UNBALANCED * counts.min()):
-        return None
-    return tuple((len(labels) / (classes * counts)).tolist())
 
 
 def plain_rows(examples: Examples) -> Iterator[Tensor]:

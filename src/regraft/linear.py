@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
 
 import numpy as np
 
@@ -18,18 +17,16 @@ def fit_linear(
     train_labels: np.ndarray,
     val: np.ndarray,
     val_labels: np.ndarray,
-    *,
-    class_weights: Mapping[int, float] | None = None,
 ) -> tuple[np.ndarray, np.ndarray, float]:
     """Fit multinomial logistic regression, its penalty chosen by log loss on the validation part.
 
     Penalties are tried from the strongest on, each fit beginning from the one before, until the log loss rises: the
-    weak ones take longest, and from there on they only fit the training part more closely.
+    weak ones take longest, and from there on they only fit the training part more closely. All pictures weigh alike:
+    with weights for rare classes the probabilities would be those of other pictures.
 
     Args:
         train, val: standardized embeddings, float [n, c].
         train_labels, val_labels: int [n], 0 to k-1; each class occurs in `train_labels`.
-        class_weights: weight of each class; None weighs all examples alike.
 
     Returns:
         Weights [k, c], biases [k] and the penalty that was chosen.
@@ -43,7 +40,7 @@ def fit_linear(
     numbers = train.shape[1] * (1 if len(classes) == 2 else len(classes))
     # one more Newton step brings it from 1e-4 to 1e-6
     solver, tol = ("newton-cholesky", 1e-6) if numbers <= NARROW else ("lbfgs", 1e-4)
-    model = LogisticRegression(solver=solver, tol=tol, class_weight=class_weights, max_iter=300, warm_start=True)
+    model = LogisticRegression(solver=solver, tol=tol, max_iter=300, warm_start=True)
     weights, biases, chosen, fewest = np.empty(0), np.empty(0), np.nan, np.inf
     for penalty in PENALTIES:
         model.set_params(C=1 / (penalty * len(train)))

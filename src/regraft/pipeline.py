@@ -35,11 +35,11 @@ from regraft.data import (
     write_split,
 )
 from regraft.data.audit import duplicates_across_parts, label_conflicts
-from regraft.decision import Threshold, fit_threshold, rates, shortfall, too_few
+from regraft.decision import Threshold, class_weights, fit_threshold, rates, shortfall, too_few
 from regraft.errors import BadImage, ConfigError, DataError, RunError, TargetMissed, TooManyBadImages, UnknownName
 from regraft.evaluation import Scores, defined, write_predictions
 from regraft.intervals import few_to_test
-from regraft.learning import Learner, lengthened
+from regraft.learning import Learner, Stop, lengthened
 from regraft.plan import Plan, stage_table
 from regraft.plots import confusion_matrix
 from regraft.progress import Progress
@@ -58,9 +58,14 @@ class Run:
     method: str
     seconds: float
     test: Scores
-    interrupted: bool = False
+    stopped: Stop | None = None  # where Ctrl-C ended it; None: it is finished
     threshold: dict[str, Any] | None = None  # with a target: the threshold, and what it reaches on val and test
     folds: tuple[Run, ...] = ()  # of a cross-validation, whose `test` is measured on the answers of all of them
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether Ctrl-C ended the training early."""
+        return self.stopped is not None
 
     @property
     def mean(self) -> dict[str, float]:
@@ -85,7 +90,7 @@ class Run:
             "seconds": round(self.seconds, 2),
             "test": self.test.as_dict(),
             **({"threshold": self.threshold} if self.threshold else {}),
-            **({"interrupted": True} if self.interrupted else {}),
+            **({"interrupted": True, "unfinished": asdict(self.stopped)} if self.stopped else {}),
             **(self._folds_as_dict() if self.folds else {}),
         }
 
@@ -218,36 +223,41 @@ def carry_out(
     learner = Learner(start.backbone, plan, manifest, prefix, config, folder, progress)
     for notice in _few_to_fit(manifest, config):
         progress.warn(notice)
-    head, interrupted = learner.learn(earlier=start.earlier, resume=resume)
+    head, stopped = learner.learn(earlier=start.earlier, resume=resume)
     untempered = {part: learner.probabilities(head, part) for part in ("val", "test")}
     labels = {part: manifest.labels[manifest.part(part)] for part in untempered}
-    temperature = fit_temperature(untempered["val"], labels["val"])
-    answers = {part: tempered(found, temperature) for part, found in untempered.items()}
+    temperature = fit_temperature(untempered["val"], labels["val"], learner.shares)
+    answers = {part: tempered(found, temperature, learner.shares) for part, found in untempered.items()}
+    head.cool(temperature, learner.shares)
     threshold = _threshold(answers["val"], labels["val"], manifest, config)
-    about = _about_model(start, plan, config)
-    model = Classifier(start.backbone, head, manifest.classes, learner.spec(), about, temperature, threshold)
+    weights = None if threshold else class_weights(learner.shares, config.class_weights, answers["val"])
+    about, spec = _about_model(start, plan, config, stopped), learner.spec()
+    model = Classifier(start.backbone, head, manifest.classes, spec, about, temperature, threshold, weights)
     bundle.save(folder / "model", model)
 
     answered = {part: model.answers(found) for part, found in answers.items()}
     scores = {part: learner.score(answers[part], part, answered[part]) for part in answers}
-    write_answers(folder, manifest, answers["test"], scores["test"], answered=answered["test"] if threshold else None)
+    write_answers(folder, manifest, answers["test"], scores["test"], answered=answered["test"] if model.rule else None)
     reached = _reached(threshold, answered, labels, learner)
     seconds = time.perf_counter() - started
-    run = Run(folder, start.backbone.name, config.method, seconds, scores["test"], interrupted, reached)
+    run = Run(folder, start.backbone.name, config.method, seconds, scores["test"], stopped, reached)
     details = {
         "val": scores["val"].as_dict(),
         "per_class": scores["test"].per_class,
         "confusion": scores["test"].confusion.tolist(),
         "calibration": {
             "temperature": temperature,
-            **before_and_after({part: (untempered[part], labels[part]) for part in untempered}, temperature),
+            **before_and_after(
+                {part: (untempered[part], labels[part]) for part in untempered}, temperature, learner.shares
+            ),
         },
+        "class_weights": weights and dict(zip(manifest.classes, weights, strict=True)),
     }
     runs.write_json(
         folder / runs.METRICS,
         {**run.as_dict(), "classes": list(manifest.classes), **details},
     )
-    if not interrupted:
+    if not stopped:
         files.remove_folder(folder / "checkpoints")  # nothing goes on from here
     return run
 
@@ -603,9 +613,10 @@ def about_run(data: Path, config: Config, plan: Plan, start: Start) -> dict[str,
     }
 
 
-def _about_model(start: Start, plan: Plan, config: Config) -> dict[str, Any]:
+def _about_model(start: Start, plan: Plan, config: Config, stopped: Stop | None) -> dict[str, Any]:
     trained = [stage.name for stage in start.backbone.stages[plan.cut :]]
-    return {"method": config.method, "trained": [*trained, "head"], "lineage": list(start.lineage)}
+    about = {"method": config.method, "trained": [*trained, "head"], "lineage": list(start.lineage)}
+    return {**about, "unfinished": asdict(stopped)} if stopped else about
 
 
 def write_answers(

@@ -73,6 +73,12 @@ class Manifest:
         labels = self.labels if part is None else self.labels[self.part(part)]
         return dict(zip(self.classes, np.bincount(labels, minlength=len(self.classes)).tolist(), strict=True))
 
+    def shares(self, part: str) -> NDArray[np.float64]:
+        """Return each class's share of the pictures of one part, [classes]."""
+        counts = np.array(list(self.counts(part).values()), np.float64)
+        shares: NDArray[np.float64] = counts / counts.sum()
+        return shares
+
 
 def scan(
     data: Path | str,
