@@ -186,7 +186,9 @@ class Control:
     def _curves(self) -> str:
         if self.start is None:
             return ""
-        said = f"On the validation pictures its learning curve starts {_points(self.start, 'higher', 'lower')}"
+        said = (
+            f"On the validation pictures the pretrained learning curve starts {_points(self.start, 'higher', 'lower')}"
+        )
         if self.slope is not None:
             said += f" and rises by {_points(self.slope, 'more', 'less')} per epoch at first"
         return f"{said} than from random weights."
