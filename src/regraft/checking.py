@@ -15,7 +15,8 @@ from regraft.audit import FINDINGS, KINDS, Audit, audit_of, check_kinds, write_r
 from regraft.config import OF_TRAINING, Config, refuse_idle
 from regraft.data import Manifest, Preprocessing, read_looks, scan, split_from
 from regraft.errors import ConfigError, NoImages
-from regraft.pipeline import activate, begin, look_over
+from regraft.grouping import Proposal
+from regraft.pipeline import activate, begin, groups_of, look_over
 from regraft.progress import Bars, Progress
 
 
@@ -26,10 +27,12 @@ class Checked:
     folder: Path
     audit: Audit
     failed_on: tuple[str, ...] = ()
+    proposal: Proposal | None = None  # of groups that the user may have meant to give
 
     def as_dict(self) -> dict[str, Any]:
         """Return what ``--json`` prints."""
-        return {"folder": str(self.folder), **self.audit.as_dict(), "failed_on": list(self.failed_on)}
+        groups = self.proposal.as_dict() if self.proposal else None
+        return {"folder": str(self.folder), **self.audit.as_dict(), "failed_on": list(self.failed_on), "groups": groups}
 
 
 def check(
@@ -84,18 +87,21 @@ def check(
     embeddings = prefix.at(plan.cut).rows(range(len(manifest)), [0] * len(manifest))
     audit = audit_of(manifest, prefix.pictures.digests, embeddings, looks, skipped=skipped, seed=config.seed)
     audit = replace(audit, notices=[*audit.notices, *seen.notices])
+    proposal = groups_of(manifest, prefix, [plan], config, progress)
     folder = runs.claim(wanted, data)
-    write(audit, manifest, prefix.pictures.preprocessing, folder)
+    write(audit, manifest, prefix.pictures.preprocessing, folder, proposal)
     counts = audit.counts()
-    return Checked(folder, audit, tuple(kind for kind in unwanted if counts[kind]))
+    return Checked(folder, audit, tuple(kind for kind in unwanted if counts[kind]), proposal)
 
 
-def write(audit: Audit, manifest: Manifest, look: Preprocessing, folder: Path) -> None:
+def write(
+    audit: Audit, manifest: Manifest, look: Preprocessing, folder: Path, proposal: Proposal | None = None
+) -> None:
     """Write check.html and findings.csv."""
     from regraft.pages import check_page
 
     write_remarks(folder / FINDINGS, audit.remarks)
-    page = check_page(audit, manifest, KINDS, look)
+    page = check_page(audit, manifest, KINDS, look, proposal.notice if proposal else "")
     files.write_bytes(folder / "check.html", page.encode(errors="backslashreplace"))
 
 

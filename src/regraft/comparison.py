@@ -36,8 +36,10 @@ from regraft.pipeline import (
     begin,
     carry_out,
     few_tested,
+    groups_of,
     idle_shares,
     into_parts,
+    keep_proposal,
     look_over,
     notices,
     refuse_parts,
@@ -363,6 +365,7 @@ class Table:
         if not (self.parts or sample):
             self.skipped = skipped
             self._divide(manifest, prefix)
+            self._ask_for_groups(manifest, prefix, list(plans.values()))
         learned = {index for parts in ([manifest] if sample else self.parts) for index in parts.part("train").tolist()}
         prefix.augmented(sorted(learned), max(plan.kept_views for plan in plans.values()))
         pass_s = time.perf_counter() - before
@@ -387,6 +390,11 @@ class Table:
         for notice in notices(self.parts[0], prefix):
             self.progress.warn(notice)
         runs.write_skipped(self.folder / "skipped.csv", self.skipped)
+
+    def _ask_for_groups(self, manifest: Manifest, prefix: Prefix, plans: Sequence[Plan]) -> None:
+        drawn = manifest.with_parts([None] * len(manifest)) if self.parted else manifest
+        parted = self.parts[0] if self.config.split_from else drawn  # those of a run or table are the user's
+        keep_proposal(groups_of(parted, prefix, plans, self.config, self.progress), self.folder)
 
     # ---- one cell ---------------------------------------------------------------------------------------------------
 

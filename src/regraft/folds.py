@@ -95,9 +95,11 @@ def _cross_validate(
     folds = whole if whole and not skipped else _divide(manifest, config, begun)
     for notice in _notices(manifest, folds, prefix, config):
         progress.warn(notice)
+    proposal = None if begun else pipeline.groups_of(manifest, prefix, [plan], config, progress)
     prefix.augmented(sorted({index for parts in folds for index in parts.part("train").tolist()}), plan.kept_views)
 
     folder = begun or runs.claim(wanted, data)
+    pipeline.keep_proposal(proposal, folder)
     runs.write_skipped(folder / "skipped.csv", skipped)
     if begun is None:
         for where, parts in zip(_folders(folder, config), folds, strict=True):

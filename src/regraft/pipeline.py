@@ -38,6 +38,7 @@ from regraft.data.audit import duplicates_across_parts, label_conflicts
 from regraft.decision import Threshold, class_weights, fit_threshold, rates, shortfall, too_few
 from regraft.errors import BadImage, ConfigError, DataError, RunError, TargetMissed, TooManyBadImages, UnknownName
 from regraft.evaluation import Scores, defined, write_predictions
+from regraft.grouping import Proposal, propose
 from regraft.intervals import few_to_test
 from regraft.learning import Learner, Stop, lengthened
 from regraft.plan import Plan, stage_table
@@ -137,12 +138,16 @@ def train(
         refuse_other_pictures(manifest, folder, prefix.pictures.digests)
     start = replace(start, backbone=prefix.backbone)
     skipped |= unread
+    ungrouped = manifest
     manifest = whole if whole and not skipped else into_parts(manifest, config, source)
     for notice in (*notices(manifest, prefix), *learned_before(manifest, prefix, config)):
         progress.warn(notice)
+    # drawn parts tear every group; those of a run or table are the user's
+    proposal = None if resume else groups_of(manifest if source else ungrouped, prefix, [plan], config, progress)
     prefix.augmented(manifest.part("train").tolist(), plan.kept_views)
 
     folder = folder if resume else runs.claim(wanted, data)
+    keep_proposal(proposal, folder)
     try:
         run = carry_out(
             data, start, plan, manifest, prefix, skipped, config, folder, progress, started=started, resume=resume
@@ -577,6 +582,29 @@ def notices(manifest: Manifest, prefix: Prefix) -> list[str]:
     found = [find(manifest.items, prefix.pictures.digests) for find in (label_conflicts, duplicates_across_parts)]
     copies = [finding.notice for finding in found if finding.notice]
     return [*manifest.notices, *copies]
+
+
+def groups_of(
+    manifest: Manifest, prefix: Prefix, plans: Sequence[Plan], config: Config, progress: Progress
+) -> Proposal | None:
+    """Ask the kept activations whether the pictures come in groups, and tell the user; nothing runs for it.
+
+    `manifest` has the parts that were given, and none that were drawn. Where groups are given there is nothing to ask.
+    """
+    cut = max(cut for plan in plans for cut in plan.cuts)
+    if config.groups is not None or not prefix.keeps(cut):
+        return None
+    kept = prefix.at(cut)
+    proposal = propose(manifest, lambda which: kept.rows(which, [0] * len(which)), seed=config.seed)
+    if proposal:
+        progress.warn(proposal.notice)
+    return proposal
+
+
+def keep_proposal(proposal: Proposal | None, folder: Path) -> None:
+    """Write groups.json, from which the page of a run is written."""
+    if proposal:
+        runs.write_json(folder / runs.PROPOSAL, proposal.as_dict())
 
 
 def learned_before(manifest: Manifest, prefix: Prefix, config: Config) -> list[str]:

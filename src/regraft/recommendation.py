@@ -18,6 +18,7 @@ from regraft.comparison import listed_backbones
 from regraft.config import OF_ONE_NETWORK, Config, command, refuse_idle
 from regraft.data import Manifest, Surveyed, into_folds_at_most, scan, split, split_from
 from regraft.errors import RegraftError, SplitError, WeightsMissing
+from regraft.grouping import propose
 from regraft.linear import fit_linear
 from regraft.logme import logme
 from regraft.methods import plan as plan_of
@@ -123,10 +124,13 @@ def recommend(
     chosen = _sample(_untested(manifest, config), sample, config.seed)
     seen = look_over(chosen, config, progress)
     candidates, failed = [], {}
-    names = listed_backbones(backbones)
+    names, asked = listed_backbones(backbones), _in_question(manifest, config)
     for name in names:
         try:
-            candidates.append(_try(name, chosen, len(manifest), config, progress, seen, networks=len(names)))
+            candidates.append(
+                _try(name, chosen, len(manifest), config, progress, seen, networks=len(names), asked=asked)
+            )
+            asked = None  # once is enough
         except RegraftError as error:
             failed[name] = " ".join(str(error).split())
             progress.warn(f"{name}: {error}")
@@ -152,14 +156,31 @@ def _sample(manifest: Manifest, count: int, seed: int) -> Manifest:
     return manifest.keep(split(free, val=count / len(manifest), test=0.0, seed=seed).part("val"))
 
 
+def _in_question(manifest: Manifest, config: Config) -> Manifest | None:
+    """Return the manifest whose groups are in question; None where groups or parts are given."""
+    parted = config.split_from or any(item.part for item in manifest.items)
+    return None if parted or config.groups is not None else manifest
+
+
 def _try(
-    name: str, sample: Manifest, pictures: int, config: Config, progress: Progress, seen: Surveyed, *, networks: int
+    name: str,
+    sample: Manifest,
+    pictures: int,
+    config: Config,
+    progress: Progress,
+    seen: Surveyed,
+    *,
+    networks: int,
+    asked: Manifest | None = None,
 ) -> Candidate:
+    """Run a network over the sample; `asked`: say which groups the pictures of this manifest seem to come in."""
     config = replace(config, backbone=name)
     backbone = begin(config).backbone
     plan = plan_of(backbone, config)
     readable, prefix, _ = activate(sample, backbone, [plan], config, Bars(progress), networks=networks, seen=seen)
     rows = prefix.at(plan.cut).rows(range(len(readable)), [0] * len(readable)).astype(np.float64)
+    if asked:
+        _propose(asked, readable, rows, config.seed, progress)
     embeddings = (rows - rows.mean(0)) / np.maximum(rows.std(0), 1e-6)
     accuracies = _probe(embeddings.astype(np.float32), readable, config.seed)
     seconds, weights = prefix.seconds_per_picture(), 4 * sum(stage.parameter_count for stage in backbone.stages) / 1e6
@@ -174,6 +195,13 @@ def _try(
         memory_mb=weights + max(sum(outputs[at : at + 2]) for at in range(len(outputs))),
         size_mb=weights,
     )
+
+
+def _propose(asked: Manifest, sample: Manifest, rows: np.ndarray, seed: int, progress: Progress) -> None:
+    names = {item.name for item in sample.items}
+    seen = [at for at, item in enumerate(asked.items) if item.name in names]  # in the order of the sample
+    if proposal := propose(asked, lambda _: rows, seen=seen, seed=seed):
+        progress.warn(proposal.notice)
 
 
 def _probe(embeddings: np.ndarray, manifest: Manifest, seed: int) -> list[float]:

@@ -21,6 +21,7 @@ from regraft.records import Count, Seconds
 T = TypeVar("T")
 
 SETTINGS, METRICS = "config.json", "metrics.json"
+PROPOSAL = "groups.json"  # which groups the pictures seem to come in, where none were given
 MACHINE_SETTINGS = frozenset({"device", "engine", "keep", "cache_limit", "allow_bad", "images"})
 """May differ when a run goes on: its pictures are known by their digests, wherever they lie."""
 AFTERWARDS = frozenset({"positive", *TARGETS})  # so may these: they change nothing of what was learned

@@ -3,6 +3,7 @@
 from regraft.data.audit import Finding, duplicates_across_parts, identical, label_conflicts
 from regraft.data.decode import DECODER, MAX_MEGAPIXELS, Preprocessing, decode, digest
 from regraft.data.folders import find_pictures
+from regraft.data.group_names import Naming, in_stretches, named_as_sources, naming_of, namings, plausible
 from regraft.data.kinds import IMAGE_SUFFIXES
 from regraft.data.looks import LOOK_SIDE, Look, read_looks
 from regraft.data.manifest import Item, Manifest, scan
@@ -26,6 +27,7 @@ __all__ = [
     "Item",
     "Look",
     "Manifest",
+    "Naming",
     "Preprocessing",
     "Surveyed",
     "adjusted",
@@ -38,12 +40,17 @@ __all__ = [
     "duplicates_across_parts",
     "find_pictures",
     "identical",
+    "in_stretches",
     "into_folds",
     "into_folds_at_most",
     "label_conflicts",
     "learned_digests",
+    "named_as_sources",
+    "naming_of",
+    "namings",
     "natural_key",
     "other_pictures",
+    "plausible",
     "read_digests",
     "read_looks",
     "read_picture",

@@ -101,7 +101,8 @@ def scan(
     Args:
         data: the folder or table.
         groups: a column of the table, or a regular expression searched in every file name: the match, or its first
-            capture group, names the picture's group; of DICOM files a keyword of their headers, such as PatientID.
+            capture group, names the picture's group; of DICOM files a keyword of their headers, such as PatientID. One
+            with a "/" is searched in the whole of `Item.name`.
         path_column: the table's column of files or of their ids.
         label_column: the table's column of classes.
         split_column: the table's column of parts.

@@ -38,7 +38,7 @@ def label_by_pattern(names: Sequence[str], pattern: str, option: str = "label pa
 
 
 def match_names(names: Sequence[str], pattern: str, what: str) -> list[str | None]:
-    """Return what the pattern finds in each file name, None where nothing.
+    """Return what the pattern finds in each file name, None where nothing; with a "/" it is searched in the whole path.
 
     Raises:
         DataError: It is no regular expression.
@@ -47,7 +47,8 @@ def match_names(names: Sequence[str], pattern: str, what: str) -> list[str | Non
         expression = re.compile(pattern)
     except re.error as error:
         raise DataError(f"The {what} '{pattern}' cannot be read as a regular expression: {error}.") from error
-    matches = (expression.search(name.rpartition("/")[2]) for name in names)
+    in_folders = "/" in pattern  # no file name has one: folders are meant
+    matches = (expression.search(name if in_folders else name.rpartition("/")[2]) for name in names)
     return [match and match[1 if expression.groups else 0] for match in matches]
 
 

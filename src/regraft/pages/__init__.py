@@ -137,10 +137,12 @@ def _with_heat(shown: Shown) -> dict[str, Any]:
     return {"shown": shown, "pictures": pictures}
 
 
-def check_page(audit: Audit, manifest: Manifest, kinds: Mapping[str, str], look: Preprocessing) -> str:
+def check_page(
+    audit: Audit, manifest: Manifest, kinds: Mapping[str, str], look: Preprocessing, proposal: str = ""
+) -> str:
     """Return the page of a data audit: counts, a gallery and a table for each kind of finding, the data, a map.
 
-    Pictures are shown on the scale and in the channels of `look`.
+    Pictures are shown on the scale and in the channels of `look`; `proposal` says which groups were not named.
     """
     found = {kind: audit.of(kind) for kind in kinds}
     paths = {item.name: item.path for item in manifest.items}
@@ -152,6 +154,7 @@ def check_page(audit: Audit, manifest: Manifest, kinds: Mapping[str, str], look:
     return _page(
         "check.html",
         audit=audit,
+        proposal=proposal,
         root=manifest.root.name,
         found=found,
         kinds=kinds,
