@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import errno
 import hashlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -326,6 +328,27 @@ def test_any_text_in_a_table_is_read_as_it_was_written(header: list[str], data: 
         path = Path(folder) / "table.csv"
         write_csv(path, header, rows)
         assert [list(row.values()) for row in read_csv(path, needed=header)] == rows
+
+
+FORMULAS = ["=1+1", "+1+1", "-1+1", "@SUM(A1)", "\t=1", "\r=1", "'=1", "''-x", "=", "-"]
+
+
+@given(st.lists(st.one_of(st.sampled_from(FORMULAS), st.text("'=+-@\t\r1x")), min_size=1, max_size=4))
+def test_no_cell_is_a_formula_to_a_spreadsheet_and_each_is_read_as_it_was(cells: list[str]) -> None:
+    """What begins with such a sign and is no number may send the table's content to a stranger."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "table.csv"
+        write_csv(path, ["name"], [[cell] for cell in cells])
+        with path.open(newline="") as file:
+            (_, *shown) = list(csv.reader(file))
+        assert all(re.fullmatch(r"[+-]?\d+", cell) or cell[:1] not in "=+-@\t\r" for (cell,) in shown if cell)
+        assert [row["name"] for row in read_csv(path)] == cells
+
+
+@pytest.mark.parametrize("cell", ["-1", "+1", "-0.5", "-1e-3", "1", "a", "'quoted'", "", -0.5, None, "rot=grün", "a-b"])
+def test_numbers_and_other_names_are_written_as_they_are(tmp_path: Path, cell: object) -> None:
+    write_csv(tmp_path / "table.csv", ["name", "other"], [[cell, "x"]])
+    assert (tmp_path / "table.csv").read_text() == f"name,other\n{'' if cell is None else cell},x\n"
 
 
 @pytest.mark.parametrize(

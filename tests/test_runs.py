@@ -5,6 +5,9 @@ from __future__ import annotations
 import csv
 import json
 import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +15,8 @@ import pytest
 
 from regraft import runs
 from regraft.config import Config
-from regraft.errors import RunError
+from regraft.errors import NotWritten, RunError
+from regraft.files import write_bytes
 from regraft.runs import METRICS, SETTINGS, folder_to_resume, new_folder, read_json, settings_of, write_json
 
 
@@ -84,9 +88,59 @@ def test_a_folder_without_a_name_of_its_own_is_refused(out: str) -> None:
 def test_a_link_to_nowhere_is_in_the_way() -> None:
     Path("run").symlink_to("nowhere")
     with pytest.raises(RunError, match="run is a file"):
-        runs.claim(Path("run"), Path("data"))
+        runs.claim(Path("run"), Path("data"), mark)
     with pytest.raises(RunError, match="run is not writable"):
-        runs.claim(Path("run/below"), Path("data"))
+        runs.claim(Path("run/below"), Path("data"), mark)
+
+
+def mark(folder: Path) -> None:
+    (folder / "mark").write_text("begun")
+
+
+def test_runs_that_begin_at_once_each_get_a_folder_of_their_own() -> None:
+    def claim(number: int) -> Path:
+        return runs.claim(Path("runs/data"), Path("data"), lambda made: (made / "mark").write_text(str(number)))
+
+    with ThreadPoolExecutor(8) as threads:
+        folders = list(threads.map(claim, range(24)))
+    assert [int((folder / "mark").read_text()) for folder in folders] == list(range(24))
+    assert sorted(folders) == sorted(Path("runs").iterdir())
+
+
+def test_a_run_that_cannot_begin_leaves_no_folder(tmp_path: Path) -> None:
+    def fail(made: Path) -> None:
+        mark(made)
+        raise OSError("no")
+
+    with pytest.raises(OSError, match="no"):
+        runs.claim(Path("runs/data"), Path("data"), fail)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_disk_without_room_for_a_run_names_it_and_keeps_no_part_of_it(tiny_disk: Path) -> None:
+    with pytest.raises(
+        NotWritten, match=f"^{tiny_disk}/run.*No space left.*Make room there, or name a place on another"
+    ):
+        runs.claim(tiny_disk / "run", Path("data"), lambda made: write_bytes(made / "split.csv", bytes(100_000)))
+    assert not list(tiny_disk.iterdir())
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such lock")
+def test_two_do_not_work_in_one_folder_and_who_has_died_does_not_work_there(tmp_path: Path) -> None:
+    hold = "import sys; from pathlib import Path; from regraft.runs import alone_in\n"
+    hold += "with alone_in(Path(sys.argv[1])): print('mine', flush=True); sys.stdin.readline()"
+    command = [sys.executable, "-c", hold, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"mine\n"
+        with (
+            pytest.raises(RunError, match=rf"Another process is at work in {tmp_path}\. Wait .* --out"),
+            runs.alone_in(tmp_path),
+        ):
+            raise AssertionError
+        other.kill()
+    with runs.alone_in(tmp_path):
+        assert not list(tmp_path.iterdir())  # there is no file that says so
 
 
 # ---- going on -------------------------------------------------------------------------------------------------------
@@ -113,6 +167,26 @@ def test_a_finished_run_does_not_go_on() -> None:
         folder_to_resume(None, Path("data"))
     with pytest.raises(RunError, match="finished"):
         folder_to_resume(folder, Path("data"))
+
+
+def test_a_run_is_finished_when_all_that_was_asked_for_is_written() -> None:
+    folder = begun(Path("runs/data"), False)
+    assert runs.finished(folder)  # as those of version 0.1.0 are
+    write_json(folder / METRICS, {"seconds": 1.5, runs.AWAITS: "report"})
+    assert (runs.learned(folder), runs.finished(folder)) == (True, False)
+    assert folder_to_resume(None, Path("data")) == folder
+    runs.finish(folder)
+    assert runs.read_json(folder / METRICS) == {"seconds": 1.5}
+    with pytest.raises(RunError, match="finished"):
+        folder_to_resume(None, Path("data"))
+
+
+def test_a_run_that_awaits_its_report_alone_takes_no_other_target() -> None:
+    folder = begun(Path("run"), positive="a", target_recall=0.99)
+    assert runs.settings_of(folder, {"target_recall": 0.9}).target_recall == 0.9
+    write_json(folder / METRICS, {runs.AWAITS: "report"})
+    with pytest.raises(RunError, match=r"begun with --target-recall 0.99, not 0.9"):
+        runs.settings_of(folder, {"target_recall": 0.9})
 
 
 def test_there_must_be_a_run_to_go_on_with() -> None:

@@ -88,8 +88,8 @@ def check(
     audit = audit_of(manifest, prefix.pictures.digests, embeddings, looks, skipped=skipped, seed=config.seed)
     audit = replace(audit, notices=[*audit.notices, *seen.notices])
     proposal = groups_of(manifest, prefix, [plan], config, progress)
-    folder = runs.claim(wanted, data)
-    write(audit, manifest, prefix.pictures.preprocessing, folder, proposal)
+    preprocessing = prefix.pictures.preprocessing
+    folder = runs.claim(wanted, data, lambda made: write(audit, manifest, preprocessing, made, proposal))
     counts = audit.counts()
     return Checked(folder, audit, tuple(kind for kind in unwanted if counts[kind]), proposal)
 

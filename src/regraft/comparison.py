@@ -23,7 +23,7 @@ from regraft.answers import Answers
 from regraft.backbones import FAMILIES, canonical, names
 from regraft.config import Config, changed, command, refuse_idle
 from regraft.data import Manifest, Surveyed, into_folds, other_pictures, read_digests, scan, split, write_split
-from regraft.errors import ConfigError, RegraftError, RunError, SplitError, WeightsMissing, reason_of
+from regraft.errors import ConfigError, NotWritten, RegraftError, RunError, SplitError, WeightsMissing, reason_of
 from regraft.evaluation import evaluate
 from regraft.leaderboard import Control, Findings, Learned, Row, name_of
 from regraft.learning import Learner, least_epochs, lengthened, steps
@@ -160,7 +160,8 @@ def compare(
         **changed(config.as_dict()),
     )
     table = Table(Path(data), folder, config, cells, progress, started, again, seen)
-    return table.fill(manifest, budget_s, control_epochs, wish)
+    with runs.alone_in(folder):
+        return table.fill(manifest, budget_s, control_epochs, wish)
 
 
 def listed_backbones(wish: str | Sequence[str]) -> list[str]:
@@ -221,9 +222,8 @@ def _folder(wanted: Path, wish: Mapping[str, Any], manifest: Manifest) -> Path:
         about = runs.read_json(folder / leaderboard.SETTINGS)
         if about.get("wish") == wish and not about.get("finished") and not _changed_since(folder, manifest):
             return folder
-    folder = runs.claim(wanted, wanted)
-    runs.write_json(folder / leaderboard.SETTINGS, {"wish": wish, "finished": False, "environment": runs.environment()})
-    return folder
+    about = {"wish": wish, "finished": False, "environment": runs.environment()}
+    return runs.claim(wanted, wanted, lambda made: runs.write_json(made / leaderboard.SETTINGS, about))
 
 
 @dataclass(frozen=True)
@@ -328,6 +328,8 @@ class Table:
         """Record what goes wrong as these cells' result: the others go on."""
         try:
             yield
+        except NotWritten:  # a full disk fails them all; with room on it the same command goes on
+            raise
         except Exception as error:  # noqa: BLE001  whatever one network does, the night's other results are kept
             where = getattr(error, "filename", None) or type(error).__name__
             reason = str(error) if isinstance(error, RegraftError) else f"{where}: {reason_of(error)}"
@@ -403,8 +405,7 @@ class Table:
         folder, found = self.folder / cell.name, []
         for number, parts in enumerate(self.parts, start=1):
             where = folder / f"fold-{number}" if self.config.folds else folder
-            if not runs.finished(where):  # by a comparison that was stopped between two folds
-                self._carry_out(cell, network, parts, where)
+            self._carry_out(cell, network, parts, where)
             found.append(Answers.load(where))
         answers = Answers.together(found)
         row = self._row(cell, network, where, answers, time.perf_counter() - before)

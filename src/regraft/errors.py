@@ -109,6 +109,11 @@ class NotWritten(RegraftError, OSError):
         said = f"{os.fspath(path)} could not be written: {os.strerror(number)}."
         super().__init__(f"{said} Make room there, or name a place on another disk.{more}")
         self.errno, self.strerror, self.filename = number, os.strerror(number), os.fspath(path)
+        self.number = number
+
+    def then(self, step: str) -> NotWritten:
+        """Return it with what to do when there is room again."""
+        return NotWritten(self.filename, self.number, f" {step}")
 
     def __str__(self) -> str:
         return str(self.args[0])

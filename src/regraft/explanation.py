@@ -74,24 +74,34 @@ def explain(
     config = Config(channels=channels, range=range, max_megapixels=max_megapixels)
     classifier = classifier.seeing(pictures, progress, **config.of_files)
     number = None if label is None else classifier.classes.index(label)
-    folder = runs.new_folder(Path(FOLDER if out is None else out), Path())
+    wanted = Path(FOLDER if out is None else out)
+    folder = runs.new_folder(wanted, Path())
     rows: list[dict[str, Any]] = []
     with (
-        files.whole(folder) as temporary,
+        files.temporary_beside(folder) as made,
+        files.told_of(folder, made),
         progress.track("Explaining", len(pictures), "pictures") as tick,
     ):
-        temporary.mkdir(parents=True)
+        made.mkdir(parents=True)
         for row, pair in _explained(classifier, pictures, number, layer, device):
             if pair is not None:
                 name = f"{len(rows) + 1:04}-{Path(row['filename']).stem[:60]}.png"  # of 255 bytes that a name may have
-                pair.save(temporary / name)
-                row["heatmap"] = str(folder / name)
+                pair.save(made / name)
+                row["heatmap"] = name
             rows.append(row)
             tick(1)
         if all(row["error"] for row in rows):
             raise NoImages(f"None of the {len(rows)} pictures can be read; the first: {rows[0]['error']}.")
-        files.write_csv(temporary / ROWS, HEADER, ([row[name] for name in HEADER] for row in rows))
+        runs.take(made, wanted, Path(), lambda folder: _write(rows, made, folder))
     return rows
+
+
+def _write(rows: Sequence[dict[str, Any]], made: Path, folder: Path) -> None:
+    """Let the rows name their PNGs by where they will lie, and write the table."""
+    for row in rows:
+        if row["heatmap"]:
+            row["heatmap"] = str(folder / Path(row["heatmap"]).name)
+    files.write_csv(made / ROWS, HEADER, ([row[name] for name in HEADER] for row in rows))
 
 
 def _explained(

@@ -70,13 +70,12 @@ def told_of(path: Path, temporary: Path) -> Iterator[None]:
     """Let errors name the file that is wanted instead of the temporary one, and say what helps on a full disk."""
     try:
         yield
-    except NotWritten:
-        raise
     except Exception as error:
-        if number := _no_room(error):
-            raise NotWritten(path, number) from error
         named = getattr(error, "filename", None)
-        if isinstance(named, str) and Path(named).is_relative_to(temporary):
+        ours = isinstance(named, str) and Path(named).is_relative_to(temporary)
+        if (number := _no_room(error)) and (ours or not isinstance(error, NotWritten)):
+            raise NotWritten(path, number) from error
+        if ours:
             error.filename = str(path)  # type: ignore[attr-defined]
         raise
 
@@ -154,6 +153,44 @@ def _remove(path: Path) -> None:
             path.unlink()
 
 
+def name_folder(made: Path, folder: Path) -> bool:
+    """Bring a folder to the disk and give it a name that nothing has; False where something has it by now."""
+    _flush_all(made)
+    try:
+        made.rename(folder)
+    except OSError:
+        if os.path.lexists(folder):
+            return False
+        raise
+    _flush_names(folder.parent)
+    return True
+
+
+@contextlib.contextmanager
+def held(folder: Path) -> Iterator[bool]:
+    """Hold a folder for this process, so that no other one holds it; yields False where another one does.
+
+    The system lets go when the process ends, however it ends. Where it knows no such lock (Windows, some network
+    disks), everyone may.
+    """
+    try:
+        import fcntl
+
+        opened = os.open(folder, os.O_RDONLY)
+    except (ImportError, OSError):
+        yield True
+        return
+    try:
+        fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        free = True
+    except OSError as error:
+        free = error.errno not in (errno.EWOULDBLOCK, errno.EACCES)
+    try:
+        yield free
+    finally:
+        os.close(opened)
+
+
 def _swap(new: Path, folder: Path) -> None:
     earlier = _beside(folder)
     folder.rename(earlier)
@@ -223,6 +260,26 @@ def write_bytes(path: Path, content: bytes, *, flushed: bool = True) -> None:
         temporary.write_bytes(content)
 
 
+# ---- CSV ------------------------------------------------------------------------------------------------------------
+
+_FORMULA = re.compile(r"'*[=+\-@\t\r]")  # what a spreadsheet computes, if need be by asking another computer
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+
+
+def no_formulas(row: Iterable[object]) -> list[object]:
+    """Return cells of which no spreadsheet takes one for a formula: with a ``'`` before it. Numbers stay numbers."""
+    return [f"'{cell}" if isinstance(cell, str) and _is_formula(cell) else cell for cell in row]
+
+
+def _as_it_was(cell: str) -> str:
+    return cell[1:] if cell.startswith("'") and _is_formula(cell) else cell
+
+
+def _is_formula(cell: str) -> bool:
+    """Say whether it is one behind its quotes: so each quote that is put before it can be told from its own."""
+    return bool(_FORMULA.match(cell)) and not _NUMBER.fullmatch(cell.lstrip("'"))
+
+
 def read_csv(path: Path, needed: Sequence[str] = ()) -> list[dict[str, str]]:
     """Read a CSV file with a header, exactly as `write_csv` writes it; an absent one has no rows.
 
@@ -244,17 +301,20 @@ def read_csv(path: Path, needed: Sequence[str] = ()) -> list[dict[str, str]]:
         raise RunError(
             f"{path} cannot be read ({reason_of(error)}). It was edited or damaged: copy it from where it was made."
         ) from error
-    return [dict(zip(header, row, strict=True)) for row in rows]
+    return [dict(zip(header, map(_as_it_was, row), strict=True)) for row in rows]
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]], *, flushed: bool = True) -> None:
-    """Write a CSV file in UTF-8, whole or not at all. A file name that is not valid UTF-8 keeps its bytes."""
+    """Write a CSV file in UTF-8, whole or not at all. A file name that is not valid UTF-8 keeps its bytes.
+
+    What a spreadsheet would take for a formula has a quote before it, which `read_csv` takes off again.
+    """
     with (
         whole(path, flushed=flushed) as temporary,
         temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file,
     ):
         plain = csv.writer(file, lineterminator="\n")
         quoted = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
-        for row in (header, *rows):
+        for row in (header, *map(no_formulas, rows)):
             # a carriage return ends a row for every reader, and Python quotes it from 3.13 on only
             (quoted if any("\r" in str(cell) for cell in row) else plain).writerow(row)

@@ -21,8 +21,9 @@ from regraft.answers import Answers
 from regraft.config import Config
 from regraft.data import Manifest, into_folds, scan, write_split
 from regraft.decision import shortfall
-from regraft.errors import RunError
+from regraft.errors import NotWritten
 from regraft.evaluation import evaluate
+from regraft.grouping import Proposal
 from regraft.learning import lengthened
 from regraft.pipeline import Run, Start
 from regraft.plan import Plan
@@ -98,27 +99,44 @@ def _cross_validate(
     proposal = None if begun else pipeline.groups_of(manifest, prefix, [plan], config, progress)
     prefix.augmented(sorted({index for parts in folds for index in parts.part("train").tolist()}), plan.kept_views)
 
-    folder = begun or runs.claim(wanted, data)
+    folder = begun or runs.claim(
+        wanted, data, partial(_begin, data, start, plan, folds, prefix, skipped, config, proposal)
+    )
+    with runs.alone_in(folder):
+        runs.write_skipped(folder / "skipped.csv", skipped)
+        try:
+            learned = _learn(data, start, plan, folds, prefix, skipped, config, folder, progress)
+            run = _together(manifest, folds, learned, config, folder, started)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(pipeline.going_on(data, folder)) from None
+        except NotWritten as full:
+            raise full.then(pipeline.going_on(data, folder)) from full
+        for notice in (*shortfall(run.threshold), *run.test.cautions()):
+            progress.warn(notice)
+        judge = partial(pipeline.judged, manifest, plan, prefix, skipped, config, progress) if report else None
+        pipeline.finish(run, data, progress, judge)
+    return run
+
+
+def _begin(
+    data: Path,
+    start: Start,
+    plan: Plan,
+    folds: Sequence[Manifest],
+    prefix: Prefix,
+    skipped: Mapping[str, str],
+    config: Config,
+    proposal: Proposal | None,
+    folder: Path,
+) -> None:
+    """Write what a run needs to go on: what is left out, the parts of each fold, and the settings."""
     pipeline.keep_proposal(proposal, folder)
     runs.write_skipped(folder / "skipped.csv", skipped)
-    if begun is None:
-        for where, parts in zip(_folders(folder, config), folds, strict=True):
-            where.mkdir()
-            write_split(parts, where / "split.csv", prefix.pictures.digests)
-        # the splits are there: from here on the run can go on
-        longest = lengthened(plan, min(len(parts.part("train")) for parts in folds), config)
-        runs.write_json(folder / runs.SETTINGS, pipeline.about_run(data, config, longest, start))
-    try:
-        learned = _learn(data, start, plan, folds, prefix, skipped, config, folder, progress)
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(pipeline.going_on(data, folder)) from None
-    run = _together(manifest, folds, learned, config, folder, started)
-    for notice in (*shortfall(run.threshold), *run.test.cautions()):
-        progress.warn(notice)
-    if report:
-        judge = partial(pipeline.judged, manifest, plan, prefix, skipped, config, progress)
-        pipeline.write_report(run, progress, judge)
-    return run
+    for where, parts in zip(_folders(folder, config), folds, strict=True):
+        where.mkdir()
+        write_split(parts, where / "split.csv", prefix.pictures.digests)
+    longest = lengthened(plan, min(len(parts.part("train")) for parts in folds), config)
+    runs.write_json(folder / runs.SETTINGS, pipeline.about_run(data, config, longest, start))
 
 
 # ---- the folds ------------------------------------------------------------------------------------------------------
@@ -177,53 +195,25 @@ def _learn(
     learned = []
     for number, (where, parts) in enumerate(zip(_folders(folder, config), folds, strict=True), start=1):
         name = f"Fold {number} of {len(folds)}"
-        if runs.finished(where):
-            run = _read_back(where, parts, config)
-        else:
-            start.backbone.model.load_state_dict(untrained)  # what trains learns in place
-            run = pipeline.carry_out(
-                data,
-                start,
-                plan,
-                parts,
-                prefix,
-                skipped,
-                replace(config, folds=None),  # it is one of them
-                where,
-                PartOf(progress, name),
-                started=time.perf_counter(),
-                resume=True,
-            )
+        start.backbone.model.load_state_dict(untrained)  # what trains learns in place
+        run = pipeline.carry_out(
+            data,
+            start,
+            plan,
+            parts,
+            prefix,
+            skipped,
+            replace(config, folds=None),  # it is one of them
+            where,
+            PartOf(progress, name),
+            started=time.perf_counter(),
+            resume=True,
+        )
         if run.interrupted:
             raise KeyboardInterrupt
         progress.note(f"{name}: accuracy {run.test.values['accuracy']:.3f} on {run.test.n} pictures.")
         learned.append(run)
     return learned
-
-
-def _read_back(where: Path, parts: Manifest, config: Config) -> Run:
-    """Return the run of a fold that was finished before.
-
-    Raises:
-        RunError: pictures that it was tested on are gone.
-    """
-    about, answers = runs.read_as(where / runs.METRICS, runs.Measured), Answers.load(where)
-    if answers.probabilities.shape[1] != len(parts.classes):
-        raise RunError(f"{where} has other classes. Was a file of another run copied into it? Start a new run.")
-    if len(answers.labels) != len(parts.part("test")):
-        raise RunError(
-            f"{where} was tested on {len(answers.labels)} pictures; {len(parts.part('test'))} of them are here now. "
-            "Put the others back, or start a new run without --resume."
-        )
-    scores = evaluate(
-        answers.probabilities,
-        answers.labels,
-        parts.classes,
-        answered=answers.answered,
-        groups=answers.groups,
-        seed=config.seed,
-    )
-    return Run(where, about.backbone, about.method, about.seconds, scores, threshold=about.threshold)
 
 
 # ---- all together ---------------------------------------------------------------------------------------------------
@@ -258,5 +248,6 @@ def _together(
     reached = pipeline.reached_by_folds(manifest, given, config)
     run = Run(folder, learned[0].backbone, learned[0].method, seconds, scores, threshold=reached, folds=tuple(learned))
     details = {"per_class": scores.per_class, "confusion": scores.confusion.tolist()}
-    runs.write_json(folder / runs.METRICS, {**run.as_dict(), "classes": list(manifest.classes), **details})
+    about = {**run.as_dict(), "classes": list(manifest.classes), **details, runs.AWAITS: "report"}
+    runs.write_json(folder / runs.METRICS, about)
     return run

@@ -36,8 +36,17 @@ from regraft.data import (
 )
 from regraft.data.audit import duplicates_across_parts, label_conflicts
 from regraft.decision import Threshold, class_weights, fit_threshold, rates, shortfall, too_few
-from regraft.errors import BadImage, ConfigError, DataError, RunError, TargetMissed, TooManyBadImages, UnknownName
-from regraft.evaluation import Scores, defined, write_predictions
+from regraft.errors import (
+    BadImage,
+    ConfigError,
+    DataError,
+    NotWritten,
+    RunError,
+    TargetMissed,
+    TooManyBadImages,
+    UnknownName,
+)
+from regraft.evaluation import Scores, defined, evaluate, write_predictions
 from regraft.grouping import Proposal, propose
 from regraft.intervals import few_to_test
 from regraft.learning import Learner, Stop, lengthened
@@ -146,21 +155,55 @@ def train(
     proposal = None if resume else groups_of(manifest if source else ungrouped, prefix, [plan], config, progress)
     prefix.augmented(manifest.part("train").tolist(), plan.kept_views)
 
-    folder = folder if resume else runs.claim(wanted, data)
-    keep_proposal(proposal, folder)
+    if not resume:
+        begin = partial(write_beginning, data, start, plan, manifest, prefix, skipped, config, proposal)
+        folder = runs.claim(wanted, data, begin)
+    with runs.alone_in(folder):
+        run = _learned(data, start, plan, manifest, prefix, skipped, config, folder, progress, started, resume)
+        if not run.interrupted:
+            judge = partial(judged, manifest, plan, prefix, skipped, config, progress) if report else None
+            finish(run, data, progress, judge)
+    return run
+
+
+def _learned(
+    data: Path,
+    start: Start,
+    plan: Plan,
+    manifest: Manifest,
+    prefix: Prefix,
+    skipped: Mapping[str, str],
+    config: Config,
+    folder: Path,
+    progress: Progress,
+    started: float,
+    resume: bool,
+) -> Run:
+    """Carry the plan out, and say how it goes on where it cannot end."""
     try:
         run = carry_out(
-            data, start, plan, manifest, prefix, skipped, config, folder, progress, started=started, resume=resume
+            data,
+            start,
+            plan,
+            manifest,
+            prefix,
+            skipped,
+            config,
+            folder,
+            progress,
+            started=started,
+            resume=resume,
+            awaits=True,
         )
     except KeyboardInterrupt:
         raise KeyboardInterrupt(going_on(data, folder)) from None
+    except NotWritten as full:
+        raise full.then(going_on(data, folder)) from full
     except TargetMissed as missed:
         again = command("train", data, "--out", folder, "--resume", option(f"target_{config.target[0]}"), "LESS")  # type: ignore[index]
         raise TargetMissed(f"{missed} What was learned is kept; in seconds: {again}") from None
     for notice in (*shortfall(run.threshold), *run.test.cautions()):
         progress.warn(notice)
-    if report and not run.interrupted:
-        write_report(run, progress, partial(judged, manifest, plan, prefix, skipped, config, progress))
     return run
 
 
@@ -177,20 +220,21 @@ def judged(
     return audit_of(manifest, digests, embeddings, looks, skipped=skipped, seed=config.seed, map_at_most=0).remarks
 
 
-def write_report(run: Run, progress: Progress, judge: Callable[[], list[Remark] | None]) -> None:
-    """Judge the data and write the page of a finished run.
+def finish(run: Run, data: Path, progress: Progress, judge: Callable[[], list[Remark] | None] | None) -> None:
+    """Judge the data and write the page of a run, unless neither is wanted; then it is finished.
 
-    All else is on the disk by now, and whatever goes wrong here leaves it there.
+    All else is on the disk by now, and whatever goes wrong here leaves it there: the run goes on with its page.
 
     Raises:
         KeyboardInterrupt: Ctrl-C; says how the page is written later.
     """
-    later = f"Write it with: {command('report', run.folder)}"
+    later = f"Write it with: {command('train', data, '--out', run.folder, '--resume')}"
     try:
-        found = judge()
-        if found is not None:
-            write_remarks(run.folder / FINDINGS, found)
-        reporting.report(run.folder)
+        if judge is not None:
+            if (found := judge()) is not None:
+                write_remarks(run.folder / FINDINGS, found)
+            reporting.report(run.folder)
+        runs.finish(run.folder)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"{run.folder} is finished, but for its report. {later}") from None
     except Exception as error:  # noqa: BLE001 - a page that cannot be drawn must not end a run that has gone well
@@ -216,15 +260,18 @@ def carry_out(
     *,
     started: float,
     resume: bool = False,
+    awaits: bool = False,
 ) -> Run:
     """Learn what the plan says on one split, measure it on the test part, and keep all of it in a run folder.
 
-    The stages above the plan's cut learn in place: `start.backbone` is another network afterwards.
+    The stages above the plan's cut learn in place: `start.backbone` is another network afterwards. What was learned
+    before is only read back. A run that `awaits` more is not finished with its figures: that is for `finish`.
     """
+    if resume and runs.learned(folder):
+        files.remove_folder(folder / "checkpoints")  # a run may have been killed with these two left to do
+        return read_back(folder, manifest, config)
+    write_beginning(data, start, plan, manifest, prefix, skipped, config, None, folder)
     plan = lengthened(plan, len(manifest.part("train")), config)
-    write_split(manifest, folder / "split.csv", prefix.pictures.digests)
-    runs.write_skipped(folder / "skipped.csv", skipped)
-    runs.write_json(folder / runs.SETTINGS, about_run(data, config, plan, start))  # from here on the run can go on
     learner = Learner(start.backbone, plan, manifest, prefix, config, folder, progress)
     for notice in _few_to_fit(manifest, config):
         progress.warn(notice)
@@ -260,11 +307,55 @@ def carry_out(
     }
     runs.write_json(
         folder / runs.METRICS,
-        {**run.as_dict(), "classes": list(manifest.classes), **details},
+        {**run.as_dict(), "classes": list(manifest.classes), **details, **({runs.AWAITS: "report"} if awaits else {})},
     )
     if not stopped:
         files.remove_folder(folder / "checkpoints")  # nothing goes on from here
     return run
+
+
+def write_beginning(
+    data: Path,
+    start: Start,
+    plan: Plan,
+    manifest: Manifest,
+    prefix: Prefix,
+    skipped: Mapping[str, str],
+    config: Config,
+    proposal: Proposal | None,
+    folder: Path,
+) -> None:
+    """Write what a run needs to go on: its pictures with their parts, and its settings; and what it was told first."""
+    keep_proposal(proposal, folder)
+    plan = lengthened(plan, len(manifest.part("train")), config)
+    write_split(manifest, folder / "split.csv", prefix.pictures.digests)
+    runs.write_skipped(folder / "skipped.csv", skipped)
+    runs.write_json(folder / runs.SETTINGS, about_run(data, config, plan, start))
+
+
+def read_back(folder: Path, manifest: Manifest, config: Config) -> Run:
+    """Return a run that has learned all it was to learn.
+
+    Raises:
+        RunError: pictures that it was tested on are gone.
+    """
+    about, answers = runs.read_as(folder / runs.METRICS, runs.Measured), Answers.load(folder)
+    if answers.probabilities.shape[1] != len(manifest.classes):
+        raise RunError(f"{folder} has other classes. Was a file of another run copied into it? Start a new run.")
+    if len(answers.labels) != len(manifest.part("test")):
+        raise RunError(
+            f"{folder} was tested on {len(answers.labels)} pictures; {len(manifest.part('test'))} of them are here "
+            "now. Put the others back, or start a new run without --resume."
+        )
+    scores = evaluate(
+        answers.probabilities,
+        answers.labels,
+        manifest.classes,
+        answered=answers.answered,
+        groups=answers.groups,
+        seed=config.seed,
+    )
+    return Run(folder, about.backbone, about.method, about.seconds, scores, threshold=about.threshold)
 
 
 # ---- where a class is answered --------------------------------------------------------------------------------------

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from itertools import count
@@ -22,6 +23,7 @@ T = TypeVar("T")
 
 SETTINGS, METRICS = "config.json", "metrics.json"
 PROPOSAL = "groups.json"  # which groups the pictures seem to come in, where none were given
+AWAITS = "awaits"  # of metrics.json: what is still to be written; absent where nothing is, as in runs of version 0.1.0
 MACHINE_SETTINGS = frozenset({"device", "engine", "keep", "cache_limit", "allow_bad", "images"})
 """May differ when a run goes on: its pictures are known by their digests, wherever they lie."""
 AFTERWARDS = frozenset({"positive", *TARGETS})  # so may these: they change nothing of what was learned
@@ -43,15 +45,40 @@ def new_folder(out: Path | None, data: Path) -> Path:
     return folder
 
 
-def claim(out: Path | None, data: Path) -> Path:
-    """Make the folder that `new_folder` names; the next one where another run has just taken it."""
+def claim(out: Path | None, data: Path, begin: Callable[[Path], object]) -> Path:
+    """Make the folder that `new_folder` names; the next one where another run has just taken it.
+
+    It is there with all that `begin` writes into it, or not at all: a run that can be seen can go on.
+    """
+    wanted = new_folder(out, data)
+    with files.temporary_beside(wanted) as made, files.told_of(wanted, made):
+        made.mkdir(parents=True)
+        begin(made)
+        return take(made, out, data)
+
+
+def take(made: Path, out: Path | None, data: Path, last: Callable[[Path], object] = lambda _: None) -> Path:
+    """Give a folder that is made the name as in `claim`; `last` hears that name before, perhaps more than one."""
     while True:
         folder = new_folder(out, data)
-        try:
-            folder.mkdir(parents=True)
-        except FileExistsError:
-            continue
-        return folder
+        last(folder)
+        if files.name_folder(made, folder):
+            return folder
+
+
+@contextlib.contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Work in a folder that nobody else works in.
+
+    Raises:
+        RunError: another process does.
+    """
+    with files.held(folder) as free:
+        if not free:
+            raise RunError(
+                f"Another process is at work in {folder}. Wait until it has ended, or name another folder with --out."
+            )
+        yield
 
 
 def _numbered(wanted: Path, number: int) -> Path:
@@ -87,9 +114,21 @@ def folder_to_resume(out: Path | None, data: Path) -> Path:
     return folder
 
 
-def finished(folder: Path) -> bool:
-    """Say whether a run has come to its end: it has figures, and Ctrl-C did not cut it short."""
+def learned(folder: Path) -> bool:
+    """Say whether a run has learned all it was to learn: it has figures, and Ctrl-C did not cut it short."""
     return (folder / METRICS).exists() and not read_json(folder / METRICS).get("interrupted")
+
+
+def finished(folder: Path) -> bool:
+    """Say whether a run has come to its end: it has learned, and nothing that was asked for is still to be written."""
+    return learned(folder) and AWAITS not in read_json(folder / METRICS)
+
+
+def finish(folder: Path) -> None:
+    """Note that all is written: the last thing that happens in a run's folder."""
+    metrics = read_json(folder / METRICS)
+    if metrics.pop(AWAITS, None):
+        write_json(folder / METRICS, metrics)
 
 
 def settings_of(folder: Path, given: Mapping[str, Any]) -> Config:
@@ -112,7 +151,8 @@ def settings_of(folder: Path, given: Mapping[str, Any]) -> Config:
             "Start a new run without --resume."
         ) from error
     now = {**kept, **Config(**given).as_dict()}
-    may_differ = MACHINE_SETTINGS if kept["folds"] else MACHINE_SETTINGS | AFTERWARDS
+    whole = kept["folds"] or learned(folder)  # some answers have their threshold already
+    may_differ = MACHINE_SETTINGS if whole else MACHINE_SETTINGS | AFTERWARDS
     if may_differ & given.keys() & set(TARGETS):  # another target takes the place of the earlier one
         kept |= dict.fromkeys(TARGETS)
     for name in given:

@@ -80,9 +80,8 @@ def _answer(row: dict[str, Any]) -> str:
 
 def _csv(rows: Rows) -> bytes:
     text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, rows[0].keys(), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerows([rows[0].keys(), *(files.no_formulas(row.values()) for row in rows)])
     return _as_bytes(text.getvalue())
 
 
