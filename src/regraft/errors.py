@@ -144,8 +144,13 @@ class MissingExtra(RegraftError):
         )
 
 
+MOST_SAID = 300
+"""Characters of a reason: a file may hold a name of any length, and an error is one line."""
+
+
 def reason_of(error: BaseException | str) -> str:
     """Return why in words: ``No such file or directory``, without the system's number and the path beside it."""
     if isinstance(error, KeyError):
         return f"{error.args[0]!r} is missing"
-    return str(getattr(error, "strerror", None) or error)
+    said = str(getattr(error, "strerror", None) or error)
+    return said if len(said) <= MOST_SAID else said[:MOST_SAID] + " …"

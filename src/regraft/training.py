@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from regraft import files
 from regraft.activations import Activations, Kept, engines
 from regraft.backbones import guard
-from regraft.errors import RunError
+from regraft.errors import RegraftError, RunError
 from regraft.progress import Progress
 from regraft.weights import misfits
 from regraft.weights.reading import read_torch
@@ -275,7 +275,7 @@ class History(Callback):
         self.path, self.phase, self.tick = path, phase, tick
         self.before, self.rows = list(before), list[dict[str, Any]]()
         self.progress, self.unwritten = progress or Progress(), False
-        self.begun = False  # all that a checkpoint holds was restored, and the training goes on
+        self.epochs_begun = 0  # in this process; with the second one, what a checkpoint holds has proved itself
 
     def state_dict(self) -> dict[str, Any]:  # noqa: D102
         return {"rows": self.rows}
@@ -284,8 +284,8 @@ class History(Callback):
         self.rows = [{**row, "epoch": int(row["epoch"]), "val_loss": float(row["val_loss"])} for row in state["rows"]]
         self.tick(epochs_of(self.rows))
 
-    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:  # noqa: D102
-        self.begun = True
+    def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:  # noqa: D102
+        self.epochs_begun += 1
 
     def start(self, seen: Mapping[str, float]) -> None:
         """Write what holds before the first epoch, as epoch 0."""
@@ -466,8 +466,10 @@ def fit(
         except SystemExit:  # this is how Lightning answers Ctrl-C; what is there can still be used
             interrupted = True
             signal.signal(signal.SIGINT, on_interrupt)  # Lightning has switched it off
+        except (RegraftError, OSError, MemoryError, torch.OutOfMemoryError):
+            raise
         except Exception as error:
-            if not resumed or seen.begun:
+            if not resumed or seen.epochs_begun > 1:
                 raise
             raise _damaged(last) from error  # it was read, and holds what no training has left there
     saver.write_best()

@@ -67,7 +67,7 @@ def part_called(name: str) -> str | None:
 
 def name_some(names: Iterable[str], count: int = 3) -> str:
     """Return the first names, and how many more there are."""
-    listed = list(names)
+    listed = [name if len(name) <= 300 else name[:300] + "…" for name in names]  # of files that hold anything
     more = f" and {len(listed) - count} more" if len(listed) > count else ""
     return ", ".join(listed[:count]) + more
 

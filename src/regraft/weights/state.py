@@ -134,7 +134,7 @@ def _widened(tensor: Tensor) -> Tensor:
 
 
 def _first(names: Iterable[str], count: int = 3) -> str:
-    first = list(names)
+    first = [name[:100] for name in names]  # a file may hold names of any length
     return ", ".join(first[:count]) + (", …" if len(first) > count else "")
 
 
