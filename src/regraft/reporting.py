@@ -418,7 +418,7 @@ def read(folder: Path) -> Report:
         answers,
         read_history(folder / "history.csv"),
         split,
-        files.read_csv(folder / "skipped.csv"),
+        files.read_csv(folder / "skipped.csv", ["filename", "reason"]),
         stage_rows(model.backbone, plan["cut"], plan["frozen_layers"], linear=plan["phases"][-1]["linear"]),
         model.about,
         [one for one in shown if one.truth != one.answer],
