@@ -9,6 +9,7 @@ import json
 import math
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -27,16 +28,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from regraft import bundle, pipeline
+from regraft import bundle, cli, pipeline
 from regraft.activations import Kept
 from regraft.errors import RunError
 from regraft.head import HeadSpec, build_head
+from regraft.inference import open_model
 from regraft.progress import Progress, Tick
+from regraft.reporting import report
 from regraft.training import (
     Batches,
     Examples,
     Recipe,
     SideExit,
+    Stop,
     TailAndHead,
     _threads_for,
     fit,
@@ -776,6 +780,20 @@ def test_ctrl_c_during_training_leaves_a_usable_model_and_resume_goes_on(
     assert status == 0
     assert json.loads((folder / "metrics.json").read_text())["interrupted"]
     model = bundle.load(folder)
+    stop = json.loads((folder / "metrics.json").read_text())["unfinished"]
+    assert (stop["phase"], stop["of"]) == ("tail", 4)
+    assert model.about["unfinished"] == stop
+    heard = Warned()
+    open_model(folder, progress=heard)
+    assert re.fullmatch(
+        f"{re.escape(str(folder))} is the model of an unfinished run, {Stop(**stop)}"
+        r"\. Finish it with: regraft train .*shapes --out .*ctrl-c --resume",
+        *heard.said,
+    )
+    page = report(folder).read_text(encoding="utf-8")
+    assert "<title>Unfinished: Report" in page
+    assert f"the training was {Stop(**stop)}" in page
+    (folder / "report.html").unlink()
     with (folder / "predictions.csv").open(newline="") as file:
         said = {row["filename"]: row["label"] for row in csv.DictReader(file)}
     for name, answer in zip(said, model.predict([shapes / name for name in said]), strict=True):
@@ -783,6 +801,43 @@ def test_ctrl_c_during_training_leaves_a_usable_model_and_resume_goes_on(
         assert model.classes[int(answer.probabilities.argmax())] == said[name]
     pipeline.train(shapes, out=folder, resume=True)
     assert_ended_alike(folder, uninterrupted)
+    heard = Warned()
+    open_model(folder, progress=heard)
+    assert heard.said == []
+    assert "Unfinished" not in (folder / "report.html").read_text(encoding="utf-8")
+    assert "unfinished" not in json.loads((folder / "metrics.json").read_text())
+
+
+def test_a_run_stopped_in_its_first_phase_does_not_look_finished(
+    shapes: Path, tmp_path: Path, regraft: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A real Ctrl-C, at the end of the third epoch of the head."""
+    monkeypatch.setattr(cli, "_progress", lambda: StopAfter(3, interrupt, "head"))
+    options = [word for name, value in SETTINGS.items() for word in (f"--{name.replace('_', '-')}", value)]
+    ended = regraft("train", shapes, "--out", tmp_path / "run", *options)
+    assert ended.status == 130
+    assert ended.out.startswith("UNFINISHED: stopped in the head phase after ")
+    assert "\nUnfinished: stopped in the head phase after" in ended.out
+    assert "Trained in" not in ended.out
+    assert "Try it" not in ended.out
+    assert "Go on with: regraft train" in ended.err
+    picture = next(shapes.rglob("*.png"))
+    monkeypatch.undo()
+    for command in (("predict",), ("explain", "--out", tmp_path / "heat")):
+        assert "the model of an unfinished run, stopped in the head phase" in regraft(
+            command[0], tmp_path / "run", picture, *command[1:]
+        ).err.replace("\n", " ")
+    assert "unfinished run" in regraft("eval", tmp_path / "run", shapes).err.replace("\n", " ")
+
+
+class Warned(Progress):
+    """Keeps what it is warned of."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def warn(self, text: str) -> None:
+        self.said.append(text)
 
 
 def test_a_disk_that_is_full_leaves_the_checkpoint_of_the_epoch_before(apart: dict[str, tuple[Path, int]]) -> None:

@@ -30,6 +30,7 @@ from regraft.decision import TARGETS, Threshold
 from regraft.errors import BundleError, ChecksumMismatch, RegraftError, UnknownName, reason_of
 from regraft.head import HeadSpec, build_head
 from regraft.records import Above0, fitted, read_json, to_json
+from regraft.training import Stop
 from regraft.weights import load_state, misfits
 
 Named = TypeVar("Named")
@@ -180,6 +181,7 @@ class _About:
     method: str = ""
     trained: tuple[str, ...] = ()
     lineage: tuple[dict[str, str | list[str]], ...] = ()
+    unfinished: Stop | None = None  # where Ctrl-C has ended the run; None: it is finished
 
 
 def _read_about(folder: Path) -> dict[str, Any]:

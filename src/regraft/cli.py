@@ -173,14 +173,32 @@ def train(
     elif run.folds:
         _print_folds(run)
     else:
-        _print_scores(f"{run.backbone}, {run.method}", run.test)
-        _print_threshold(run.threshold)
-        say(
-            f"\nTrained in {run.seconds:.0f} s. The run: {run.folder}{_report_of(run)}\n"
-            f"Try it:  {command('predict', run.folder, 'PICTURE_OR_FOLDER')}"
-        )
+        _print_run(run, f"{run.backbone}, {run.method}")
+        if not run.stopped:
+            say(f"Try it:  {command('predict', run.folder, 'PICTURE_OR_FOLDER')}")
     if run.interrupted:
         _end(f"Stopped. Go on with: {command('train', data, '--out', run.folder, '--resume')}", stopping.status())
+
+
+def _print_run(run: Any, title: str) -> None:
+    """Print a run's figures; what is unfinished does not look finished."""
+    _print_scores(f"UNFINISHED: {run.stopped}. {title}, so far" if run.stopped else title, run.test)
+    _print_threshold(run.threshold)
+    _print_baseline(run)
+    if run.stopped:
+        say(f"\nUnfinished: {run.stopped}. These are not the figures of the finished run. It lies in {run.folder}")
+    else:
+        say(f"\nTrained in {run.seconds:.0f} s. The run: {run.folder}{_report_of(run)}")
+
+
+def _print_baseline(run: Any) -> None:
+    from rich.console import Console
+
+    from regraft.baseline import sentences
+
+    found = run.baseline and run.baseline.as_dict()
+    for sentence in sentences(found, run.test.values["accuracy"]):
+        Console(highlight=False).print(sentence, style="bold red", markup=False, soft_wrap=True)
 
 
 def _report_of(run: Any) -> str:
@@ -200,6 +218,7 @@ def _print_folds(run: Any) -> None:
     )
     _print_scores("All folds together", run.test, "pictures")
     _print_threshold(run.threshold)
+    _print_baseline(run)
     say(
         "The deviation: how much the figures vary from fold to fold. The interval: how sure those of all folds are.\n"
         f"\nTrained in {run.seconds:.0f} s. The run: {run.folder}{_report_of(run)}\n"
@@ -728,8 +747,9 @@ def demo(
         ("picture", "answer", "probability"),
         [(row["filename"], row["label"], f"{row['prob']:.3f}") for row in rows],
     )
-    _print_scores(f"{run.backbone}, {run.method}, on synthetic cells", run.test)
-    say(f"\nTrained in {run.seconds:.0f} s. The run: {run.folder}{_report_of(run)}")
+    _print_run(run, f"{run.backbone}, {run.method}, on synthetic cells")
+    if run.stopped:
+        _end("Stopped.", stopping.status())
 
 
 def _progress() -> Any:

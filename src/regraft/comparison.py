@@ -21,6 +21,7 @@ from regraft import cards, files, leaderboard, runs
 from regraft.activations import Prefix
 from regraft.answers import Answers
 from regraft.backbones import FAMILIES, canonical, names
+from regraft.baseline import Baseline
 from regraft.config import Config, changed, command, refuse_idle
 from regraft.data import Manifest, Surveyed, into_folds, other_pictures, read_digests, scan, split, write_split
 from regraft.errors import ConfigError, NotWritten, RegraftError, RunError, SplitError, WeightsMissing, reason_of
@@ -454,6 +455,14 @@ class Table:
             predict_ms=1000 * network.predict_s,
             size_mb=(run / "model" / "model.safetensors").stat().st_size / 1e6,
             test=scores.as_dict(),
+            baseline=Baseline.of(
+                answers.given,
+                answers.labels,
+                scores,
+                network.manifest.classes,
+                answers.groups,
+                seed=self.config.seed,
+            ).as_dict(),
         )
 
     def _read_back(self, cell: Cell) -> bool:

@@ -63,7 +63,7 @@ def explain(
         RunError: the folder cannot be made.
     """
     progress = progress or Progress()
-    classifier = open_model(model, weights=weights)
+    classifier = open_model(model, weights=weights, progress=progress)
     if label is not None and label not in classifier.classes:
         raise UnknownName("class", label, classifier.classes)
     if layer is not None:

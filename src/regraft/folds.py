@@ -18,6 +18,7 @@ import numpy as np
 from regraft import pipeline, runs
 from regraft.activations import Prefix
 from regraft.answers import Answers
+from regraft.baseline import Baseline
 from regraft.config import Config
 from regraft.data import Manifest, into_folds, scan, write_split
 from regraft.decision import shortfall
@@ -246,7 +247,18 @@ def _together(
     )
     seconds = time.perf_counter() - started
     reached = pipeline.reached_by_folds(manifest, given, config)
-    run = Run(folder, learned[0].backbone, learned[0].method, seconds, scores, threshold=reached, folds=tuple(learned))
+    baseline = Baseline.of(given, manifest.labels, scores, manifest.classes, manifest.groups, seed=config.seed)
+    why = dict.fromkeys(reason for run in learned if run.baseline for reason in run.baseline.reasons)
+    run = Run(
+        folder,
+        learned[0].backbone,
+        learned[0].method,
+        seconds,
+        scores,
+        threshold=reached,
+        baseline=baseline if baseline.verdict == "better" else replace(baseline, reasons=tuple(why)),
+        folds=tuple(learned),
+    )
     details = {"per_class": scores.per_class, "confusion": scores.confusion.tolist()}
     about = {**run.as_dict(), "classes": list(manifest.classes), **details, runs.AWAITS: "report"}
     runs.write_json(folder / runs.METRICS, about)

@@ -25,8 +25,12 @@ MOST_VIEWS = 1000  # as many as training may draw
 WNID = re.compile(r"n\d{8}(?![^ _-])")  # WordNet's identifier, alone or before a name
 
 
-def open_model(model: Path | str | Classifier, *, weights: str | None = None) -> Classifier:
+def open_model(
+    model: Path | str | Classifier, *, weights: str | None = None, progress: Progress | None = None
+) -> Classifier:
     """Return the model in a run or bundle folder, or a pretrained network by its name, with its own ImageNet head.
+
+    `progress` hears where it is the model of an unfinished run.
 
     Raises:
         BundleError: a folder without a model.
@@ -37,9 +41,13 @@ def open_model(model: Path | str | Classifier, *, weights: str | None = None) ->
         raise ConfigError(
             f"--weights {weights}: {called(model)} brings its own. Leave it out, or name a network instead."
         )
-    if isinstance(model, Classifier):
-        return model
-    return bundle.load_or(model, lambda name: pretrained(name, weights))
+    folder = None if isinstance(model, Classifier) else bundle.folder_of(Path(model))
+    found = model
+    if not isinstance(found, Classifier):
+        found = bundle.load_or(found, lambda name: pretrained(name, weights))
+    if progress and (notice := runs.unfinished(called(model), folder and folder.parent, found.about)):
+        progress.warn(notice)
+    return found
 
 
 def called(model: Path | str | Classifier) -> str:
@@ -138,7 +146,7 @@ def predict(
         ConfigError: `abstain_below` is no probability, or the model has a threshold; `tta` is out of range.
     """
     progress = progress or Progress()
-    classifier = open_model(model, weights=weights)
+    classifier = open_model(model, weights=weights, progress=progress)
     check_abstaining(called(model), classifier, abstain_below)
     views = _drawn_views(model, classifier, tta, progress)
     if classifier.rule:
@@ -209,10 +217,9 @@ def evaluate(
         DataError: the data has a class that the model does not know.
         NoImages: no picture could be read.
     """
-    started = time.perf_counter()
-    classifier = open_model(model, weights=weights)
+    started, progress = time.perf_counter(), progress or Progress()
+    classifier = open_model(model, weights=weights, progress=progress)
     check_abstaining(str(model), classifier, abstain_below)
-    progress = progress or Progress()
     views = _drawn_views(model, classifier, tta, progress)
     found = _scan(Path(data), reading, str(model), progress)
     for notice in found.notices:

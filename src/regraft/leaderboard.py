@@ -42,6 +42,7 @@ class Row:
     predict_ms: float = 0.0  # for one picture, decoding included
     size_mb: float = 0.0
     test: dict[str, Any] = field(default_factory=dict)
+    baseline: dict[str, Any] = field(default_factory=dict)  # see `regraft.baseline`; empty in rows of before
 
     @property
     def accuracy(self) -> float:
@@ -329,7 +330,7 @@ class Findings:
 
     def advice(self) -> str:
         """Say in plain words which to take: a tie is called a tie, and a part is not taken for the whole."""
-        said = [self._standing()]
+        said = [self.caution or self._standing()]
         if self.missing:
             total = len(self.rows) + self.missing
             said.insert(0, f"The comparison is incomplete, {self.missing} of {total} rows are missing.")
@@ -342,6 +343,19 @@ class Findings:
         if self.control is not None:
             said.append(self.control.sentence())
         return " ".join(said)
+
+    @property
+    def caution(self) -> str:
+        """Say that not even the best row is better than always answering the commonest class; nothing where it is."""
+        found = self.best.baseline
+        if not found or found["verdict"] == "better":
+            return ""
+        shown = "" if found["below"] else "shown to be "
+        return (
+            f"No row is {shown}better than always answering {found['class']!r}, which "
+            f"has an accuracy of {found['accuracy']:.3f}; the best, {self.best.backbone} with {self.best.method}, has "
+            f"{self.best.accuracy:.3f}. regraft report on its run says what the reason may be."
+        )
 
     def _standing(self) -> str:
         best = f"{self.best.backbone} with {self.best.method}"

@@ -22,22 +22,10 @@ from regraft.head import Head, HeadSpec, build_head, inherit
 from regraft.linear import fit_linear
 from regraft.plan import Phase, Plan, frozen_modules
 from regraft.progress import Progress
-from regraft.training import Examples, Fitted, Recipe, SideExit, batches, fit, predict, restore
+from regraft.training import Examples, Fitted, Recipe, SideExit, Stop, batches, fit, predict, restore
 
 CHUNK = 256  # rows read at once where no batch size is set; embeddings of 4,096 numbers are 4 MB then
 LEAST_STEPS = 250  # of a phase: see `lengthened`
-
-
-@dataclass(frozen=True)
-class Stop:
-    """Where Ctrl-C ended a training: what is there then is the model of an unfinished run."""
-
-    phase: str
-    epochs: int  # that were run in this phase
-    of: int  # that it was to have at most
-
-    def __str__(self) -> str:
-        return f"stopped in the {self.phase} phase after {self.epochs} of {self.of} epochs"
 
 
 @dataclass(frozen=True, eq=False)

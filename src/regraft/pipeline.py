@@ -17,6 +17,7 @@ from regraft.activations import Pictures, Prefix, engines
 from regraft.answers import Answers
 from regraft.audit import FINDINGS, Remark, audit_of, write_remarks
 from regraft.backbones import Backbone
+from regraft.baseline import Baseline, Circumstances, diverged, is_random, reasons
 from regraft.calibration import before_and_after, fit_temperature, tempered
 from regraft.classifier import Classifier
 from regraft.config import Config, command, option
@@ -49,10 +50,11 @@ from regraft.errors import (
 from regraft.evaluation import Scores, defined, evaluate, write_predictions
 from regraft.grouping import Proposal, propose
 from regraft.intervals import few_to_test
-from regraft.learning import Learner, Stop, lengthened
+from regraft.learning import Learner, lengthened
 from regraft.plan import Plan, stage_table
 from regraft.plots import confusion_matrix
 from regraft.progress import Progress
+from regraft.training import Stop, read_history
 from regraft.weights import filled
 
 MOST_JUDGED = 20_000  # pictures: a minute of reading for the report; `regraft check` takes any number
@@ -70,6 +72,7 @@ class Run:
     test: Scores
     stopped: Stop | None = None  # where Ctrl-C ended it; None: it is finished
     threshold: dict[str, Any] | None = None  # with a target: the threshold, and what it reaches on val and test
+    baseline: Baseline | None = None  # what always answering the commonest class would be right for
     folds: tuple[Run, ...] = ()  # of a cross-validation, whose `test` is measured on the answers of all of them
 
     @property
@@ -99,6 +102,7 @@ class Run:
             "n_test": self.test.n,
             "seconds": round(self.seconds, 2),
             "test": self.test.as_dict(),
+            **({"baseline": self.baseline.as_dict()} if self.baseline else {}),
             **({"threshold": self.threshold} if self.threshold else {}),
             **({"interrupted": True, "unfinished": asdict(self.stopped)} if self.stopped else {}),
             **(self._folds_as_dict() if self.folds else {}),
@@ -291,8 +295,9 @@ def carry_out(
     scores = {part: learner.score(answers[part], part, answered[part]) for part in answers}
     write_answers(folder, manifest, answers["test"], scores["test"], answered=answered["test"] if model.rule else None)
     reached = _reached(threshold, answered, labels, learner)
+    baseline = _baseline(learner, start, answered["test"], answers["test"].argmax(1), scores["test"], stopped)
     seconds = time.perf_counter() - started
-    run = Run(folder, start.backbone.name, config.method, seconds, scores["test"], stopped, reached)
+    run = Run(folder, start.backbone.name, config.method, seconds, scores["test"], stopped, reached, baseline)
     details = {
         "val": scores["val"].as_dict(),
         "per_class": scores["test"].per_class,
@@ -355,7 +360,40 @@ def read_back(folder: Path, manifest: Manifest, config: Config) -> Run:
         groups=answers.groups,
         seed=config.seed,
     )
-    return Run(folder, about.backbone, about.method, about.seconds, scores, threshold=about.threshold)
+    given, seed = answers.given, config.seed
+    baseline = Baseline.of(given, answers.labels, scores, manifest.classes, answers.groups, seed=seed)
+    return Run(
+        folder,
+        about.backbone,
+        about.method,
+        about.seconds,
+        scores,
+        threshold=about.threshold,
+        baseline=replace(baseline, reasons=tuple((about.baseline or {}).get("reasons", ()))),
+    )
+
+
+def _baseline(
+    learner: Learner, start: Start, answered: np.ndarray, probable: np.ndarray, scores: Scores, stopped: Stop | None
+) -> Baseline:
+    """Set a run beside always answering the commonest class; where it is no better, say what the reason may be."""
+    manifest, config = learner.manifest, learner.config
+    labels = manifest.labels[manifest.part("test")]
+    found = Baseline.of(answered, labels, scores, manifest.classes, learner.groups("test"), seed=config.seed)
+    if found.verdict == "better":
+        return found
+    known = Circumstances(
+        counts=manifest.counts("train"),
+        others=len(labels) - manifest.counts("test")[found.label],
+        tested=len(labels),
+        size=start.backbone.preprocessing.size,
+        epochs=config.epochs,
+        unfinished=str(stopped or ""),
+        diverged=diverged(read_history(learner.folder / "history.csv")),
+        random=is_random(start.lineage) and learner.plan.cut > 0,
+        weighed=bool((answered == labels).mean() < (probable == labels).mean()),
+    )
+    return replace(found, reasons=reasons(found, known))
 
 
 # ---- where a class is answered --------------------------------------------------------------------------------------
@@ -441,6 +479,8 @@ def prepare(config: Config, given: Mapping[str, Any], progress: Progress) -> tup
     """Build the network, plan what trains, and say so; `given` are the settings that the user gave."""
     start = begin(config, named="backbone" in given)
     plan = methods.plan(start.backbone, config)
+    if start.earlier and (notice := runs.unfinished(str(config.from_run), None, start.earlier.about)):
+        progress.warn(notice)
     progress.note(stage_table(start.backbone, plan))
     if idle := [option(name) for name in given if name in methods.idle_settings(plan)]:
         progress.warn(f"--method {config.method} makes no use of {', '.join(idle)} here.")

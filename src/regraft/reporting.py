@@ -19,18 +19,19 @@ from jinja2 import TemplateError
 from regraft import bundle, files, runs
 from regraft.answers import Answers
 from regraft.audit import FINDINGS, KINDS, Remark, by_kind, read_remarks
+from regraft.baseline import sentences
 from regraft.classifier import Classifier
 from regraft.config import Config, changed, command, option
 from regraft.data import PARTS, decode, digest, identical
 from regraft.data.reading import read_file
 from regraft.data.rows import name_some
-from regraft.decision import shortfall
+from regraft.decision import UNBALANCED, shortfall
 from regraft.errors import BadImage, RunError, reason_of
 from regraft.grouping import Proposal
 from regraft.heatmaps import heat_maps, overlay
 from regraft.intervals import FOLDS, LEAST_GROUPS, few_groups, few_mistakes
 from regraft.plan import StageRow, stage_rows
-from regraft.training import epochs_of, read_history
+from regraft.training import Stop, epochs_of, read_history
 
 PAGE = "report.html"
 MISTAKES, HITS = 12, 8  # pictures on the page, each with its heat map: about 15 kB
@@ -222,7 +223,32 @@ class Report:
             low, high = (of * bound for bound in self.interval)
             said += f"; with 95 % confidence between {low:.0f} and {high:.0f}"
         name, share = self.common
+        if self.balanced is not None:
+            said += f", and of each class, on average, {of * self.balanced:.0f} (balanced accuracy)"
         return f"{said}. Always answering {name} would be right for {of * share:.0f} of them."
+
+    @property
+    def unfinished(self) -> str:
+        """Say where Ctrl-C has ended the training; nothing of a finished run."""
+        found = self.metrics.get("unfinished")
+        return str(Stop(**found)) if found else "stopped early" * bool(self.metrics.get("interrupted"))
+
+    @property
+    def going_on(self) -> str:
+        """The command that finishes the run."""
+        return command("train", self.config["data"], "--out", self.name, "--resume")
+
+    @property
+    def grave(self) -> list[str]:
+        """Say first what the model is not good for, and why."""
+        return sentences(self.metrics.get("baseline"), self.accuracy)
+
+    @property
+    def balanced(self) -> float | None:
+        """The balanced accuracy, where classes are so unequal that it says something else than the accuracy."""
+        share = self.common[1]
+        found = self.metrics["test"].get("balanced_accuracy")
+        return None if found is None or share * len(self.classes) <= UNBALANCED else float(found)
 
     @property
     def cautions(self) -> list[str]:
@@ -230,7 +256,6 @@ class Report:
         few = [row["label"] for row in self.metrics["per_class"] if row["support"] < FEW_PICTURES]
         leaks = self._copies_apart if self.remarks is None else len(self.found.get("leak", ()))
         said = {
-            "The training was stopped early; the best epoch until then was kept.": self.metrics.get("interrupted"),
             f"{leaks} leaks between parts or groups were found, see Data: the figures may be too good.": leaks > 1,
             "A leak between parts or groups was found, see Data: the figures may be too good.": leaks == 1,
             **dict.fromkeys(shortfall(self.metrics.get("threshold")), True),

@@ -15,9 +15,10 @@ from typing import Annotated, Any, TypeVar
 from msgspec import Meta
 
 from regraft import files, records
-from regraft.config import TARGETS, Config, option
+from regraft.config import TARGETS, Config, command, option
 from regraft.errors import ConfigError, RunError, reason_of
 from regraft.records import Count, Seconds
+from regraft.training import Stop
 
 T = TypeVar("T")
 
@@ -131,6 +132,23 @@ def finish(folder: Path) -> None:
         write_json(folder / METRICS, metrics)
 
 
+def unfinished(model: str, run: Path | None, about: Mapping[str, Any]) -> str:
+    """Say that a model is that of an unfinished run, and how the run goes on; nothing where it is finished.
+
+    Args:
+        model: what a message calls it.
+        run: the folder of the run that it lies in, where it lies in one.
+        about: what its bundle.json says.
+    """
+    if not about.get("unfinished"):
+        return ""
+    stop, again = records.fitted(about["unfinished"], Stop, "unfinished"), "Finish that run with --resume."
+    if run and (run / SETTINGS).is_file():
+        data = read_json(run / SETTINGS).get("data", "DATA")
+        again = f"Finish it with: {command('train', data, '--out', run, '--resume')}"
+    return f"{model} is the model of an unfinished run, {stop}. {again}"
+
+
 def settings_of(folder: Path, given: Mapping[str, Any]) -> Config:
     """Return the settings of a run, with the machine's settings replaced by those given now.
 
@@ -200,6 +218,8 @@ class Measured:
     per_class: tuple[dict[str, str | float | None], ...]
     confusion: tuple[tuple[Count, ...], ...]
     interrupted: bool = False
+    unfinished: Stop | None = None
+    baseline: dict[str, Any] | None = None
     threshold: dict[str, Any] | None = None
     folds: tuple[dict[str, Any], ...] = ()
 

@@ -78,6 +78,18 @@ class SideExit:
 
 
 @dataclass(frozen=True)
+class Stop:
+    """Where Ctrl-C ended a training: what is there then is the model of an unfinished run."""
+
+    phase: str
+    epochs: int  # that were run in this phase
+    of: int  # that it was to have at most
+
+    def __str__(self) -> str:
+        return f"stopped in the {self.phase} phase after {self.epochs} of {self.of} epochs"
+
+
+@dataclass(frozen=True)
 class Fitted:
     """What came of a phase: the best epoch's tensors are in the modules."""
 
