@@ -219,8 +219,10 @@ def _check_promise(content: bytes, page: Any, keyframe: Any) -> None:
 
 def _add_squares(out: NDArray[np.float64], part: Array, y: int, step: int) -> None:
     """Add the sums over squares of a strip or tile that begins at row `y`."""
-    columns = np.add.reduceat(part.astype(np.float64), np.arange(0, part.shape[1], step), axis=1)
-    np.add.at(out[:, : columns.shape[1]], (y + np.arange(len(part))) // step, columns)
+    columns = np.add.reduceat(part, np.arange(0, part.shape[1], step), axis=1, dtype=np.float64)
+    starts = np.unique(np.maximum(np.arange(-(y % step), len(part), step), 0))  # where a new row of squares begins
+    sums = np.add.reduceat(columns, starts, axis=0)
+    out[y // step : y // step + len(sums), : sums.shape[1]] += sums
 
 
 def _means(sums: NDArray[np.float64], length: int, width: int, step: int) -> NDArray[np.float64]:
