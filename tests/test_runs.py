@@ -255,3 +255,15 @@ def test_a_run_knows_the_versions_it_was_made_with() -> None:
     found = runs.environment()
     assert found["torch"].startswith(("2.", "3."))
     assert runs.environment(["no-such-package"])["no-such-package"] == "not installed"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows does not say whether a process runs")
+def test_who_goes_on_removes_what_killed_processes_have_left_at_any_depth(tmp_path: Path) -> None:
+    write = "import sys; from pathlib import Path; from regraft import files\n"
+    write += "for folder in sys.argv[1:]: files._beside(Path(folder) / 'x').mkdir(parents=True)"
+    folders = [tmp_path / "run", tmp_path / "run" / "fold-1" / "checkpoints"]
+    for _ in range(2):  # also a second time, in a process that has been here before
+        subprocess.run([sys.executable, "-c", write, *map(str, folders)], check=True)
+        assert len(list(tmp_path.rglob("*.tmp"))) == 2
+        with runs.alone_in(tmp_path / "run"):
+            assert not list(tmp_path.rglob("*.tmp"))

@@ -53,7 +53,7 @@ def whole(path: Path, *, instead: bool = False, flushed: bool = True) -> Iterato
 @contextlib.contextmanager
 def temporary_beside(path: Path) -> Iterator[Path]:
     """Yield a free name beside `path`; what is there when the block ends is removed, and so are folders made for it."""
-    _sweep(path.absolute().parent)
+    _sweep_once(path.absolute().parent)
     temporary = _beside(path)
     made = [folder for folder in path.parents if not folder.exists()]
     try:
@@ -112,15 +112,21 @@ def _machine() -> str:
     return hashlib.sha256(repr(known).encode()).hexdigest()[:8]
 
 
-def _sweep(folder: Path) -> None:
-    """Remove what killed processes have left in a folder; looked for once, since a folder may hold many files."""
-    if folder in _swept:
-        return
-    _swept.add(folder)
+def _sweep_once(folder: Path) -> None:
+    """Sweep a folder that may hold many files: not for each one that is written there."""
+    if folder not in _swept:
+        _swept.add(folder)
+        sweep(folder)
+
+
+def sweep(folder: Path, *, below: bool = False) -> None:
+    """Remove what killed processes have left in a folder, and in those `below` it."""
     with contextlib.suppress(OSError):
         for path in folder.iterdir():
             if (name := OURS.fullmatch(path.name)) and _is_nobodys(path, name):
                 _remove(path)
+            elif below and path.is_dir() and not path.is_symlink():
+                sweep(path, below=True)
 
 
 def _is_nobodys(path: Path, name: re.Match[str]) -> bool:

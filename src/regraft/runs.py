@@ -69,7 +69,7 @@ def take(made: Path, out: Path | None, data: Path, last: Callable[[Path], object
 
 @contextlib.contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
-    """Work in a folder that nobody else works in.
+    """Work in a folder that nobody else works in; what killed processes have left there goes.
 
     Raises:
         RunError: another process does.
@@ -79,6 +79,7 @@ def alone_in(folder: Path) -> Iterator[None]:
             raise RunError(
                 f"Another process is at work in {folder}. Wait until it has ended, or name another folder with --out."
             )
+        files.sweep(folder, below=True)
         yield
 
 
