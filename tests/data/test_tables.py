@@ -145,6 +145,11 @@ def test_a_label_beside_a_diagnosis_is_the_label(folder):
     meant(write(folder / "t.csv", "image_id,label,variety", rows))
 
 
+def test_a_place_in_the_picture_is_no_label(folder):
+    rows = [(path(number), number % 5, number % 3, 2.5) for number in NUMBERS]
+    assert "no label column" in refusal(write(folder / "t.csv", "filename,x,y,radius", rows))
+
+
 def test_row_numbers_that_pandas_writes_are_no_column(folder):
     meant(write(folder / "t.csv", ",path,label", [(number, *ROWS[number]) for number in NUMBERS]))
 
@@ -545,4 +550,6 @@ def test_a_table_that_names_other_classes_than_the_folders_beside_it_is_not_pass
     meant(table, images=folder)
     assert scan(folder, layout="classes").classes == ("part_1", "part_2")
     write(table, "image_id,class_id", [(stem(number), number // 12) for number in NUMBERS])  # the same classes
+    assert scan(folder).classes == ("part_1", "part_2")
+    write(table, "image_id,label", [(stem(number), number % 3) for number in NUMBERS[:16]])  # of some pictures only
     assert scan(folder).classes == ("part_1", "part_2")

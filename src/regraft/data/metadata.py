@@ -12,6 +12,7 @@ from regraft.errors import DataError, RegraftError
 
 NAMES = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
 KINDS = (".csv", ".tsv", ".xlsx", ".jsonl", ".parquet")
+NEARLY_ALL = 0.9  # of a folder's pictures: a list of the marks on some of them names no classes
 MOST_TABLES = 5  # that are looked into, beside folders of pictures
 OF_TABLES = ("path_column", "label_column", "split_column", "images")
 
@@ -64,12 +65,12 @@ def _refuse_other_classes(folder: Path, rows: Sequence[Row]) -> None:
 
 
 def _agree(rows: Sequence[Row], others: Sequence[Row]) -> bool:
-    """Say whether two readings part the same pictures in the same way; also where they share few of them."""
+    """Say whether two readings part the same pictures in the same way, or are hardly of the same pictures."""
     labels = {row.path: row.label for row in others}
     pairs = {(row.label, labels[row.path]) for row in rows if row.path in labels}
     shared = sum(row.path in labels for row in rows)
     one_each = len(pairs) == len({one for one, _ in pairs}) == len({other for _, other in pairs})
-    return one_each or shared < len(rows) / 2
+    return one_each or shared < NEARLY_ALL * len(rows)
 
 
 def _two_answers(folder: Path, table: Path) -> str:

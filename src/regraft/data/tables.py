@@ -21,7 +21,7 @@ PATH_COLUMNS = (
 )
 LABEL_COLUMNS = (
     *("label", "class", "target", "category", "labels", "classes", "class name", "class label", "label name"),
-    *("category name", "targets", "class id", "label id", "category id", "ground truth", "truth", "gt", "y"),
+    *("category name", "targets", "class id", "label id", "category id", "ground truth", "truth", "gt"),
 )
 OTHER_LABELS = (
     *("diagnosis", "dx", "breed", "species", "disease", "finding", "findings", "finding labels", "type", "variety"),
