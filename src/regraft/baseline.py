@@ -84,7 +84,7 @@ def sentences(found: Mapping[str, Any] | None, accuracy: float) -> list[str]:
     said = (
         f"Worse than {always}: {right}."
         if found["below"]
-        else f"Not shown to be better than {always}: {right}, and such a difference may be chance."
+        else f"Not shown to be better than {always}: {right}{', which may be chance' * (accuracy > found['accuracy'])}."
     )
     return [said, *found.get("reasons", ())]
 
