@@ -11,7 +11,7 @@ import pytest
 from pyarrow import parquet
 
 from regraft import arrays
-from regraft.errors import ConfigError
+from regraft.errors import ConfigError, NotWritten
 
 NAMES = ["a/2.png", "a/10.png", "größer/ü 3.png", "b.png", "c.png"]
 
@@ -78,3 +78,11 @@ def test_another_ending_is_refused_and_names_the_two(tmp_path: Path, name: str) 
     with pytest.raises(ConfigError, match=r"expected \.npz or \.parquet"):
         arrays.write(tmp_path / name, NAMES, [], (3,))
     assert arrays.writer_of(Path("ROWS.NPZ")) is arrays.writer_of(Path("rows.npz"))
+
+
+@pytest.mark.parametrize("ending", [".npz", ".parquet"])
+def test_a_full_disk_names_the_file_and_leaves_nothing(tiny_disk: Path, ending: str) -> None:
+    output = tiny_disk / f"rows{ending}"
+    with pytest.raises(NotWritten, match=f"^{output} could not be written: No space left on device. Make room there"):
+        arrays.write(output, ["a.png"], iter([np.random.default_rng(0).random((1, 100_000), np.float32)]), (100_000,))
+    assert not list(tiny_disk.iterdir())

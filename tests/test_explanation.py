@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,9 @@ import regraft as package
 from regraft import bundle, inference
 from regraft.data import decode
 from regraft.errors import DataError, NoImages, UnknownName
+from regraft.files import read_csv
 from regraft.heatmaps import heat_maps, overlay
+from regraft.progress import Progress, Tick
 
 
 def test_each_picture_lies_beside_its_heat_map(small_run: Path, drawn: Path, tmp_path: Path) -> None:
@@ -55,6 +58,32 @@ def test_the_table_and_the_files_say_the_same(regraft: Callable[..., Any], small
     assert f"{bad['filename']}: cannot be read: {bad['error']}" in lines
     assert all(f"{out}-2" in line for line in lines if " -> " in line)  # nothing is overwritten
     assert (drawn.parent / "heat-2" / "heatmaps.csv").exists()
+
+
+class Meanwhile(Progress):
+    """Lets another process take a folder's name while pictures are drawn."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @contextmanager
+    def track(self, what: str, total: int, unit: str = "") -> Iterator[Tick]:
+        self.folder.mkdir()
+        (self.folder / "theirs").write_text("")
+        yield lambda advance=1, text="": None
+
+
+def test_whoever_takes_the_name_meanwhile_keeps_it_and_the_heat_maps_get_the_next(
+    small_run: Path, drawn: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "heat"
+    rows = package.explain(small_run, [drawn / "red"], out=out, progress=Meanwhile(out))
+    assert [path.name for path in out.iterdir()] == ["theirs"]
+    drawn_maps = [row["heatmap"] for row in rows if row["heatmap"]]
+    assert drawn_maps
+    assert all(Path(path).parent == tmp_path / "heat-2" and Path(path).is_file() for path in drawn_maps)
+    assert [row["heatmap"] for row in read_csv(tmp_path / "heat-2" / "heatmaps.csv") if row["heatmap"]] == drawn_maps
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["drawn", "heat", "heat-2"]
 
 
 def test_where_no_picture_can_be_read_no_folder_is_left(small_run: Path, tmp_path: Path) -> None:

@@ -72,6 +72,16 @@ def test_in_python_a_signal_does_what_the_caller_has_set(shapes: Path, tmp_path:
     assert (ended.returncode, ended.stdout) == (-signal.SIGTERM, "")
 
 
+def test_the_status_is_the_signal_s_wherever_it_came(tmp_path: Path) -> None:
+    """Here in code that is compiled at run time, as each dataclass of a library that is being imported."""
+    script = "from regraft import stopping\n"
+    script += "with stopping.like_ctrl_c():\n"
+    script += "    try: exec('import os, signal; os.kill(os.getpid(), signal.SIGTERM)')\n"
+    script += "    except KeyboardInterrupt: raise SystemExit(stopping.status())"
+    (tmp_path / "stopped.py").write_text(script)
+    assert subprocess.run([sys.executable, "-m", "stopped"], cwd=tmp_path).returncode == 143
+
+
 @pytest.mark.usefixtures("default_signals")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP] if os.name != "nt" else [])
 def test_a_signal_is_ctrl_c_inside_the_block_and_itself_outside(number: signal.Signals) -> None:

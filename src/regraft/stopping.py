@@ -42,6 +42,9 @@ def like_ctrl_c() -> Iterator[None]:
 
 def status() -> int:
     """Return the exit status of a command that was stopped, as shells count: 130 Ctrl-C, 143 SIGTERM, 129 SIGHUP."""
+    # what has passed through code that a library compiles at run time (every dataclass is such) is noted as uncaught by
+    # CPython, which would then end the process as by Ctrl-C, whatever its status; running any such code takes that back
+    exec("")
     return 128 + _last
 
 
