@@ -1,6 +1,7 @@
 """Folders as people have them are read as they are meant, or refused in one line that names the way out."""
 
 import random
+import re
 import shutil
 from pathlib import Path
 
@@ -273,11 +274,42 @@ def test_pictures_and_their_masks_are_no_two_classes(tmp_path):
     assert scan(tmp_path, layout="classes").classes == ("images", "masks")
 
 
-def test_the_same_folders_in_all_classes_are_told(tmp_path):
-    for kind in ("color", "gray"):
+@pytest.mark.parametrize("outer", [("color", "gray"), ("fold1", "fold2", "fold3"), ("8863", "8864", "8865")])
+def test_which_of_two_levels_holds_the_classes_is_asked(tmp_path, outer):
+    for kind in outer:
         fill(tmp_path / kind, "apple", "pear")
-    (notice,) = scan(tmp_path).notices
-    assert "all of them hold apple, pear" in notice
+    line = refusal(tmp_path)
+    assert "--layout classes" in line
+    assert scan(tmp_path, layout="classes").classes == outer
+    label, groups = re.findall(r"'(.+?)'", line)[-2:]
+    inner = scan(tmp_path, label_pattern=label, groups=groups)
+    assert (inner.classes, set(inner.groups or ())) == (("apple", "pear"), set(outer))
+
+
+def test_patients_that_mostly_have_one_class_are_no_classes(tmp_path):
+    for number in range(6):
+        fill(tmp_path / f"patient{number}", *(("0", "1") if number else ("0",)))
+    assert "below them lie 0, 1" in refusal(tmp_path)
+
+
+def test_sub_folders_that_most_classes_do_not_share_are_part_of_the_class(tmp_path):
+    for name in ("cat", "dog"):
+        fill(tmp_path / name, *(f"{name}-{number}" for number in range(3)))
+    assert scan(tmp_path).classes == ("cat", "dog")
+
+
+def test_a_part_that_repeats_two_others_is_still_a_part(tmp_path):
+    fill(tmp_path / "train", "cat", "dog")
+    shutil.copytree(tmp_path / "train", tmp_path / "test")
+    (tmp_path / "val" / "cat").mkdir(parents=True)
+    first = min((tmp_path / "train" / "cat").iterdir())
+    first.rename(tmp_path / "val" / "cat" / first.name)
+    assert {item.part for item in scan(tmp_path).items} == {"train", "val", "test"}
+
+
+def test_a_data_set_two_folders_down_is_named(tmp_path):
+    fill(tmp_path / "images" / "Images", "cat", "dog")
+    assert str(tmp_path / "images" / "Images") in refusal(tmp_path)
 
 
 # copies

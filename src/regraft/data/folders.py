@@ -182,7 +182,7 @@ def _check(tree: _Tree, layout: Layout, pictures: list[str]) -> None:
     """Raise the first thing that keeps the classes from being learned: all in one folder, or one without pictures."""
     level, part = layout.levels[0]
     if part is None and len(level.folders) == 1 and not level.loose:
-        _refuse_one_folder(tree, pictures, *level.folders)
+        _refuse_one_folder(tree, pictures)
     learned = [level for level, part in layout.levels if part in (None, "train")]
     filled = {level.prefix + name for level in learned for name in level.folders}
     left_out = {name.rpartition("/")[0] for name in pictures}  # a copy, or an unlabelled part, is no empty class
@@ -201,16 +201,16 @@ def _check(tree: _Tree, layout: Layout, pictures: list[str]) -> None:
         )
 
 
-def _refuse_one_folder(tree: _Tree, pictures: list[str], only: str) -> None:
-    within = {name.split("/")[1] for name in pictures if name.count("/") > 1}
-    if len(within) > 1 and all(name.count("/") > 1 for name in pictures):
+def _refuse_one_folder(tree: _Tree, pictures: list[str]) -> None:
+    within = wrapped(level_of(pictures))[-1]
+    if len(within.folders) > 1:
         raise DataError(
-            f"All pictures of {tree.folder} lie in one folder, {only}, that holds {len(within)} folders itself. "
-            f"Expected FOLDER/<class>/<picture>; is {tree.folder / only} the one you meant?"
+            f"All pictures of {tree.folder} lie in one folder, {within.prefix.rstrip('/')}, that holds "
+            f"{len(within.folders)} folders itself. Expected FOLDER/<class>/<picture>; is "
+            f"{tree.folder / within.prefix} the one you meant?"
         )
-    hint = propose(pictures)
-    if hint and not within:
-        raise DataError(f"All pictures of {tree.folder} lie in one folder, {only}; {hint}.")
+    if (hint := propose(pictures)) and not within.folders:
+        raise DataError(f"All pictures of {tree.folder} lie in one folder, {within.prefix.rstrip('/')}; {hint}.")
 
 
 def _notices(tree: _Tree, pictures: list[str], loose: list[str]) -> list[str]:

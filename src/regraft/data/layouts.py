@@ -108,9 +108,10 @@ def read_layout(root: Path, pictures: Sequence[str], wish: str = "auto") -> Layo
         return Layout([(level, None)], copies)
     _refuse_no_classes(root, level)
     _refuse_parts_below(root, level)
-    return _parts_within(level, copies) or Layout(
-        [(level, None)], copies, [*_same_folders(level), *_called_parts(level)]
-    )
+    if inside := _parts_within(level, copies):
+        return inside
+    _refuse_crossed(root, level)
+    return Layout([(level, None)], copies, _called_parts(level))
 
 
 # ---- parts ----------------------------------------------------------------------------------------------------------
@@ -317,7 +318,8 @@ def _without_copies(root: Path, level: Level, *, sure: bool = False) -> tuple[Le
     for folder in level.folders if len(level.folders) > 2 else ():
         if inner := _repeated(root, level, folder, sure=sure):
             copied[folder] = inner
-    for folder in [folder for folder in _gathered(level) if folder not in copied]:
+    # a part that repeats others is a leak, which is told when the pictures are read, and still a part
+    for folder in [folder for folder in _gathered(level) if not (folder in copied or part_called(folder))]:
         if _all_same(root, [(name, twins[0]) for name, twins in _twins(level, folder).items()]):
             copied[folder] = name_some(other for other in level.folders if other != folder)
     left = {folder: names for folder, names in level.folders.items() if folder not in copied}
@@ -402,13 +404,20 @@ def _called_parts(level: Level) -> list[str]:
     return [f"{name!r} is read as a class. If it is none, move it away." for name in odd]
 
 
-def _same_folders(level: Level) -> list[str]:
-    """Return a sentence where all classes hold the same folders: the class may be the inner one."""
+def _refuse_crossed(root: Path, level: Level) -> None:
+    """Raise DataError where most folders hold folders of the same names: either may be the classes, or patients.
+
+    ``patient7/{0,1}`` and ``fold1/{cat,dog}`` are such data sets, and so are ``{cat,dog}/patient7``.
+    """
     insides = [_inside(level, folder) for folder in level.folders]
-    shared = frozenset.intersection(*(inside.names for inside in insides)) if insides else frozenset()
+    found = Counter(name for inside in insides for name in inside.folders)
+    shared = [name for name, count in found.items() if count > MOSTLY * len(insides)]
     if len(insides) < 2 or len(shared) < 2 or any(inside.loose for inside in insides):
-        return []
-    return [
-        f"The classes are {name_some(level.folders)}, and all of them hold {name_some(sorted(shared))}. If those are "
-        f"the classes, sort the pictures by them, or give one folder alone, such as {next(iter(level.folders))}."
-    ]
+        return
+    inner = "^" + "[^/]+/" * (level.prefix.count("/") + 1) + "([^/]+)/"
+    outer = "^" + "[^/]+/" * level.prefix.count("/") + "([^/]+)/"
+    raise DataError(
+        f"{root / level.prefix} holds {name_some(level.folders)}, and below them lie {name_some(sorted(shared))}: "
+        f"which are the classes? The outer ones: --layout classes. The inner ones: --label-pattern '{inner}', and if "
+        f"the outer ones are patients or other sources, --groups '{outer}' keeps each of them together."
+    )
