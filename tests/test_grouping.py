@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw
+from PIL import ExifTags, Image, ImageDraw
 
 from regraft import files, records, reporting
 from regraft.checking import check
 from regraft.config import Config
-from regraft.data import Item, Manifest
+from regraft.data import Item, Manifest, scan
 from regraft.grouping import Proposal, difference_interval, propose
 from regraft.recommendation import recommend
 
@@ -192,6 +192,132 @@ def test_a_proposal_is_the_same_when_made_again_and_when_read_back() -> None:
     assert asked(found, embeddings(found.labels, (groups, 1.5))) == proposal
 
 
+# headers
+
+CAMERA, DATE, DAY = 0xA431, 0x9003, "DateTimeOriginal:day"
+
+
+def photographs(folder: Path, tags: list[dict[int, str]]) -> Manifest:
+    """Small JPEGs of two classes, half and half, whose names tell nothing but their order in a drawn one."""
+    numbers = np.random.default_rng(7).permutation(len(tags))
+    for at, said in enumerate(tags):
+        exif = Image.Exif()
+        exif.get_ifd(ExifTags.IFD.Exif).update(said)
+        place = folder / ("ill" if at < len(tags) // 2 else "well")
+        place.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8), (at % 256, 0, 0)).save(place / f"{numbers[at]:05d}.jpg", exif=exif)
+    return scan(folder)
+
+
+def by_number(found: Manifest, said: list[str]) -> list[str]:
+    """What was said of each picture when it was made, in the order of the manifest."""
+    numbers = np.random.default_rng(7).permutation(len(said)).tolist()
+    return [said[numbers.index(int(item.path.stem))] for item in found.items]
+
+
+def test_the_day_in_the_headers_is_proposed_and_a_scan_makes_those_groups(tmp_path) -> None:
+    days = [day for _ in range(2) for day in range(1, 13) for _ in range(8)]
+    found = photographs(tmp_path, [{DATE: f"2024:05:{day:02d} 10:00:{n % 60:02d}"} for n, day in enumerate(days)])
+    proposal = asked(found, embeddings(found.labels, (by_number(found, [str(day) for day in days]), 1.5)))
+    assert proposal is not None
+    assert (proposal.pattern, proposal.groups, proposal.alike) == (DAY, 12, True)
+    assert f"--groups {DAY}" in proposal.notice
+    assert "quick linear model" in proposal.notice
+    made = scan(tmp_path, groups=proposal.pattern).groups
+    assert made is not None
+    assert len(set(made)) == proposal.groups
+    assert set(proposal.examples) <= set(made)
+
+
+def test_of_cameras_and_their_days_the_cameras_are_proposed_if_they_matter_beyond_the_days(tmp_path) -> None:
+    said = [(camera, day) for _ in range(2) for camera in range(6) for day in range(4) for _ in range(5)]
+    tags = [{CAMERA: f"N{camera}", DATE: f"2024:0{camera + 1}:0{day + 1} 10:00:00"} for camera, day in said]
+    found = photographs(tmp_path, tags)
+    cameras = by_number(found, [f"{camera}" for camera, _ in said])
+    days = by_number(found, [f"{camera}-{day}" for camera, day in said])
+    both = asked(found, embeddings(found.labels, (cameras, 1.2), (days, 1.2)))
+    assert both is not None
+    assert (both.pattern, both.groups) == ("BodySerialNumber", 6)
+    only_days = asked(found, embeddings(found.labels, (days, 1.5)))
+    assert only_days is not None
+    assert (only_days.pattern, only_days.groups) == (DAY, 24)
+
+
+def test_headers_that_the_pictures_do_not_bear_out_are_not_proposed(tmp_path) -> None:
+    days = [day for _ in range(2) for day in range(1, 13) for _ in range(8)]
+    found = photographs(tmp_path, [{DATE: f"2024:05:{day:02d} 10:00:00"} for day in days])
+    for seed in range(6):
+        assert asked(found, embeddings(found.labels, seed=seed)) is None
+
+
+def test_photographs_without_a_header_are_counted_in_what_is_said(tmp_path) -> None:
+    days = [day for _ in range(2) for day in range(1, 13) for _ in range(8)]
+    found = photographs(
+        tmp_path, [{DATE: f"2024:05:{day:02d} 10:00:00"} if n % 8 else {} for n, day in enumerate(days)]
+    )
+    proposal = asked(found, embeddings(found.labels, (by_number(found, [str(day) for day in days]), 1.5)))
+    assert proposal is not None
+    assert proposal.groups == 12 + 24  # those without are each one
+    assert "the day in their EXIF headers, which 24 of 192 lack (2024-05-" in proposal.notice
+
+
+def dicoms(folder: Path, said: list[tuple[int, int]]) -> Manifest:
+    """DICOM files of two classes, half and half, of patients and their studies."""
+    pydicom = pytest.importorskip("pydicom")
+    numbers = np.random.default_rng(7).permutation(len(said))
+    for at, (patient, study) in enumerate(said):
+        file = pydicom.dataset.FileDataset(None, {}, preamble=bytes(128))
+        file.file_meta = pydicom.dataset.FileMetaDataset()
+        file.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+        file.file_meta.MediaStorageSOPClassUID = pydicom.uid.CTImageStorage
+        file.file_meta.MediaStorageSOPInstanceUID = f"1.2.3.{at + 1}"
+        file.PatientID, file.StudyInstanceUID, file.SeriesInstanceUID = f"A{patient}", f"1.2.{patient}.{study}", "1.2.3"
+        place = folder / ("ill" if at < len(said) // 2 else "well")
+        place.mkdir(parents=True, exist_ok=True)
+        pydicom.dcmwrite(place / f"{numbers[at]:05d}.dcm", file, enforce_file_format=True)
+    return scan(folder)
+
+
+def test_of_patients_and_their_studies_in_dicom_the_patients_are_proposed(tmp_path) -> None:
+    said = [(patient, study) for _ in range(2) for patient in range(16) for study in range(3) for _ in range(4)]
+    found = dicoms(tmp_path, said)
+    patients, studies = (by_number(found, [str(one[:end]) for one in said]) for end in (1, 2))
+    both = asked(found, embeddings(found.labels, (patients, 1.0), (studies, 1.0)))
+    assert both is not None
+    assert (both.pattern, both.groups) == ("PatientID", 16)
+    assert "the patient in their DICOM headers" in both.notice
+    only_studies = asked(found, embeddings(found.labels, (studies, 1.5)))
+    assert only_studies is not None
+    assert (only_studies.pattern, only_studies.groups) == ("StudyInstanceUID", 48)
+    # a patient is one, whatever the pictures show
+    neither = asked(found, embeddings(found.labels))
+    assert neither is not None
+    assert (neither.pattern, neither.alike) == ("PatientID", False)
+    for proposal in (both, only_studies):
+        assert len(set(scan(tmp_path, groups=proposal.pattern).groups or [])) == proposal.groups
+
+
+def test_where_only_some_heads_were_read_there_may_be_more_groups(tmp_path) -> None:
+    days = [day for _ in range(2) for day in range(1, 13) for _ in range(8)]
+    found = photographs(tmp_path, [{DATE: f"2024:05:{day:02d} 10:00:00"} for day in days])
+    rows = embeddings(found.labels, (by_number(found, [str(day) for day in days]), 2.0))
+    proposal = asked(found, rows, seen=range(0, len(found), 2))
+    assert proposal is not None
+    assert (proposal.pattern, proposal.pictures, proposal.complete) == (DAY, 96, False)
+    assert "come in 12 or more, told by" in proposal.notice
+
+
+def test_parts_that_keep_the_days_apart_are_left_alone_and_others_are_told(tmp_path) -> None:
+    days = [day for _ in range(2) for day in range(1, 13) for _ in range(8)]
+    found = photographs(tmp_path, [{DATE: f"2024:05:{day:02d} 10:00:00"} for day in days])
+    mine = [int(day) for day in by_number(found, [str(day) for day in days])]
+    rows = embeddings(found.labels, ([str(day) for day in mine], 1.5))
+    assert asked(found.with_parts(["test" if day < 4 else "train" for day in mine]), rows) is None
+    torn = asked(found.with_parts(["test" if day < 4 and at % 2 else "train" for at, day in enumerate(mine)]), rows)
+    assert torn is not None
+    assert (torn.pattern, torn.torn) == (DAY, 3)
+
+
 # the interval
 
 
@@ -282,6 +408,8 @@ def test_folds_and_comparisons_and_recommendations_tell_the_groups_once(clips, t
     cell = tmp_path / "compared" / "tf_efficientnet_lite0-features"
     assert "No groups were given" in reporting.report(cell).read_text()  # the comparison's, for each of its runs
     assert "No groups were given" in (tmp_path / "folds" / "report.html").read_text()
+    page = (tmp_path / "compared" / "comparison.html").read_text()
+    assert page.count("No groups were given") == page.count("--groups &#39;") == 1
 
 
 def test_recommend_says_nothing_where_parts_are_given(clips, tmp_path, regraft) -> None:

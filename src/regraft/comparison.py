@@ -26,6 +26,7 @@ from regraft.config import Config, changed, command, refuse_idle
 from regraft.data import Manifest, Surveyed, into_folds, other_pictures, read_digests, scan, split, write_split
 from regraft.errors import ConfigError, NotWritten, RegraftError, RunError, SplitError, WeightsMissing, reason_of
 from regraft.evaluation import evaluate
+from regraft.grouping import proposed_in
 from regraft.leaderboard import Control, Findings, Learned, Row, name_of
 from regraft.learning import Learner, least_epochs, lengthened, steps
 from regraft.methods import check as check_method
@@ -519,6 +520,7 @@ class Table:
         hits = {cell.name: answers.hits for cell, answers in self.answers.items()}
         groups = next(iter(self.answers.values())).groups
         missing = len(self.cells) - len(self.rows)
+        proposal = proposed_in(self.folder)
         return Findings.of(
             self.rows.values(),
             hits,
@@ -526,6 +528,7 @@ class Table:
             self.control,
             missing=missing,
             again=self.again,
+            of_groups=proposal.notice if proposal else "",
             seed=self.config.seed,
         )
 

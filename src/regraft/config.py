@@ -59,7 +59,8 @@ class Config:
     groups: str | None = _setting(
         None,
         "Keep pictures of one patient or source together: "
-        "a regular expression on the file name, or on the path below DATA where it has a /, or a column of the table.",
+        "a regular expression on the file name, or on the path below DATA where it has a /, or a column of the table, "
+        "or a tag of DICOM or EXIF headers (PatientID, DateTimeOriginal:day).",
         group="Data",
     )
     path_column: str | None = _setting(

@@ -1,11 +1,12 @@
 """Pictures x names x embeddings -> Proposal: do the pictures come in groups, though nobody has said so?
 
 Two photographs of one patient, slide, video or leaf are more alike than two of one class. Where they lie on both sides
-of a split, the model is tested on what it has seen, and its figures are too good. So names are searched for groups; the
-pictures say whether these matter: the nearest picture of the same class then lies in the same group far more often than
-by chance. What a random split overstates is measured with a quick linear model, cross-validated both ways.
+of a split, the model is tested on what it has seen, and its figures are too good. So names and headers are searched for
+groups; the pictures say whether these matter: the nearest picture of the same class then lies in the same group far
+more often than by chance. What a random split overstates is measured with a quick linear model, cross-validated both
+ways.
 
-Nothing is read but what is kept already, and nothing is used before the user has said so.
+Nothing is read but what is kept already and the heads of files, and nothing is used before the user has said so.
 """
 
 from __future__ import annotations
@@ -14,14 +15,27 @@ import shlex
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from regraft import runs
 from regraft.audit import out_of_fold
 from regraft.config import option
-from regraft.data import Manifest, Naming, in_stretches, named_as_sources, naming_of, namings, plausible
+from regraft.data import (
+    PATIENT,
+    Manifest,
+    Naming,
+    header_namings,
+    in_stretches,
+    named_as_sources,
+    naming_of,
+    namings,
+    natural_key,
+    plausible,
+)
 from regraft.errors import SplitError
 
 MOST_PICTURES = 3000  # looked at: the standard error of an accuracy near 0.95 is then 0.4 points
@@ -40,7 +54,7 @@ FEW_GROUPS = 10  # so coarse that the finer way is mentioned too
 class Proposal:
     """Groups that the user may have meant to name, and what a random split makes of them."""
 
-    pattern: str | None  # what ``--groups`` takes; None where names do not tell one group from the next
+    pattern: str | None  # what ``--groups`` takes; None where nothing tells one group from the next
     said: str  # what tells the groups
     groups: int
     examples: tuple[str, ...]
@@ -55,6 +69,7 @@ class Proposal:
     torn: int = 0  # groups that lie in more than one of the parts that were given
     other: str | None = None  # another way that the pictures bear out
     other_groups: int = 0
+    complete: bool = True  # False: only the headers of those pictures were read, there may be more groups
 
     @property
     def found(self) -> str:
@@ -63,18 +78,19 @@ class Proposal:
         chance = f"{_percent(self.chance, 0)} by chance"
         if self.pattern is None:
             return (
-                f"No groups were given, and no name tells any, but pictures whose names follow each other are alike: "
-                f"for {shares} is {self.said}, {chance}. So it is with frames of videos, or with patients one after "
-                "another."
+                "No groups were given, and neither names nor headers tell any, but pictures whose names follow each "
+                f"other are alike: for {shares} is {self.said}, {chance}. So it is with frames of videos, or with "
+                "patients one after another."
             )
         named = f"by {self.said} ({', '.join(_short(name) for name in self.examples)} …)"
+        count = f"{self.groups}{' or more' * (not self.complete)}"
         if not self.alike:
             return (
-                f"No groups were given, but {self.groups} seem to be told {named}, though pictures of one group are "
+                f"No groups were given, but {count} seem to be told {named}, though pictures of one group are "
                 "no more alike than others."
             )
         return (
-            f"No groups were given, but the pictures seem to come in {self.groups}, told {named}: for {shares} is of "
+            f"No groups were given, but the pictures seem to come in {count}, told {named}: for {shares} is of "
             f"the same group, {chance}."
         )
 
@@ -137,6 +153,16 @@ def _short(name: str) -> str:
     return name if len(name) <= 24 else f"{name[:23]}…"
 
 
+def proposed_in(folder: Path) -> Proposal | None:
+    """Read groups.json, which is there where groups were proposed.
+
+    Raises:
+        RunError: it is damaged.
+    """
+    path = folder / runs.PROPOSAL
+    return runs.read_as(path, Proposal) if path.exists() else None
+
+
 def propose(
     manifest: Manifest,
     rows: Callable[[Sequence[int]], NDArray[Any]],
@@ -157,21 +183,29 @@ def propose(
     if any(item.group is not None for item in manifest.items):
         return None
     chosen = in_stretches(len(manifest), MOST_PICTURES, seed) if seen is None else seen
-    sample = manifest.keep(chosen).with_parts([None] * len(chosen))
+    looked = manifest.keep(chosen)
+    sample = looked.with_parts([None] * len(chosen))
     points = _points(rows(chosen))
     if points is None:
         return None
     pictures = _Seen(sample, points, seed)
     parted = any(item.part for item in manifest.items)
-    for way, other in _best(namings(sample), pictures):
-        # what holds of some names must hold of all, and with it each class can be split
-        whole = naming_of(way.pattern, manifest, way.said)
-        if whole and plausible(whole.groups, manifest, 0.0):
-            torn = _torn(whole.groups, manifest) if parted else 0
+    for way, other in _best([*namings(sample), *header_namings(sample, seed)], pictures):
+        # what holds of some names must hold of all, and with it each class can be split; heads are not read of all
+        within = looked if way.in_headers else manifest
+        whole = _of(way, within)
+        if whole and plausible(whole.groups, within, 0.0):
+            torn = _torn(whole.groups, within) if parted else 0
             if parted and not torn:
                 return None
-            return _proposal(whole, way, pictures, naming_of(other.pattern, manifest) if other else None, torn)
+            also = _of(other, looked if other.in_headers else manifest) if other else None
+            found = _proposal(whole, way, pictures, also, torn)
+            return replace(found, complete=len(within) == len(manifest))
     return None if parted else _in_order(manifest, chosen, pictures)
+
+
+def _of(way: Naming, within: Manifest) -> Naming | None:
+    return way if way.in_headers else naming_of(way.pattern, within, way.said)
 
 
 def _torn(groups: Sequence[str], manifest: Manifest) -> int:
@@ -301,7 +335,7 @@ def _best(ways: Sequence[Naming], seen: _Seen) -> list[tuple[Naming, Naming | No
             if _nested(best, way) and seen.support(way.groups, _numbered(best.groups)).holds(DEVIATIONS_BEYOND):
                 best, finer = way, best
         found.append((best, finer if len(set(best.groups)) <= FEW_GROUPS else None))
-    return found + [(way, None) for way in ways if named_as_sources(way.groups)]
+    return found + [(way, None) for way in ways if way.pattern == PATIENT or named_as_sources(way.groups)]
 
 
 def _nested(fine: Naming, coarse: Naming) -> bool:
@@ -312,12 +346,12 @@ def _nested(fine: Naming, coarse: Naming) -> bool:
 
 
 def _proposal(whole: Naming, sampled: Naming, seen: _Seen, also: Naming | None, torn: int) -> Proposal:
-    support, names = seen.support(sampled.groups), list(dict.fromkeys(whole.groups))
+    support, names = seen.support(sampled.groups), Counter(whole.groups)
     return Proposal(
         whole.pattern,
         whole.said,
         len(names),
-        tuple(names[:3]),
+        tuple(sorted((name for name, count in names.items() if count > 1), key=natural_key)[:3]),
         support.holds(),
         support.share,
         support.chance,

@@ -276,6 +276,7 @@ class Findings:
     control: Control | None = None
     missing: int = 0  # rows that are yet to come: the comparison goes on, or was stopped
     again: str = ""  # the command that does the same
+    of_groups: str = ""  # which groups were not named, and what a random split overstates
 
     @classmethod
     def of(
@@ -287,6 +288,7 @@ class Findings:
         *,
         missing: int = 0,
         again: str = "",
+        of_groups: str = "",
         seed: int = 0,
     ) -> Findings:
         """Rank the rows and test every pair; `hits` says for each done row which test pictures it had right."""
@@ -294,7 +296,7 @@ class Findings:
         p_values = pairwise(hits, groups, seed=seed)
         best = name_of(order[0])
         ties = {best} | {name for name in hits if p_values.get((best, name), 0.0) > LEVEL}
-        return cls(order, ties, p_values, len(set(groups)) if groups else None, control, missing, again)
+        return cls(order, ties, p_values, len(set(groups)) if groups else None, control, missing, again, of_groups)
 
     @property
     def done(self) -> list[Row]:

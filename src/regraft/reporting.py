@@ -27,7 +27,7 @@ from regraft.data.reading import read_file
 from regraft.data.rows import name_some
 from regraft.decision import UNBALANCED, shortfall
 from regraft.errors import BadImage, RunError, reason_of
-from regraft.grouping import Proposal
+from regraft.grouping import Proposal, proposed_in
 from regraft.heatmaps import heat_maps, overlay
 from regraft.intervals import FOLDS, LEAST_GROUPS, few_groups, few_mistakes
 from regraft.plan import StageRow, stage_rows
@@ -450,15 +450,9 @@ def read(folder: Path) -> Report:
         [one for one in shown if one.truth == one.answer],
         len(chosen) - len(shown),
         read_remarks(folder / FINDINGS) if (folder / FINDINGS).exists() else None,
-        _read_proposal(folder),
+        # to the run, or to the cross-validation or comparison that it is part of
+        proposed_in(folder) or proposed_in(folder.absolute().parent),
     )
-
-
-def _read_proposal(folder: Path) -> Proposal | None:
-    """Read the groups that were proposed to a run, or to the cross-validation or comparison that it is part of."""
-    there = [place / runs.PROPOSAL for place in (folder, folder.absolute().parent)]
-    found = next((path for path in there if path.exists()), None)
-    return runs.read_as(found, Proposal) if found else None
 
 
 # ---- which pictures are shown ---------------------------------------------------------------------------------------

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from regraft.data import Preprocessing, decode, scan, survey
-from regraft.data.headers import headers
-from regraft.errors import BadImage, DataError
+from regraft.errors import BadImage
 
 pydicom = pytest.importorskip("pydicom")
 from pydicom.dataset import FileDataset, FileMetaDataset  # noqa: E402
@@ -143,13 +142,11 @@ def test_a_file_is_known_by_its_bytes_and_grouped_by_the_patient_of_its_header(t
     assert [item.name for item in manifest.items] == ["a/IMa0", "a/IMa1", "b/IMb0", "b/IMb1"]
     assert manifest.groups == ["P1", "P2", "P1", "P3"]
     (tmp_path / "b" / "IMb0").write_bytes(dicom(raw()))
-    with pytest.raises(DataError, match="1 of 4 files have no PatientID in a DICOM header: b/IMb0"):
-        scan(tmp_path, groups="PatientID")
-
-
-def test_other_files_have_no_header(tmp_path):
-    (tmp_path / "a.png").write_bytes(b"no DICOM")
-    assert headers([tmp_path / "a.png", tmp_path / "none.dcm"], "PatientID") == [None, None]
+    manifest = scan(tmp_path, groups="PatientID")
+    assert manifest.groups == ["P1", "P2", "b/IMb0", "P3"]
+    assert manifest.notices == (
+        "1 of 4 pictures have no PatientID in their header: each of them is a group of its own (b/IMb0).",
+    )
 
 
 def test_without_pydicom_the_reason_names_the_command(tmp_path):

@@ -3,6 +3,7 @@
 from regraft.data.audit import Finding, duplicates_across_parts, identical, label_conflicts
 from regraft.data.decode import DECODER, MAX_MEGAPIXELS, Preprocessing, decode, digest
 from regraft.data.folders import find_pictures
+from regraft.data.group_headers import PATIENT, header_namings
 from regraft.data.group_names import Naming, in_stretches, named_as_sources, naming_of, namings, plausible
 from regraft.data.kinds import IMAGE_SUFFIXES
 from regraft.data.looks import LOOK_SIDE, Look, read_looks
@@ -22,6 +23,7 @@ __all__ = [
     "LOOK_SIDE",
     "MAX_MEGAPIXELS",
     "PARTS",
+    "PATIENT",
     "THREADS",
     "Finding",
     "Item",
@@ -39,6 +41,7 @@ __all__ = [
     "draw_view",
     "duplicates_across_parts",
     "find_pictures",
+    "header_namings",
     "identical",
     "in_stretches",
     "into_folds",

@@ -206,7 +206,7 @@ def plain_reasons() -> Iterator[None]:
         raise BadImage("cut off" if cut_off else f"cut off or damaged ({said})") from error
 
 
-_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the latter two: BigTIFF
+TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the latter two: BigTIFF
 
 _READERS: tuple[tuple[bytes, Callable[[BytesIO], ImageFile.ImageFile]], ...] = (
     (b"\xff\xd8\xff", JpegImageFile),
@@ -228,7 +228,7 @@ def _opened(content: bytes, most_pixels: int) -> ImageFile.ImageFile | Numbers:
         return deep.read_png(content, _orientation)
     if head := deep.deep_pnm(content):
         return deep.read_pnm(content, head)
-    if content.startswith(_TIFF):
+    if content.startswith(TIFF):
         return _opened_tiff(content, most_pixels)
     image = _open(content)
     return _as_numbers(image) if image.mode in _DEEP_MODES else image

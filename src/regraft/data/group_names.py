@@ -51,6 +51,7 @@ class Naming(NamedTuple):
     groups: list[str]  # of every picture
     said: str  # what in a name tells them, to be read behind "by"
     rank: int  # what sources are usually told by comes first
+    in_headers: bool = False  # the pattern is a tag of headers; names tell nothing of it
 
 
 def namings(manifest: Manifest) -> list[Naming]:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regraft.data.columns import TABLE_SUFFIXES
-from regraft.data.headers import headers, is_keyword
+from regraft.data.headers import headers, is_tag
 from regraft.data.metadata import read_either
 from regraft.data.naming import match_names
 from regraft.data.rows import Found, Reading, Row, name_some, natural_key, settle_parts
@@ -92,7 +92,7 @@ def scan(
     layout: str = "auto",
     learn: bool = True,
 ) -> Manifest:
-    """List the labelled pictures of a folder or table; no picture is opened.
+    """List the labelled pictures of a folder or table; no picture is opened, unless `groups` asks for its header.
 
     `data` is FOLDER/<class>/**/<picture>, or FOLDER/{train,val,test}/<class>/**/<picture>, or a table (CSV, TSV, Excel,
     JSON lines, Parquet) with a path and a label column and, optionally, a split and a group column; docs/data.md shows
@@ -101,8 +101,9 @@ def scan(
     Args:
         data: the folder or table.
         groups: a column of the table, or a regular expression searched in every file name: the match, or its first
-            capture group, names the picture's group; of DICOM files a keyword of their headers, such as PatientID. One
-            with a "/" is searched in the whole of `Item.name`.
+            capture group, names the picture's group. One with a "/" is searched in the whole of `Item.name`. Or what
+            the head of every file is then read for: a keyword of DICOM, such as PatientID, or a tag of EXIF, such as
+            BodySerialNumber; a date with ":day" behind it, such as DateTimeOriginal:day, groups by day.
         path_column: the table's column of files or of their ids.
         label_column: the table's column of classes.
         split_column: the table's column of parts.
@@ -120,7 +121,7 @@ def scan(
     found = _read(path, reading)
     if groups is not None and any(row.group is None for row in found.rows):
         grouped = _group_by_header(found.rows, groups) or _group_by_pattern(found.rows, groups, path)
-        found = Found(grouped, found.notices)
+        found = Found(grouped.rows, [*found.notices, *grouped.notices])
     parts, notices = settle_parts([row.part for row in found.rows], path)
     rows = [row._replace(part=part) for row, part in zip(found.rows, parts, strict=True)]
     classes = tuple(sorted({row.label for row in rows}, key=natural_key))
@@ -148,27 +149,30 @@ def _read(path: Path, reading: Reading) -> Found:
     return read_table(path, reading)
 
 
-def _group_by_header(rows: Sequence[Row], keyword: str) -> list[Row] | None:
-    """Group DICOM files by what their headers say under a keyword; None where it is none, or no header has it."""
-    found = headers([row.path for row in rows], keyword) if is_keyword(keyword) else []
-    if not any(found):
+def _group_by_header(rows: Sequence[Row], tag: str) -> Found | None:
+    """Group pictures by what their headers say under a tag; None where it is none, or no header has it."""
+    told = [group for (group,) in headers([row.path for row in rows], tag)] if is_tag(tag) else []
+    if not any(told):
         return None
-    if lacking := [row.name for row, group in zip(rows, found, strict=True) if not group]:
-        raise DataError(
-            f"{len(lacking)} of {len(rows)} files have no {keyword} in a DICOM header: {name_some(lacking)}."
-        )
-    return [row._replace(group=group) for row, group in zip(rows, found, strict=True)]
+    lacking = [row.name for row, group in zip(rows, told, strict=True) if not group]
+    notice = (
+        f"{len(lacking)} of {len(rows)} pictures have no {tag} in their header: each of them is a group of its own "
+        f"({name_some(lacking)})."
+    )
+    grouped = [row._replace(group=group or row.name) for row, group in zip(rows, told, strict=True)]
+    return Found(grouped, [notice] * bool(lacking))
 
 
-def _group_by_pattern(rows: Sequence[Row], pattern: str, source: Path) -> list[Row]:
+def _group_by_pattern(rows: Sequence[Row], pattern: str, source: Path) -> Found:
     groups = match_names([row.name for row in rows], pattern, "groups")
     if unmatched := [row.name for row, group in zip(rows, groups, strict=True) if not group]:
         table = "" if source.is_dir() else f" (nor is it a column of {source.name})"
+        tag = " (nor do their headers tell it)" if is_tag(pattern) else ""
         raise DataError(
-            f"The groups '{pattern}' do not match {len(unmatched)} of {len(rows)} file names{table}: "
-            f"{name_some(unmatched)}."
+            f"The groups '{pattern}' do not match {len(unmatched)} of {len(rows)} file names{table}{tag}: "
+            f"{name_some(unmatched)}. Without --groups, Regraft looks for groups, and proposes what it finds."
         )
-    return [row._replace(group=group) for row, group in zip(rows, groups, strict=True)]
+    return Found([row._replace(group=group) for row, group in zip(rows, groups, strict=True)], [])
 
 
 def _check_names(path: Path, classes: Sequence[str]) -> None:
