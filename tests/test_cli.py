@@ -138,7 +138,7 @@ def test_json_is_one_object_on_stdout_and_all_else_goes_to_stderr(regraft, shape
     answer = regraft("train", shapes, *SMALL, "--out", tmp_path / "run", "--json")
     found = json.loads(answer.out)
     assert answer.status == 0
-    assert list(found) == ["run", "backbone", "method", "n_test", "seconds", "test"]
+    assert list(found) == ["run", "backbone", "method", "n_test", "seconds", "test", "baseline"]
     expected = (str(tmp_path / "run"), "tf_efficientnet_lite0", "frozen")
     assert (found["run"], found["backbone"], found["method"]) == expected
     for name in METRICS:

@@ -287,7 +287,7 @@ def test_json_is_that_of_a_run_with_the_folds_beside_it(
 ) -> None:
     asked = ("train", drawn, "--method", "features", "--img-size", 64, "--folds", 2)
     found = json.loads(regraft(*asked, "--out", tmp_path / "run", "--json").out)
-    usual = ["run", "backbone", "method", "n_test", "seconds", "test"]
+    usual = ["run", "backbone", "method", "n_test", "seconds", "test", "baseline"]
     assert list(found) == [*usual, "folds", "mean", "deviation"]
     assert found["n_test"] == 32
     assert [list(fold) for fold in found["folds"]] == [usual, usual]

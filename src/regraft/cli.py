@@ -198,7 +198,7 @@ def _print_baseline(run: Any) -> None:
 
     found = run.baseline and run.baseline.as_dict()
     for sentence in sentences(found, run.test.values["accuracy"]):
-        Console(highlight=False).print(sentence, style="bold red", markup=False, soft_wrap=True)
+        Console(highlight=False).print(streams.printable(sentence), style="bold red", markup=False)
 
 
 def _report_of(run: Any) -> str:
