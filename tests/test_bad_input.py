@@ -447,11 +447,11 @@ BUNDLES = {
     "a file cut off": (lambda m: truncate(m / "model.safetensors"), ("a byte was changed or lost", "Copy")),
     "a newer format": (
         lambda m: changed(m / "bundle.json", format=99),
-        ("has format 99", "reads up to 2", "pip install"),
+        ("has format 99", "reads up to 3", "pip install"),
     ),
     "no tensors": (
         lambda m: (m / "model.safetensors").unlink(),
-        ("model.safetensors cannot be read", "Copy the whole"),
+        ("there is no file model.safetensors", "Copy the whole"),
     ),
     "no description": (
         lambda m: (m / "bundle.json").unlink(),
@@ -460,21 +460,21 @@ BUNDLES = {
     "a damaged description": (lambda m: (m / "bundle.json").write_text("{"), ("bundle.json is missing or damaged",)),
     "another network": (
         lambda m: changed(m / "bundle.json", backbone="resnet18"),
-        ("is not as it was written", "Copy the whole folder again"),
+        ("the head is for 2560 features, and resnet18 has 1024", "Copy the whole folder again"),
     ),
     "another head": (
         lambda m: changed(m / "bundle.json", head={"width": 3, "classes": 4}),
-        ("is not as it was written", "Copy the whole folder again"),
+        ("the head is for 3 features, and tf_efficientnet_lite0 has 2560", "Copy the whole folder again"),
     ),
     "no preprocessing": (
         lambda m: changed(m / "bundle.json", preprocessing={}),
         ("is not as it was written", "Copy the whole folder again"),
     ),
     "neither": (lambda m: [path.unlink() for path in m.iterdir()], ("holds no model", "--resume")),
-    "no checksum": (without_the_checksum, ("bundle.json is missing or damaged ('sha256' is missing)",)),
+    "no checksum": (without_the_checksum, ("bundle.json is missing or damaged (", "sha256")),
     "too few classes": (
         lambda m: changed(m / "bundle.json", classes=["blue"]),
-        ("is not as it was written", "Copy the whole folder again"),
+        ("1 class names for 4 classes", "Copy the whole folder again"),
     ),
 }
 
