@@ -21,7 +21,7 @@ from regraft.weights import load
 
 METHODS = methods.names()
 SMALL: dict[str, Any] = {"img_size": 64, "batch_size": 16, "seed": 3, "patience": 100}
-EPOCHS = {"frozen": 30, "finetuned": 15, "features": 1, "full": 12, "scratch": 40}
+EPOCHS = {"frozen": 30, "finetuned": 15, "features": 1, "full": 12, "scratch": 80}
 RATES: dict[str, dict[str, float]] = {"full": {"lr": 1e-3, "tail_lr": 1e-3}}  # 40 steps are few for the usual 1e-4
 
 
