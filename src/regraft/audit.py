@@ -256,7 +256,7 @@ def _twins(
 ) -> list[Remark]:
     """Judge each pair: a conflict of labels, else a duplicate; and a leak where it lies in two parts or groups."""
     exact = [(twins[0], other) for twins in identical(digests) for other in twins[1:]]
-    near = near_duplicates(np.stack([look.grey for look in looks]), nearest)
+    near = near_duplicates(looks, nearest)
     remarks = [remark for one, other in exact for remark in _judge(manifest, one, other, None)]
     for one, other, score in sorted(near, key=lambda pair: -pair[2]):
         if digests[one] != digests[other]:

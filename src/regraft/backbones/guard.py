@@ -25,9 +25,9 @@ MISSING_OPERATORS = (
 
 @functools.cache  # also keeps the declarations alive: torch withdraws them with the Library object
 def _declare_operators() -> torch.library.Library:
-    library = torch.library.Library("torchvision", "DEF")  # type: ignore[no-untyped-call]
+    library = torch.library.Library("torchvision", "DEF")
     for schema in MISSING_OPERATORS:
-        library.define(schema)  # type: ignore[no-untyped-call]
+        library.define(schema)
     return library
 
 

@@ -169,6 +169,20 @@ def measure(content: bytes) -> tuple[int, int, str]:
         return (*opened.size, opened.mode)
 
 
+def shape(content: bytes) -> float:
+    """Return width divided by height of a picture as it is shown, its EXIF orientation followed.
+
+    Raises:
+        BadImage: The reason in plain words.
+    """
+    with plain_reasons():
+        opened = _opened(content, sys.maxsize)
+        if isinstance(opened, Numbers):
+            return opened.width / opened.height
+        width, height = opened.size
+        return height / width if _orientation(opened) >= 5 else width / height  # from 5 on it is shown on its side
+
+
 def numbers_of(content: bytes, most_pixels: int) -> Numbers | None:
     """Return what a file holds that needs a scale or a choice of channels; None for the usual 8 bits, found quickly.
 
