@@ -2,6 +2,7 @@
 
 import csv
 import os
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from regraft.audit import KINDS, Audit, Remark, audit_of, check_kinds, out_of_fold, read_remarks, write_remarks
 from regraft.data import Item, Look, Manifest
-from regraft.errors import UnknownName
+from regraft.errors import UnknownName, WeightsError
 
 RNG = np.random.default_rng(0)
 CENTRES = RNG.normal(0, 1, (2, 12))
@@ -27,7 +28,7 @@ def manifest(labels: np.ndarray, **traits: list[str]) -> Manifest:
 
 
 def looks(count: int) -> list[Look]:
-    drawn = np.random.default_rng(1).integers(0, 256, (count, 32, 32), dtype=np.uint8)
+    drawn = np.random.default_rng(1).integers(0, 256, (count, 64, 64), dtype=np.uint8)
     return [Look(100, 80, "RGB", grey) for grey in drawn]
 
 
@@ -95,6 +96,10 @@ def test_wrong_labels_are_ranked_first_and_named() -> None:
     found = audit(manifest(swapped))
     assert found.label_quality is not None
     assert set(wrong) <= set(np.argsort(found.label_quality)[:10].tolist())
+    assert "labels of 100 are expected to be wrong" in found.notices[0]
+    assert "label-error" not in found.summary()
+    scores = [remark.score for remark in found.of("label-error")]
+    assert scores == sorted(scores, reverse=True)
     named = {remark.filename for remark in found.of("label-error")}
     assert len(named & {f"{at}.png" for at in wrong}) >= 4
     assert len(named) <= 8
@@ -140,7 +145,7 @@ def test_odd_sizes_are_told() -> None:
 def test_unreadable_files_come_first_with_their_reason(tmp_path: Path) -> None:
     found = audit(digests=["same", DIGESTS[1], "same", *DIGESTS[3:]], skipped={"z.png": "cut off"})
     assert [remark.kind for remark in found.remarks] == ["corrupt", "duplicate"]
-    assert found.summary().startswith("Among 100 pictures: 1 duplicate. 1 more cannot be read.")
+    assert found.summary().startswith("Among 100 pictures: 1 set of exact copies. 1 more cannot be read.")
     write_remarks(tmp_path / "findings.csv", found.remarks)
     rows = list(csv.DictReader((tmp_path / "findings.csv").open()))
     assert [(row["kind"], row["filename"], row["remark"]) for row in rows] == [
@@ -149,6 +154,87 @@ def test_unreadable_files_come_first_with_their_reason(tmp_path: Path) -> None:
     ]
     assert read_remarks(tmp_path / "findings.csv") == found.remarks
     assert found.as_dict()["counts"] == dict.fromkeys(KINDS, 0) | {"corrupt": 1, "duplicate": 1}
+
+
+def test_six_copies_of_one_picture_are_one_finding_and_fifteen_pairs_in_the_table() -> None:
+    shown, rows = looks(100), embeddings(LABELS)
+    for copy in range(2, 12, 2):
+        shown[copy], rows[copy] = shown[0], rows[0] + 0.001 * copy
+    found = audit(embeddings=rows, looks=shown)
+    (finding,) = found.gathered("near-duplicate")
+    assert len(found.of("near-duplicate")) == 15
+    assert finding.members == tuple(sorted(f"{at}.png" for at in range(0, 12, 2)))
+    assert "(6 pictures): nearly the same picture" in finding.said
+    assert found.counts()["near-duplicate"] == 1
+    assert found.summary() == "Among 100 pictures: 1 set of near copies."
+
+
+def scenes(count: int, each: int) -> np.ndarray:
+    """Return rows of scenes that were seen several times, and look a little different each time."""
+    rng = np.random.default_rng(7)
+    return np.repeat(rng.normal(0, 1, (count, 12)), each, 0) + rng.normal(0, 0.05, (count * each, 12))
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+def test_a_test_part_of_scenes_that_were_trained_on_is_said_to_be_too_near(grouped: bool) -> None:
+    """Each scene twice, one in train and one in test: no picture is a copy, and none lies so near within train."""
+    traits = {"group": [f"g{at}" for at in range(100)]} if grouped else {}
+    found = audit(manifest(np.arange(100) // 50, part=["train", "test"] * 50, **traits), embeddings=scenes(50, 2))
+    (close,) = found.of("close-parts")
+    assert close.remark.startswith("50 of 50 pictures in test are nearer to one in train than all but 5%")
+    assert int(close.filename[:-4]) // 2 == int(close.other[:-4]) // 2
+    assert "1 part too near to the training pictures" in found.summary()
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_parts_that_were_drawn_by_chance_are_not_too_near(seed: int) -> None:
+    parts = np.random.default_rng(seed).permutation(["train"] * 70 + ["test"] * 30).tolist()
+    rows = np.random.default_rng(seed + 50).normal(0, 1, (100, 12)) * (1 + 3 * LABELS[:, None])
+    assert audit(manifest(LABELS, part=parts), embeddings=rows).of("close-parts") == []
+
+
+def test_groups_that_are_alike_within_neither_hide_nor_feign_a_part_too_near() -> None:
+    groups = [f"g{at // 5}" for at in range(100)]
+    whole, torn = (
+        ["test" if test else "train" for test in which] for which in (np.arange(100) >= 70, np.arange(100) % 5 == 0)
+    )
+    assert audit(manifest(LABELS, part=whole, group=groups), embeddings=scenes(20, 5)).of("close-parts") == []
+    assert len(audit(manifest(LABELS, part=torn, group=groups), embeddings=scenes(20, 5)).of("close-parts")) == 1
+
+
+# numbers that native code must not see
+
+DEGENERATE = {
+    "all equal": np.ones((24, 12)),
+    "all zero": np.zeros((24, 12)),
+    "two kinds": np.repeat([[0.0] * 12, [1.0] * 12], 12, 0),
+    "one column": np.arange(24.0)[:, None],
+    "constant columns": np.concatenate([np.full((24, 11), 3.0), np.arange(24.0)[:, None]], 1),
+    "one apart": np.concatenate([np.ones((23, 12)), np.full((1, 12), 2.0)]),
+    "large": np.random.default_rng(0).normal(0, 1e15, (24, 12)),
+    "tiny": np.random.default_rng(0).normal(0, 1e-30, (24, 12)),
+}
+
+
+@pytest.mark.parametrize("rows", DEGENERATE.values(), ids=DEGENERATE)
+@pytest.mark.parametrize("classes", [1, 2])
+def test_degenerate_embeddings_are_judged_without_a_warning(rows: np.ndarray, classes: int) -> None:
+    labels = np.arange(24) % classes
+    same = [Look(64, 64, "RGB", np.full((64, 64), 7, np.uint8))] * 24
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = audit_of(manifest(labels), [f"{at}" for at in range(24)], rows, same)
+    assert found.map.shape == (24, 2)
+    assert np.isfinite(found.map).all()
+    assert not found.of("near-duplicate")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_embeddings_that_are_no_numbers_are_refused_and_counted(value: float) -> None:
+    rows = embeddings(LABELS)
+    rows[[3, 50], 2] = value
+    with pytest.raises(WeightsError, match="2 of 100 pictures"):
+        audit(embeddings=rows)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 9])

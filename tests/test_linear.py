@@ -5,11 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 
+from regraft.errors import WeightsError
 from regraft.head import HeadSpec, build_head
-from regraft.linear import NARROW, PENALTIES, fit_linear
+from regraft.linear import NARROW, PENALTIES, fit_linear, standardized
 
 
 def clusters(
@@ -67,3 +71,28 @@ def test_the_probabilities_are_those_of_the_pictures_given_however_rare_a_class_
     weights, biases, _ = fit_linear(x[which], y[which], x[which], y[which])
     shares = np.bincount(y[which]) / len(which)
     np.testing.assert_allclose(probabilities(x[which], weights, biases).mean(0), shares, atol=2e-3)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_what_is_no_number_never_reaches_the_solver(value: float) -> None:
+    rows = np.random.default_rng(0).normal(size=(20, 4)).astype(np.float32)
+    rows[7, 1] = value
+    labels = np.arange(20) % 2
+    for train, val in ((rows, rows[:7]), (rows[:7], rows)):
+        with pytest.raises(WeightsError, match="1 of 20 pictures"):
+            fit_linear(train, labels[: len(train)], val, labels[: len(val)])
+
+
+def test_pictures_that_are_all_the_same_give_the_shares_of_the_classes() -> None:
+    labels = np.array([0] * 15 + [1] * 5)
+    weights, biases, _ = fit_linear(np.zeros((20, 4), np.float32), labels, np.zeros((20, 4), np.float32), labels)
+    assert np.allclose(weights, 0)
+    assert np.allclose(np.exp(biases) / np.exp(biases).sum(), [0.75, 0.25], atol=0.01)
+
+
+@given(arrays(np.float32, (6, 3), elements=st.floats(-1e6, 1e6, width=32)))
+def test_standardized_columns_have_mean_0_and_a_spread_of_1_or_0(rows: np.ndarray) -> None:
+    even = standardized(rows)
+    assert np.isfinite(even).all()
+    assert np.allclose(even.mean(0), 0, atol=1e-2)
+    assert ((np.abs(even.std(0) - 1) < 1e-2) | (even.std(0) == 0)).all()

@@ -43,3 +43,12 @@ def test_the_order_of_pictures_and_channels_does_not_matter() -> None:
     embeddings, labels = data(50, 8, seed=2)
     rows, columns = np.random.default_rng(0).permutation(50), np.random.default_rng(1).permutation(8)
     assert logme(embeddings[rows][:, columns], labels[rows]) == pytest.approx(logme(embeddings, labels), abs=1e-6)
+
+
+def test_embeddings_that_are_all_the_same_explain_less_than_any_that_tell_classes_apart() -> None:
+    labels = np.arange(40) % 2
+    nothing = logme(np.zeros((40, 8)), labels)
+    apart = np.random.default_rng(0).normal(0, 0.3, (40, 8)) + 2 * labels[:, None] - 1
+    assert np.isfinite(nothing)
+    assert logme(apart, labels) > nothing
+    assert np.isfinite(logme(apart, np.zeros(40, np.int64)))

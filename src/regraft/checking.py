@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from regraft import files, methods, runs
-from regraft.audit import FINDINGS, KINDS, Audit, audit_of, check_kinds, write_remarks
+from regraft.audit import FINDINGS, KINDS, NAMES, Audit, audit_of, check_kinds, write_remarks
 from regraft.config import OF_TRAINING, Config, refuse_idle
 from regraft.data import Manifest, Preprocessing, read_looks, scan, split_from
 from regraft.errors import ConfigError, NoImages
@@ -101,7 +101,7 @@ def write(
     from regraft.pages import check_page
 
     write_remarks(folder / FINDINGS, audit.remarks)
-    page = check_page(audit, manifest, KINDS, look, proposal.notice if proposal else "")
+    page = check_page(audit, manifest, KINDS, NAMES, look, proposal.notice if proposal else "")
     files.write_bytes(folder / "check.html", page.encode(errors="backslashreplace"))
 
 

@@ -383,24 +383,21 @@ FIRST = 3  # findings of each kind that a table in the terminal shows
 
 
 def _print_check(found: Any) -> None:
+    from regraft.audit import NAMES
+
     audit = found.audit
     counts = audit.counts()
     rows = [
-        (remark.kind if not position else "", str(counts[remark.kind]) if not position else "", _picture(remark))
+        (NAMES[kind][counts[kind] != 1] if not position else "", str(counts[kind]) if not position else "", found.said)
         for kind in counts
-        for position, remark in enumerate(audit.of(kind)[:FIRST])
+        for position, found in enumerate(audit.gathered(kind)[:FIRST])
     ]
     if rows:
-        tables.print_table(
-            f"{sum(counts.values())} findings, the first few of each kind", ("kind", "found", "such as"), rows, text=2
-        )
+        total = sum(counts.values())
+        title = f"{total} findings, the first few of each kind" if total > 1 else "1 finding"
+        tables.print_table(title, ("kind", "found", "such as"), rows, text=2)
     say("\n".join([audit.summary(), audit.balance(), *audit.notices]))
     say(f"\nThe check: {found.folder / 'check.html'}")
-
-
-def _picture(remark: Any) -> str:
-    names = " = ".join(name for name in (remark.filename, remark.other) if name)
-    return f"{names}: {remark.remark}"
 
 
 @app.command(rich_help_panel="Everyday")

@@ -6,10 +6,43 @@ import warnings
 
 import numpy as np
 
+from regraft.errors import WeightsError
+
 PENALTIES = tuple(10.0**power for power in range(1, -6, -1))
 """Weights of the squared norm beside the mean loss that are tried, from little data to much."""
 
 NARROW = 512  # numbers that describe a model: up to here a Newton step, with their square in memory, beats L-BFGS
+
+
+def standardized(embeddings: np.ndarray) -> np.ndarray:
+    """Return embeddings [n, c] as float32 with mean 0 and spread 1; a column without spread becomes 0.
+
+    What sorts, factorizes or fits them afterwards is native code, and may end the process on what is no number.
+
+    Raises:
+        WeightsError: some are no numbers.
+    """
+    rows = finite(np.asarray(embeddings, np.float32))
+    rows = rows - rows.mean(0, dtype=np.float64).astype(np.float32)
+    spread = rows.std(0)
+    constant = spread <= 1e-6 * max(float(spread.max(initial=0.0)), 1.0)
+    even: np.ndarray = np.where(constant, np.float32(0), rows / np.where(constant, np.float32(1), spread))
+    return even
+
+
+def finite(embeddings: np.ndarray) -> np.ndarray:
+    """Return embeddings [n, c] as they are.
+
+    Raises:
+        WeightsError: some are no numbers.
+    """
+    bad = int((~np.isfinite(embeddings).all(axis=1)).sum())
+    if bad:
+        raise WeightsError(
+            f"The network gives {bad} of {len(embeddings)} pictures values that are infinite or no numbers. "
+            "Its weights are damaged, or meant for other pictures: choose others with --weights or --backbone."
+        )
+    return embeddings
 
 
 def fit_linear(
@@ -30,7 +63,12 @@ def fit_linear(
 
     Returns:
         Weights [k, c], biases [k] and the penalty that was chosen.
+
+    Raises:
+        WeightsError: embeddings that are no numbers.
     """
+    finite(train)
+    finite(val)
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
     from sklearn.metrics import log_loss

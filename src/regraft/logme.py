@@ -46,7 +46,8 @@ def _log_evidence(
         gamma = float((spectrum / (spectrum + ratio)).sum())  # effective number of weights
         weights = float((spectrum * projected**2 / (spectrum + ratio) ** 2).sum())
         residual = float((ratio**2 * projected**2 / (spectrum + ratio) ** 2).sum()) + outside
-        alpha, beta = gamma / max(weights, 1e-12), (n - gamma) / max(residual, 1e-12)
+        # embeddings that are all the same have no weights: then the prior is whatever it was
+        alpha, beta = max(gamma, 1e-12) / max(weights, 1e-12), (n - gamma) / max(residual, 1e-12)
         if abs(alpha / beta - ratio) <= TOLERANCE * ratio:
             break
     ratio = alpha / beta

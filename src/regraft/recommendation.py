@@ -19,7 +19,7 @@ from regraft.config import OF_ONE_NETWORK, Config, command, refuse_idle
 from regraft.data import Manifest, Surveyed, into_folds_at_most, scan, split, split_from
 from regraft.errors import RegraftError, SplitError, WeightsMissing
 from regraft.grouping import propose
-from regraft.linear import fit_linear
+from regraft.linear import fit_linear, standardized
 from regraft.logme import logme
 from regraft.methods import plan as plan_of
 from regraft.pipeline import activate, begin, look_over, told
@@ -181,8 +181,8 @@ def _try(
     rows = prefix.at(plan.cut).rows(range(len(readable)), [0] * len(readable)).astype(np.float64)
     if asked:
         _propose(asked, readable, rows, config.seed, progress)
-    embeddings = (rows - rows.mean(0)) / np.maximum(rows.std(0), 1e-6)
-    accuracies = _probe(embeddings.astype(np.float32), readable, config.seed)
+    embeddings = standardized(rows)
+    accuracies = _probe(embeddings, readable, config.seed)
     seconds, weights = prefix.seconds_per_picture(), 4 * sum(stage.parameter_count for stage in backbone.stages) / 1e6
     outputs = [4 * float(np.prod(shape)) / 1e6 for shape in backbone.shapes(backbone.preprocessing.size)]
     return Candidate(

@@ -213,6 +213,12 @@ def _pairs(places: Places) -> Tensor:
     return torch.stack([places.part, places.whole], 1).sort(1).values
 
 
+def strengths(greys: NDArray[np.uint8], radii: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return by how many noise levels what each picture shows stands out [n]; 0 for plain surfaces."""
+    found: NDArray[np.float32] = Level.of(greys, torch.from_numpy(radii), FINE).strength.numpy()
+    return found
+
+
 def _sample(pictures: Tensor, radii: Tensor, points: Tensor) -> Tensor:
     """Return the values [n, c, k] of pictures [n, c, s, s] at complex points [n, k], in radii from the middle."""
     grid = torch.view_as_real(points.resolve_conj()) * radii[:, None]

@@ -18,7 +18,7 @@ from jinja2 import TemplateError
 
 from regraft import bundle, files, runs
 from regraft.answers import Answers
-from regraft.audit import FINDINGS, KINDS, Remark, by_kind, read_remarks
+from regraft.audit import FINDINGS, KINDS, NAMES, Gathered, Remark, by_kind, gathered, read_remarks
 from regraft.baseline import sentences
 from regraft.classifier import Classifier
 from regraft.config import Config, changed, command, option
@@ -258,6 +258,8 @@ class Report:
         said = {
             f"{leaks} leaks between parts or groups were found, see Data: the figures may be too good.": leaks > 1,
             "A leak between parts or groups was found, see Data: the figures may be too good.": leaks == 1,
+            "Many tested pictures lie nearer to a training picture than these to each other, see Data: the figures "
+            "may be too good.": "close-parts" in self.found,
             **dict.fromkeys(shortfall(self.metrics.get("threshold")), True),
             **dict.fromkeys(self._few, True),
             "There is no interval: one picture does not show how others vary.": self.tested == 1,
@@ -330,14 +332,19 @@ class Report:
         ]
 
     @cached_property
-    def found(self) -> dict[str, list[Remark]]:
-        """The findings of each kind that has some, the gravest kind first."""
-        return by_kind(self.remarks or ())
+    def found(self) -> dict[str, list[Gathered]]:
+        """The findings of each kind that has some, the gravest kind first; each set of copies once."""
+        return {kind: gathered(remarks) for kind, remarks in by_kind(self.remarks or ()).items()}
 
     @property
     def kinds(self) -> dict[str, str]:
         """What is looked for, and what it is."""
         return KINDS
+
+    @property
+    def names(self) -> dict[str, tuple[str, str]]:
+        """What one finding of a kind is called, and several."""
+        return NAMES
 
     @cached_property
     def files(self) -> Files:

@@ -32,6 +32,7 @@ OTHER_COLOUR = 0.08
 """Difference in the shares of red, green and blue, summed up, from which two coloured pictures are of different things.
 Light and JPEG at 60 change them by 0.02 at most; black corners do not. A grey picture may be a copy of any colour."""
 
+FINE_GRAIN = 4.0  # noise levels: what shows less from afar is looked at from near as well; 1 in 10 blood cells
 COLOURED = 0.03  # of the same, from grey
 OTHER_SHAPE = 1.03  # times: a picture so much wider for its height than another may be the same, squeezed
 
@@ -55,9 +56,26 @@ def near_duplicates(looks: Sequence[Look], nearest: NDArray[np.int64]) -> list[t
     radii, pairs = _radii(shapes), _unique(nearest)
     found = _alike(greys, radii, pairs)
     wide, narrow = shapes[pairs].max(1), shapes[pairs].min(1)
-    for pair, score in _alike(greys, np.ones_like(radii), pairs[wide > OTHER_SHAPE * narrow]).items():
+    more = _alike(greys, np.ones_like(radii), pairs[wide > OTHER_SHAPE * narrow]) | _alike_from_near(
+        looks, greys, radii
+    )
+    for pair, score in more.items():
         found[pair] = max(score, found.get(pair, 0.0))
     return [(*pair, score) for pair, score in sorted(found.items()) if _of_one_colour(*tints[list(pair)])]
+
+
+def _alike_from_near(
+    looks: Sequence[Look], greys: NDArray[np.uint8], radii: NDArray[np.float32]
+) -> dict[tuple[int, int], float]:
+    """Return the pairs among pictures that show little from afar whose middles are the same."""
+    from regraft.registration import strengths
+
+    faint = [at for at in np.flatnonzero(strengths(greys, radii) < FINE_GRAIN).tolist() if looks[at].middle is not None]
+    if len(faint) < 2:
+        return {}
+    middles = np.array([looks[at].middle for at in faint])
+    found = _alike(middles, radii[faint], np.zeros((0, 2), np.int64))
+    return {(faint[one], faint[other]): score for (one, other), score in found.items()}
 
 
 def _of_one_colour(one: NDArray[np.float64], other: NDArray[np.float64]) -> bool:

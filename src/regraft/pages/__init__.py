@@ -28,11 +28,12 @@ from regraft.training import kept_epoch
 if TYPE_CHECKING:
     import numpy as np
 
-    from regraft.audit import Audit, Remark
+    from regraft.audit import Audit, Gathered
     from regraft.leaderboard import Control, Findings
     from regraft.reporting import Report, Shown
 
 PICTURES_IN_REPORT = 6  # of a kind of finding: the page of `regraft check` has more
+PICTURES_OF_A_SET = 4  # of copies of one picture
 PICTURES_OF_A_KIND = 12  # of 2 to 4 kB each: a page with every kind of finding stays below a megabyte
 ROWS_OF_A_KIND = 200  # on the page; the table has all
 CLASSES_APART = 4  # of more than two, each with its two curves of 20 kB
@@ -138,19 +139,25 @@ def _with_heat(shown: Shown) -> dict[str, Any]:
 
 
 def check_page(
-    audit: Audit, manifest: Manifest, kinds: Mapping[str, str], look: Preprocessing, proposal: str = ""
+    audit: Audit,
+    manifest: Manifest,
+    kinds: Mapping[str, str],
+    names: Mapping[str, tuple[str, str]],
+    look: Preprocessing,
+    proposal: str = "",
 ) -> str:
     """Return the page of a data audit: counts, a gallery and a table for each kind of finding, the data, a map.
 
-    Pictures are shown on the scale and in the channels of `look`; `proposal` says which groups were not named.
+    Of each kind `kinds` says what it is, and `names` what one and several findings are called. Pictures are shown on
+    the scale and in the channels of `look`; `proposal` says which groups were not named.
     """
-    found = {kind: audit.of(kind) for kind in kinds}
+    found = {kind: audit.gathered(kind) for kind in kinds}
     paths = {item.name: item.path for item in manifest.items}
 
     def read(name: str) -> bytes | None:
         return read_file(paths[name]) if name in paths else None
 
-    ringed = {remark.filename for kind in ("label-error", "outlier") for remark in found[kind]}
+    ringed = {remark.filename for kind in ("label-error", "outlier") for remark in audit.of(kind)}
     return _page(
         "check.html",
         audit=audit,
@@ -158,8 +165,9 @@ def check_page(
         root=manifest.root.name,
         found=found,
         kinds=kinds,
+        names=names,
         shown=ROWS_OF_A_KIND,
-        galleries={kind: gallery(remarks, read, look) for kind, remarks in found.items()},
+        galleries={kind: gallery(those, read, look) for kind, those in found.items()},
         map=embedding_map(
             audit.map,
             manifest.labels[audit.mapped],
@@ -170,17 +178,17 @@ def check_page(
 
 
 def gallery(
-    remarks: Sequence[Remark],
+    found: Sequence[Gathered],
     read: Callable[[str], bytes | None],
     look: Preprocessing,
     most: int = PICTURES_OF_A_KIND,
 ) -> list[dict[str, Any]]:
     """Return the first findings with their pictures; none for files that cannot be read, or have changed."""
     entries = []
-    for remark in remarks[:most]:
-        shown = [thumbnail(read, look, name) for name in (remark.filename, remark.other)]
+    for remark, members in found[:most]:
+        shown = [thumbnail(read, look, name) for name in members[:PICTURES_OF_A_SET]]
         if pictures := [picture for picture in shown if picture]:
-            entries.append({"remark": remark, "pictures": pictures})
+            entries.append({"remark": remark, "members": members, "pictures": pictures})
     return entries
 
 
