@@ -34,6 +34,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image, ImageDraw
 
 REGRAFT = [sys.executable, "-m", "regraft"]
@@ -59,7 +60,7 @@ COMMANDS = {
     "folds": Command(("train", "DATA", "--out", "OUT", "--folds", "3", "--epochs", "4", *SMALL), "run", resumes=True),
     "compare": Command(
         (
-            *("compare", "DATA", "--out", "OUT", "--backbones", "squeezenet1_1,resnet18", "--weights", "random"),
+            *("compare", "DATA", "--out", "OUT", "--backbones", "tf_efficientnet_lite0,squeezenet1_1"),
             *("--methods", "frozen,features", "--epochs", "3", "--control-epochs", "2", *SMALL),
         ),
         "comparison",
@@ -123,8 +124,10 @@ class Bench:
     def __init__(self, place: Path, rng: np.random.Generator) -> None:
         self.place, self.rng = place, rng
         self.data, self.run, self.work = place / "shapes", place / "trained", place / "work"
-        self.environment = {**os.environ, "REGRAFT_CACHE": str(self.work / "cache"), "OMP_NUM_THREADS": "1"}
+        places = {"REGRAFT_CACHE": self.work / "cache", "REGRAFT_WEIGHTS": place / "weights"}
+        self.environment = {**os.environ, **{name: str(folder) for name, folder in places.items()}}
         draw(self.data)
+        weigh(place / "weights")
 
     def row(self, name: str, times: int) -> bool:
         """Kill one command so many times; prints its row, and what went wrong below it."""
@@ -312,6 +315,17 @@ def draw(folder: Path, per_class: int = 24, size: int = 72) -> None:
             image.save(folder / colour / f"{colour}{number}.png")
     (folder / "red" / "bad.png").write_bytes(b"no picture")
     shutil.copy(folder / "blue" / "blue0.png", folder / "blue" / "copy.png")
+
+
+def weigh(folder: Path) -> None:
+    """Write random weights for a small network: what it has learned is of no concern here."""
+    from safetensors.torch import save_file
+
+    from regraft.backbones import build
+
+    folder.mkdir()
+    torch.manual_seed(0)
+    save_file(build("squeezenet1_1").model.state_dict(), folder / "squeezenet1_1.safetensors")
 
 
 if __name__ == "__main__":
