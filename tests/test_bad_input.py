@@ -555,7 +555,7 @@ def test_a_full_disk_while_activations_are_kept(refused_data, drawn, tmp_path_fa
 
 def test_an_error_of_the_system_has_no_number(refused, drawn, tmp_path):
     (tmp_path / "run" / "config.json").mkdir(parents=True)
-    says = ("config.json cannot be read (Is a directory). Is",)
+    says = ("config.json cannot be read (it is no file). Is",)
     assert "Errno" not in refused("train", drawn, "--out", tmp_path / "run", "--resume", says=says)
 
 

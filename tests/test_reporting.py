@@ -290,10 +290,11 @@ def test_a_page_that_cannot_be_written_is_told_in_one_line_and_leaves_the_run(co
     (copy / "report.html").unlink()
     (copy / "report.html").mkdir()
     (copy / "report.html" / "in the way").touch()
-    pipeline.write_report(pipeline.Run(copy, "", "", 0.0, None), Listening(), lambda: None)  # type: ignore[arg-type]
+    run = pipeline.Run(copy, "", "", 0.0, None)  # type: ignore[arg-type]
+    pipeline.finish(run, Path("cells"), Listening(), lambda: None)
     assert len(said) == 1
     assert "The run is kept" in said[0]
-    assert f"regraft report {copy}" in said[0]
+    assert f"regraft train cells --out {copy} --resume" in said[0]
     assert (copy / "metrics.json").exists()
 
 

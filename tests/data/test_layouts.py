@@ -292,6 +292,13 @@ def test_patients_that_mostly_have_one_class_are_no_classes(tmp_path):
     assert "below them lie 0, 1" in refusal(tmp_path)
 
 
+def test_numbered_folders_inside_all_classes_are_patients(tmp_path):
+    for name in ("cat", "dog"):
+        fill(tmp_path / name, "patient1", "patient2")
+    manifest = scan(tmp_path, groups="^[^/]+/([^/]+)/")
+    assert (manifest.classes, set(manifest.groups or ())) == (("cat", "dog"), {"patient1", "patient2"})
+
+
 def test_sub_folders_that_most_classes_do_not_share_are_part_of_the_class(tmp_path):
     for name in ("cat", "dog"):
         fill(tmp_path / name, *(f"{name}-{number}" for number in range(3)))

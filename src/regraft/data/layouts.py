@@ -407,12 +407,15 @@ def _called_parts(level: Level) -> list[str]:
 def _refuse_crossed(root: Path, level: Level) -> None:
     """Raise DataError where most folders hold folders of the same names: either may be the classes, or patients.
 
-    ``patient7/{0,1}`` and ``fold1/{cat,dog}`` are such data sets, and so are ``{cat,dog}/patient7``.
+    ``patient7/{0,1}`` and ``fold1/{cat,dog}`` are such data sets. In ``{cat,dog}/patient7`` only the inner names are
+    numbered: those are patients.
     """
     insides = [_inside(level, folder) for folder in level.folders]
     found = Counter(name for inside in insides for name in inside.folders)
     shared = [name for name, count in found.items() if count > MOSTLY * len(insides)]
     if len(insides) < 2 or len(shared) < 2 or any(inside.loose for inside in insides):
+        return
+    if _numbered(shared) and not _numbered(level.folders):
         return
     inner = "^" + "[^/]+/" * (level.prefix.count("/") + 1) + "([^/]+)/"
     outer = "^" + "[^/]+/" * level.prefix.count("/") + "([^/]+)/"
@@ -421,3 +424,7 @@ def _refuse_crossed(root: Path, level: Level) -> None:
         f"which are the classes? The outer ones: --layout classes. The inner ones: --label-pattern '{inner}', and if "
         f"the outer ones are patients or other sources, --groups '{outer}' keeps each of them together."
     )
+
+
+def _numbered(names: Iterable[str]) -> bool:
+    return all(re.search(r"\d", name) for name in names)
