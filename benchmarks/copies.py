@@ -10,7 +10,7 @@ page of each check shows them, for you to judge. The thresholds were chosen on c
 
 Sets: malaria cells, photographs of insects, CIFAR-10 (32 pixels: turned by any angle, little is left), objects on plain
 walls in uneven light (`tuxpaint-stamps-default` of Debian), patches of textures and photographs (scikit-image's wheel),
-patches of landscapes (`plasma-workspace-wallpapers`, `mate-backgrounds`). A set that is not at hand is skipped.
+patches of landscapes (`mate-backgrounds`). A set that is not at hand is skipped.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import math
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -35,10 +36,10 @@ MOST = 1000  # pictures of a set
 # ---- pictures -------------------------------------------------------------------------------------------------------
 
 
-def folder(path: Path, rng: np.random.Generator) -> list[Labelled]:
+def folder(path: Path, rng: np.random.Generator, most: int = MOST) -> list[Labelled]:
     """Return pictures of a folder of class folders."""
     paths = sorted(each for each in path.rglob("*.*") if each.suffix in (".jpg", ".png"))
-    chosen = [paths[at] for at in np.sort(rng.permutation(len(paths))[:MOST])]
+    chosen = [paths[at] for at in np.sort(rng.permutation(len(paths))[:most])]
     return [(each.parent.name, Image.open(each).convert("RGB")) for each in chosen]
 
 
@@ -74,16 +75,12 @@ def textures(path: Path, rng: np.random.Generator) -> list[Labelled]:
 
 
 def scenes(path: Path, rng: np.random.Generator) -> list[Labelled]:
-    """Cut landscapes into patches that do not overlap; each once, though packages have it in many sizes."""
-    found: dict[str, Path] = {}
-    for each in sorted(path.rglob("*.jpg")) + sorted(path.rglob("*.png")):
-        found.setdefault(next((part for part in each.parts[-4:-1] if part.istitle()), each.stem), each)
+    """Cut photographs into patches that do not overlap."""
     cut = []
-    for number, each in enumerate(found.values()):
+    for number, each in enumerate(sorted(path.glob("*.jpg"))):
         image = Image.open(each).convert("RGB")
-        if image.width >= 900 and "screenshot" not in each.name:
-            image = image.resize((1200, round(1200 * image.height / image.width)), Image.Resampling.LANCZOS)
-            cut += [(f"scene{number % 4}", patch) for patch in patches(image, 200, 10, rng)]
+        image = image.resize((1600, round(1600 * image.height / image.width)), Image.Resampling.LANCZOS)
+        cut += [(f"scene{number % 4}", patch) for patch in patches(image, 200, 24, rng)]
     return cut[:MOST]
 
 
@@ -218,11 +215,12 @@ def sets(
     shared, share = given.folder, given.debian / "usr/share"
     for name, path, read in (
         ("malaria", shared / "malaria", folder),
+        ("all malaria", shared / "malaria", partial(folder, most=6000)),
         ("insects", shared / "hymenoptera", folder),
         ("cifar", shared / "cifar", folder),
         ("objects", share / "tuxpaint/stamps", objects),
         ("textures", given.skimage, textures),
-        ("scenes", share / "wallpapers", scenes),
+        ("scenes", share / "backgrounds/mate/nature", scenes),
     ):
         yield name, path, lambda path=path, read=read: read(path, rng)
 

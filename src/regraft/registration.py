@@ -171,6 +171,7 @@ class Registered(NamedTuple):
     pairs: NDArray[np.int64]  # [m, 2], the smaller index first
     alike: NDArray[np.float32]  # [m], -1 to 1: correlation of the whitened discs, where it is highest
     strength: NDArray[np.float32]  # [m] by how many noise levels the fainter of the two stands out
+    turn: NDArray[np.complex64]  # [m] by what angle one is turned, and its size in the other
     chance: float  # how alike 1 in 100 of any two pictures are, turned till they fit best
 
 
@@ -198,7 +199,8 @@ def register(greys: NDArray[np.uint8], radii: NDArray[np.float32], known: NDArra
     pairs, which = _pairs(places)[order].unique(dim=0, return_inverse=True)
     last = torch.zeros(len(pairs), dtype=torch.long).scatter_reduce(0, which, torch.arange(len(order)), "amax")
     best = order[last]
-    return Registered(pairs.numpy(), alike[best].numpy(), strength[best].numpy(), chance)
+    turn = places.turn[best].numpy()
+    return Registered(pairs.numpy(), alike[best].numpy(), strength[best].numpy(), turn, chance)
 
 
 def _chance(level: Level, radii: Tensor) -> float:

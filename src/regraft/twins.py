@@ -23,9 +23,10 @@ FAINT = 0.2
 """What is asked for beyond, divided by the number of noise levels that the fainter of the two stands out: where there
 is little to see, little is alike by chance."""
 
-USUAL, STRICTER = 0.3, 0.35
+USUAL, STRICTER, AMONG_MANY = 0.3, 0.35, 0.8
 """Of photographs of everything, 1 pair in 100 is as alike as `USUAL`; where any two pictures are more alike, as round
-cells are, this share of the difference is asked for beyond as well. All four were chosen on planted copies of blood
+cells are, this share of the difference is asked for beyond as well; and that much more of it among ten times a thousand
+pictures, where the nearest are ever more alike. All five were chosen on planted copies of blood
 cells and insects; `benchmarks/copies.py` says what they find and what they take for copies, there and elsewhere."""
 
 OTHER_COLOUR = 0.08
@@ -34,6 +35,7 @@ Light and JPEG at 60 change them by 0.02 at most; black corners do not. A grey p
 
 FINE_GRAIN = 4.0  # noise levels: what shows less from afar is looked at from near as well; 1 in 10 blood cells
 COLOURED = 0.03  # of the same, from grey
+ASKEW = 0.05  # radians
 OTHER_SHAPE = 1.03  # times: a picture so much wider for its height than another may be the same, squeezed
 
 Pairs = NDArray[np.int64]  # [m, 2], each with the smaller index first
@@ -56,9 +58,8 @@ def near_duplicates(looks: Sequence[Look], nearest: NDArray[np.int64]) -> list[t
     radii, pairs = _radii(shapes), _unique(nearest)
     found = _alike(greys, radii, pairs)
     wide, narrow = shapes[pairs].max(1), shapes[pairs].min(1)
-    more = _alike(greys, np.ones_like(radii), pairs[wide > OTHER_SHAPE * narrow]) | _alike_from_near(
-        looks, greys, radii
-    )
+    squeezed = _alike(greys, np.ones_like(radii), pairs[wide > OTHER_SHAPE * narrow], upright=True)
+    more = squeezed | _alike_from_near(looks, greys, radii)
     for pair, score in more.items():
         found[pair] = max(score, found.get(pair, 0.0))
     return [(*pair, score) for pair, score in sorted(found.items()) if _of_one_colour(*tints[list(pair)])]
@@ -103,13 +104,18 @@ def _unique(nearest: NDArray[np.int64]) -> Pairs:
     return np.unique(pairs[pairs[:, 0] != pairs[:, 1]], axis=0).reshape(-1, 2)
 
 
-def _alike(greys: NDArray[np.uint8], radii: NDArray[np.float32], known: Pairs) -> dict[tuple[int, int], float]:
-    """Return the pairs that are the same picture, and how alike they are."""
+def _alike(
+    greys: NDArray[np.uint8], radii: NDArray[np.float32], known: Pairs, *, upright: bool = False
+) -> dict[tuple[int, int], float]:
+    """Return the pairs that are the same picture, and how alike they are; `upright`: turned by quarters alone."""
     from regraft.registration import register  # it needs torch
 
     found = register(greys, radii, known)
-    wanted = ALIKE + max(found.chance - USUAL, 0.0) * STRICTER + FAINT / np.maximum(found.strength, 1e-6)
-    same = found.alike >= wanted
+    among_many = 1 + AMONG_MANY * np.log10(max(len(greys) / 1000, 1.0))
+    stricter = max(found.chance - USUAL, 0.0) * STRICTER * among_many
+    same = found.alike >= ALIKE + stricter + FAINT / np.maximum(found.strength, 1e-6)
+    if upright:  # a picture that is squeezed after it was turned is no longer turned where it is squeezed back
+        same &= np.abs(np.angle(found.turn**4) / 4) < ASKEW
     scores = np.minimum(found.alike[same], 1.0).tolist()
     return {(one, other): score for (one, other), score in zip(found.pairs[same].tolist(), scores, strict=True)}
 
