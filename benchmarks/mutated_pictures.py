@@ -150,7 +150,6 @@ def try_all(count: int, seed: int = 0, *, at_once: int = 500, keep: Path | None 
         left = paths
         while left:
             left = left[_try(left[:at_once], found, keep) :]
-    found.peak_mb = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1000
     if found.peak_mb * 1e6 > MOST_BYTES:
         found.faults.append(f"peak of {found.peak_mb:.0f} MB")
     return found
@@ -170,6 +169,7 @@ def _try(paths: list[Path], found: Found, keep: Path | None) -> int:
         outcome = json.loads(line)
         tried += 1
         found.slowest_s = max(found.slowest_s, outcome["seconds"])
+        found.peak_mb = max(found.peak_mb, outcome["peak_mb"])
         found.read += outcome["what"] == "read"
         found.refused += outcome["what"] == "refused"
         if outcome["what"] == "refused":
@@ -215,7 +215,17 @@ def decode_here(paths: list[Path]) -> None:
             what, reason = "refused", str(error)
         except Exception as error:  # noqa: BLE001 - that is what is looked for
             what, reason = "fault", f"{type(error).__name__}: {error}"
-        print(json.dumps({"what": what, "reason": reason, "seconds": time.perf_counter() - started}), flush=True)
+        seconds = time.perf_counter() - started
+        print(json.dumps({"what": what, "reason": reason, "seconds": seconds, "peak_mb": _peak_mb()}), flush=True)
+
+
+def _peak_mb() -> float:
+    """Return the most memory that this program has taken; `resource` counts, on Linux, its parent's as well."""
+    try:
+        status = Path("/proc/self/status").read_text()
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
+    return int(re.findall(r"VmHWM:\s*(\d+)", status)[0]) / 1000
 
 
 if __name__ == "__main__":
