@@ -70,7 +70,7 @@ def test_runs_of_before_say_nothing() -> None:
         ({"random": True}, "random weights"),
         ({"epochs": 1}, "1 epoch only"),
         ({"counts": {"cat": 400, "dog": 4}}, "4 training pictures of 'dog'"),
-        ({"others": 1}, "only 1 are not 'cat'"),
+        ({"others": 1}, "only 1 is not 'cat'"),
         ({"weighed": True}, "--class-weights off"),
         ({}, "are the labels right"),
     ],
@@ -80,3 +80,12 @@ def test_the_likeliest_reason_comes_first(known: dict[str, Any], said: str) -> N
     labels = np.arange(180) % 2
     found = judged(np.zeros(180, int), labels)
     assert said in reasons(found, replace(KNOWN, **known))[0]
+
+
+def test_a_ranking_without_a_mistake_is_not_called_chance() -> None:
+    """With one rare picture, all draws of the AUROC agree: there is no interval, and nothing to doubt it by."""
+    labels = np.arange(46) == 45
+    sure = np.where(labels, 0.9, 0.1)
+    scores = evaluate(np.stack([1 - sure, sure], 1), labels.astype(int), CLASSES)
+    found = Baseline.of(labels.astype(int), labels.astype(int), scores, CLASSES)
+    assert not [said for said in reasons(found, KNOWN) if "chance" in said]

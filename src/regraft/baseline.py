@@ -26,6 +26,7 @@ class Baseline:
     told_apart: bool  # whether the model's is more than chance would make it
     learned: bool  # whether it ranks the classes better than chance, though it may answer no better
     reasons: tuple[str, ...] = ()  # why it may be no better, the likeliest first
+    chance: bool = False  # whether its ranking may be chance; without an interval of the AUROC neither is known
 
     @classmethod
     def of(
@@ -43,8 +44,11 @@ class Baseline:
         hits, always = answered == labels, labels == common
         # the test alone will not do: of five groups it cannot give less than 0.06
         apart = _low(scores, "accuracy") > always.mean() or p_value(hits, always, groups, seed=seed) <= LEVEL
-        learned = _low(scores, "auroc") > 0.5
-        return cls(classes[common], float(always.mean()), of_model, bool(apart), bool(learned))
+        ranks = _low(scores, "auroc")
+        learned = bool(ranks > 0.5)
+        # where one right order or one wrong one is all there is, there is no interval, and only the figure to go by
+        chance = not learned and not (math.isnan(ranks) and scores.values["auroc"] > 0.5)
+        return cls(classes[common], float(always.mean()), of_model, bool(apart), learned, chance=chance)
 
     @property
     def verdict(self) -> str:
@@ -114,15 +118,15 @@ def reasons(found: Baseline, known: Circumstances) -> tuple[str, ...]:
             known.random
         ),
         f"It was to learn for {known.epochs} epoch{'s' * (known.epochs != 1)} only.": known.epochs and known.epochs < 5,
-        f"There are {few} training pictures of {rarest!r}: too few to learn from.": few < FEW_TO_LEARN,
-        f"Of the {known.tested} test pictures only {known.others} are not {found.label!r}: too few for any model to "
-        "show more.": known.others < FEW_TO_TEST,
+        f"There are {few} training pictures of {rarest!r}: few to learn from.": few < FEW_TO_LEARN,
+        f"Of the {known.tested} test pictures only {known.others} {'is' if known.others == 1 else 'are'} not "
+        f"{found.label!r}: too few for any model to show more.": known.others < FEW_TO_TEST,
         "Rare classes are weighed up when answering; --class-weights off answers the most probable class.": (
             known.weighed
         ),
         "It does tell the classes apart to some degree, see AUROC and balanced accuracy.": found.learned,
         "Nor does it rank the classes better than chance: are the labels right (regraft check), and can one see the "
-        f"classes in {known.size} pixels (--img-size)?": not found.learned,
+        f"classes in {known.size} pixels (--img-size)?": found.chance,
     }
     return tuple(sentence for sentence, holds in said.items() if holds)
 
