@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
@@ -50,3 +51,37 @@ def test_no_view_and_too_many_are_refused(small_run: Path, drawn: Path, views: i
         inference.predict(small_run, [drawn / "red"], tta=views)
     with pytest.raises(ConfigError, match=rf"--tta is {views}; expected 1"):
         inference.evaluate(small_run, drawn, tta=views)
+
+
+def test_a_model_that_is_worse_than_one_answer_for_all_says_so_first(
+    regraft: Callable[..., Any], small_run: Path, drawn: Path
+) -> None:
+    """With every label moved on to the next colour, what the model has learned is of no use."""
+    colours = sorted(path.name for path in drawn.iterdir())
+    for colour in colours:
+        (drawn / colour).rename(drawn / f"was {colour}")
+    for colour, other in zip(colours, [*colours[1:], colours[0]], strict=True):
+        (drawn / f"was {colour}").rename(drawn / other)
+    found = json.loads(regraft("eval", small_run, drawn, "--json").out)
+    assert list(found)[-2:] == ["test", "baseline"]
+    assert found["baseline"]["accuracy"] == 0.25
+    assert found["baseline"]["below"]
+    said = " ".join(regraft("eval", small_run, drawn).out.split())
+    right = 100 * found["test"]["accuracy"]
+    assert said.startswith(
+        f"Worse than always answering '{found['baseline']['class']}': of the test pictures {right:.1f} % are answered "
+        "right, against 25.0 %. Nor does it rank the classes better than chance: are the labels right"
+    )
+
+
+def test_a_good_model_is_not_called_worse_and_of_one_class_there_is_nothing_to_be_better_than(
+    regraft: Callable[..., Any], small_run: Path, drawn: Path
+) -> None:
+    assert json.loads(regraft("eval", small_run, drawn, "--json").out)["baseline"]["verdict"] == "better"
+    assert "always answering" not in regraft("eval", small_run, drawn).out
+    for colour in ("blue", "red"):
+        shutil.copytree(drawn / colour, drawn.parent / "parts" / "train" / colour)
+    shutil.copytree(drawn / "red", drawn.parent / "parts" / "test" / "red")
+    answer = regraft("eval", small_run, drawn.parent / "parts", "--json")
+    assert (json.loads(answer.out)["n_test"], "baseline" in json.loads(answer.out)) == (8, False)
+    assert "always answering" not in regraft("eval", small_run, drawn.parent / "parts").out

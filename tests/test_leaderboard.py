@@ -282,6 +282,31 @@ def test_the_files_say_the_same(tmp_path: Path) -> None:
     assert found.advice() in page.replace("&#39;", "'")
 
 
+ALWAYS = {"class": "cat", "accuracy": 0.7, "below": False, "verdict": "better"}
+
+
+@pytest.mark.parametrize(
+    ("verdict", "accuracy", "said", "of_row"),
+    [
+        ("worse", 0.5, "No row is better than always answering 'cat', which has an accuracy of 0.700", "worse than"),
+        ("no better", 0.72, "No row is shown to be better than always answering 'cat'", "no better than"),
+        ("better", 0.9, "", ""),
+    ],
+)
+def test_where_no_row_is_better_than_one_answer_for_all_that_is_said_first(
+    tmp_path: Path, verdict: str, accuracy: float, said: str, of_row: str
+) -> None:
+    judged = {**ALWAYS, "verdict": verdict, "below": verdict == "worse"}
+    found = findings([replace(row("a", accuracy), baseline=judged), replace(row("b", 0.3), baseline=judged)])
+    assert found.advice().startswith(said)
+    assert ("always answering" in found.advice()) == bool(said)
+    found.write(tmp_path)
+    page = (tmp_path / "comparison.html").read_text().replace("&#39;", "'")
+    first = page[page.index("</h1>") : page.index("<h2>")]  # what is read before the table
+    assert (said in first, 'role="alert"' in first) == (True, bool(said))
+    assert page.count("always one class") == page.count(f"{of_row} always one class") == 2 * bool(said)
+
+
 def test_equal_findings_give_equal_pages(tmp_path: Path) -> None:
     pages = []
     for name in ("first", "second"):

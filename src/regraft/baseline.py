@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -95,22 +95,23 @@ def sentences(found: Mapping[str, Any] | None, accuracy: float) -> list[str]:
 
 @dataclass(frozen=True)
 class Circumstances:
-    """What is known of a run that is no better than its baseline."""
+    """What is known of a model that is no better than its baseline."""
 
-    counts: Mapping[str, int]  # training pictures of each class
     others: int  # test pictures that are not of the commonest class
     tested: int
     size: int  # pixels, of what the network sees
+    counts: Mapping[str, int] = field(default_factory=dict)  # training pictures of each class
     epochs: int | None = None  # that the user asked for
     unfinished: str = ""  # where it was stopped
     diverged: bool = False
     random: bool = False  # the frozen part has random weights
-    weighed: bool = False  # rare classes counted more than their probability, and that cost the accuracy
+    costly: bool = False  # the most probable class would have been right more often than what is answered
+    aimed: bool = False  # what is answered goes by a target, such as a recall; else rare classes may be weighed
 
 
 def reasons(found: Baseline, known: Circumstances) -> tuple[str, ...]:
     """Return why a model may be no better than its baseline, the likeliest first."""
-    rarest, few = min(known.counts.items(), key=lambda pair: pair[1])
+    rarest, few = min(known.counts.items(), key=lambda pair: pair[1], default=("", FEW_TO_LEARN))
     said = {
         f"The training was {known.unfinished}.": known.unfinished,
         "The training diverged: its loss ceased to be a number. Use a smaller --lr or --tail-lr.": known.diverged,
@@ -122,7 +123,10 @@ def reasons(found: Baseline, known: Circumstances) -> tuple[str, ...]:
         f"Of the {known.tested} test pictures only {known.others} {'is' if known.others == 1 else 'are'} not "
         f"{found.label!r}: too few for any model to show more.": known.others < FEW_TO_TEST,
         "Rare classes are weighed up when answering; --class-weights off answers the most probable class.": (
-            known.weighed
+            known.costly and not known.aimed
+        ),
+        "It answers by its target, and not the most probable class, which would be right more often.": (
+            known.costly and known.aimed
         ),
         "It does tell the classes apart to some degree, see AUROC and balanced accuracy.": found.learned,
         "Nor does it rank the classes better than chance: are the labels right (regraft check), and can one see the "

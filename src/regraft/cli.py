@@ -182,9 +182,9 @@ def train(
 
 def _print_run(run: Any, title: str) -> None:
     """Print a run's figures; what is unfinished does not look finished."""
+    _print_baseline(run)
     _print_scores(f"UNFINISHED: {run.stopped}. {title}, so far" if run.stopped else title, run.test)
     _print_threshold(run.threshold)
-    _print_baseline(run)
     if run.stopped:
         say(f"\nUnfinished: {run.stopped}. These are not the figures of the finished run. It lies in {run.folder}")
     else:
@@ -192,6 +192,7 @@ def _print_run(run: Any, title: str) -> None:
 
 
 def _print_baseline(run: Any) -> None:
+    """Say first what a model is not good for."""
     from rich.console import Console
 
     from regraft.baseline import sentences
@@ -209,6 +210,7 @@ def _report_of(run: Any) -> str:
 def _print_folds(run: Any) -> None:
     measures = {"accuracy": "accuracy", "balanced_accuracy": "balanced", "macro_f1": "macro F1", "auroc": "AUROC"}
     measures["log_loss"] = "log loss"
+    _print_baseline(run)
     rows = [(f"fold {number}", str(fold.test.n), fold.test.values) for number, fold in enumerate(run.folds, start=1)]
     rows += [("mean", "", run.mean), ("± deviation", "", run.deviation)]
     tables.print_table(
@@ -218,7 +220,6 @@ def _print_folds(run: Any) -> None:
     )
     _print_scores("All folds together", run.test, "pictures")
     _print_threshold(run.threshold)
-    _print_baseline(run)
     say(
         "The deviation: how much the figures vary from fold to fold. The interval: how sure those of all folds are.\n"
         f"\nTrained in {run.seconds:.0f} s. The run: {run.folder}{_report_of(run)}\n"
@@ -447,6 +448,7 @@ def evaluate(
     if as_json:
         _print_json(found.as_dict())
     else:
+        _print_baseline(found)
         _print_scores(f"{model} on {data}", found.test, "pictures")
         _print_threshold(found.threshold)
         _print_abstain(found)

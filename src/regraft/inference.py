@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from regraft import bundle, files, runs
+from regraft.baseline import Baseline, Circumstances, reasons
 from regraft.classifier import Classifier, Prediction, pretrained
 from regraft.config import READING, Config
 from regraft.data import Manifest, augmentations, find_pictures, read_digests, scan
@@ -173,6 +174,7 @@ class Evaluation:
     skipped: dict[str, str]  # pictures that could not be read, and why
     threshold: dict[str, Any] | None = None  # of a model that has one, and what it reaches here
     abstain: dict[str, Any] | None = None  # coverage and accuracy where unsure pictures are not answered
+    baseline: Baseline | None = None  # always answering the commonest class; None where there is one class only
 
     def as_dict(self) -> dict[str, Any]:
         """Return what ``--json`` prints."""
@@ -183,6 +185,7 @@ class Evaluation:
             "n_test": self.test.n,
             "seconds": round(self.seconds, 2),
             "test": self.test.as_dict(),
+            **({"baseline": self.baseline.as_dict()} if self.baseline else {}),
             **({"threshold": self.threshold} if self.threshold else {}),
             **({"abstain": self.abstain} if self.abstain else {}),
         }
@@ -245,7 +248,29 @@ def evaluate(
         progress.warn(caution)
     reached = _reached(classifier, given, truth, chosen)
     abstain = None if abstain_below is None else abstaining(probabilities, truth, abstain_below, chosen, answered=given)
-    return Evaluation(str(model), classifier, time.perf_counter() - started, scores, skipped, reached, abstain)
+    baseline = _baseline(classifier, probabilities, truth, scores, chosen)
+    seconds = time.perf_counter() - started
+    return Evaluation(str(model), classifier, seconds, scores, skipped, reached, abstain, baseline)
+
+
+def _baseline(
+    classifier: Classifier, probabilities: np.ndarray, labels: np.ndarray, scores: Scores, groups: Sequence[str] | None
+) -> Baseline | None:
+    """Set a model beside always answering the commonest class; None where these pictures are of one class."""
+    if len(set(labels.tolist())) == 1:
+        return None
+    answered = classifier.answers(probabilities)
+    found = Baseline.of(answered, labels, scores, classifier.classes, groups)
+    if found.verdict == "better":
+        return found
+    known = Circumstances(
+        others=int((labels != classifier.classes.index(found.label)).sum()),
+        tested=len(labels),
+        size=classifier.backbone.preprocessing.size,
+        costly=bool((answered == labels).mean() < (probabilities.argmax(1) == labels).mean()),
+        aimed=classifier.threshold is not None,
+    )
+    return replace(found, reasons=reasons(found, known))
 
 
 def _scan(data: Path, reading: Mapping[str, Any], model: str, progress: Progress) -> Manifest:

@@ -391,7 +391,8 @@ def _baseline(
         unfinished=str(stopped or ""),
         diverged=diverged(read_history(learner.folder / "history.csv")),
         random=is_random(start.lineage) and learner.plan.cut > 0,
-        weighed=bool((answered == labels).mean() < (probable == labels).mean()),
+        costly=bool((answered == labels).mean() < (probable == labels).mean()),
+        aimed=config.target is not None,
     )
     return replace(found, reasons=reasons(found, known))
 
