@@ -182,10 +182,12 @@ def train(
 
 def _print_run(run: Any, title: str) -> None:
     """Print a run's figures; what is unfinished does not look finished."""
-    _print_baseline(run)
+    if not run.stopped:  # else that is what comes first
+        _print_baseline(run)
     _print_scores(f"UNFINISHED: {run.stopped}. {title}, so far" if run.stopped else title, run.test)
     _print_threshold(run.threshold)
     if run.stopped:
+        _print_baseline(run)
         say(f"\nUnfinished: {run.stopped}. These are not the figures of the finished run. It lies in {run.folder}")
     else:
         say(f"\nTrained in {run.seconds:.0f} s. The run: {run.folder}{_report_of(run)}")
