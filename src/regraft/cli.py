@@ -735,7 +735,7 @@ def doctor(as_json: Json = False) -> None:
 @app.command(rich_help_panel="Set-up")
 def demo(
     out: Annotated[Path, typer.Option("--out", help="The folder for the pictures and the run.")] = Path("demo"),
-    difficulty: Annotated[float, typer.Option("--difficulty", min=0.0, max=1.0, help="0 is easy, 1 is hard.")] = 0.5,
+    difficulty: Annotated[float, typer.Option("--difficulty", min=0.0, max=1.0, help="0 is easy, 1 is hard.")] = 1.0,
     per_class: Annotated[int, typer.Option("--per-class", min=20, help="Pictures of each class.")] = 300,
     seed: Annotated[int, typer.Option("--seed", help="Decides the pictures and the training.")] = 0,
 ) -> None:
