@@ -105,18 +105,13 @@ def extract(
     layer: str | None = None,
     pool: bool = True,
     weights: str | None = None,
-    img_size: int | None = None,
-    channels: str | None = None,
-    range: str | None = None,
-    max_megapixels: int | None = None,
-    device: str = "auto",
-    engine: str = "auto",
-    cache_limit: float = Config.cache_limit,
     progress: Progress | None = None,
+    **settings: Any,
 ) -> Written:
-    """Write the features of pictures to an .npz or .parquet file, in constant memory; arguments as in `features`.
+    """Write the features of pictures to an .npz or .parquet file, in constant memory.
 
-    A picture that cannot be read is left out and named. A stopped run goes on where it was.
+    All arguments but `output` are as in `features`, `settings` those from img_size to cache_limit. A picture that
+    cannot be read is left out and named. A stopped run goes on where it was.
 
     Raises:
         ConfigError: the file has another ending.
@@ -124,16 +119,7 @@ def extract(
     """
     arrays.writer_of(output)
     progress = progress or Progress()
-    config = Config(
-        img_size=img_size,
-        channels=channels,
-        range=range,
-        max_megapixels=max_megapixels,
-        device=device,
-        engine=engine,
-        cache_limit=cache_limit,
-    )
-    kept = _compute(model, paths, layer, pool, weights, config, progress)
+    kept = _compute(model, paths, layer, pool, weights, Config(**settings), progress)
     skipped = {_text(path): reason for path, reason in kept.skipped.items()}
     for name, reason in skipped.items():
         progress.warn(f"{name} is left out: {reason}.")
