@@ -14,7 +14,7 @@ import pytest
 import regraft
 from regraft.answers import Answers
 from regraft.comparison import TRIED, Cell, Comparison, compare, listed_backbones
-from regraft.data import scan, split
+from regraft.data import draw_cells, scan, split
 from regraft.errors import ConfigError, RunError, SplitError, UnknownName
 from regraft.files import read_csv
 from regraft.learning import LEAST_STEPS
@@ -99,6 +99,20 @@ def test_json_holds_what_the_command_line_promises(whole: Comparison) -> None:
     for row in shown["rows"]:
         assert {"run", "backbone", "method", "n_test", "seconds", "test", "status"} <= row.keys()
         assert len(row["test"]["accuracy_ci"]) == 2
+
+
+def test_json_proposes_the_groups_that_were_not_given_as_check_does(whole: Comparison, tmp_path: Path) -> None:
+    """Six patients, whose stains differ: the pictures come in groups, and nobody has said so."""
+    assert whole.as_dict()["groups"] is None
+    cells = draw_cells(tmp_path / "cells", per_class=60, patients=6, size=64)
+    for picture in cells.glob("*/*.png"):
+        picture.rename(picture.with_name(picture.name.replace(f"{picture.parent.name}_", "")))
+    found = quick(cells, tmp_path / "out", ["squeezenet1_1"], methods=["features"])
+    shown = json.loads(json.dumps(found.as_dict()))["groups"]
+    assert (shown["pattern"], shown["groups"]) == (r"^P\d+", 6)
+    asked = {name: TINY[name] for name in ("weights", "img_size", "device", "engine")}
+    checked = regraft.check(cells, out=tmp_path / "check", backbone="squeezenet1_1", **asked)
+    assert checked.as_dict()["groups"].keys() == shown.keys()
 
 
 def test_a_finished_comparison_is_left_alone(whole: Comparison, shapes: Path) -> None:

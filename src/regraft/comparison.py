@@ -89,8 +89,9 @@ class Comparison:
 
     def as_dict(self) -> dict[str, Any]:
         """Return what ``--json`` prints."""
-        interrupted = {"interrupted": True} if self.interrupted else {}
-        return {"comparison": str(self.folder), **self.findings.as_dict(), **interrupted}
+        interrupted, proposal = {"interrupted": True} if self.interrupted else {}, proposed_in(self.folder)
+        groups = proposal.as_dict() if proposal else None  # that the user may have meant to give
+        return {"comparison": str(self.folder), **self.findings.as_dict(), "groups": groups, **interrupted}
 
 
 def compare(
