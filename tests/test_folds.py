@@ -394,7 +394,10 @@ def test_ctrl_c_in_a_fold_says_how_it_goes_on(whole: Run, shapes: Path, tmp_path
     assert not (tmp_path / "run" / "metrics.json").exists()
     with pytest.raises(RunError, match="begun with --folds 3, not 4"):
         regraft.train(shapes, out=tmp_path / "run", resume=True, folds=4)
-    regraft.train(shapes, out=tmp_path / "run", resume=True)
+    first = tmp_path / "run" / "fold-1" / "metrics.json"
+    first.write_text(json.dumps({**json.loads(first.read_text()), "seconds": 1000.5}))
+    ended = regraft.train(shapes, out=tmp_path / "run", resume=True)
+    assert ended.seconds > ended.folds[0].seconds == 1000.5  # what was spent before is part of it
     assert_ended_alike(tmp_path / "run", whole.folder)
 
 

@@ -794,12 +794,15 @@ def test_ctrl_c_during_training_leaves_a_usable_model_and_resume_goes_on(
     assert "<title>Unfinished: Report" in page
     assert f"the training was {Stop(**stop)}" in page
     (folder / "report.html").unlink()
+    metrics = json.loads((folder / "metrics.json").read_text())
+    (folder / "metrics.json").write_text(json.dumps({**metrics, "seconds": 1000.5}))
     with (folder / "predictions.csv").open(newline="") as file:
         said = {row["filename"]: row["label"] for row in csv.DictReader(file)}
     for name, answer in zip(said, model.predict([shapes / name for name in said]), strict=True):
         assert answer.probabilities is not None
         assert model.classes[int(answer.probabilities.argmax())] == said[name]
-    pipeline.train(shapes, out=folder, resume=True)
+    ended = pipeline.train(shapes, out=folder, resume=True)
+    assert ended.seconds > 1000.5  # what was spent before is part of it
     assert_ended_alike(folder, uninterrupted)
     heard = Warned()
     open_model(folder, progress=heard)

@@ -100,6 +100,7 @@ def _cross_validate(
     proposal = None if begun else pipeline.groups_of(manifest, prefix, [plan], config, progress)
     prefix.augmented(sorted({index for parts in folds for index in parts.part("train").tolist()}), plan.kept_views)
 
+    spent_s = sum(map(runs.spent_s, _folders(begun, config))) if begun else 0.0
     folder = begun or runs.claim(
         wanted, data, partial(_begin, data, start, plan, folds, prefix, skipped, config, proposal)
     )
@@ -107,7 +108,7 @@ def _cross_validate(
         runs.write_skipped(folder / "skipped.csv", skipped)
         try:
             learned = _learn(data, start, plan, folds, prefix, skipped, config, folder, progress)
-            run = _together(manifest, folds, learned, config, folder, started)
+            run = _together(manifest, folds, learned, config, folder, started - spent_s)  # as if in one go
         except KeyboardInterrupt:
             raise KeyboardInterrupt(pipeline.going_on(data, folder)) from None
         except NotWritten as full:

@@ -68,7 +68,7 @@ class Run:
     folder: Path
     backbone: str
     method: str
-    seconds: float
+    seconds: float  # of all processes that have worked on it, but for those that were killed
     test: Scores
     stopped: Stop | None = None  # where Ctrl-C ended it; None: it is finished
     threshold: dict[str, Any] | None = None  # with a target: the threshold, and what it reaches on val and test
@@ -296,7 +296,7 @@ def carry_out(
     write_answers(folder, manifest, answers["test"], scores["test"], answered=answered["test"] if model.rule else None)
     reached = _reached(threshold, answered, labels, learner)
     baseline = _baseline(learner, start, answered["test"], answers["test"].argmax(1), scores["test"], stopped)
-    seconds = time.perf_counter() - started
+    seconds = time.perf_counter() - started + runs.spent_s(folder)
     run = Run(folder, start.backbone.name, config.method, seconds, scores["test"], stopped, reached, baseline)
     details = {
         "val": scores["val"].as_dict(),

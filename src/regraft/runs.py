@@ -126,6 +126,12 @@ def finished(folder: Path) -> bool:
     return learned(folder) and AWAITS not in read_json(folder / METRICS)
 
 
+def spent_s(folder: Path) -> float:
+    """Return the seconds that a run has noted so far: none of a process that was killed, which notes nothing."""
+    path = folder / METRICS
+    return read_as(path, Measured).seconds if path.exists() else 0.0
+
+
 def finish(folder: Path) -> None:
     """Note that all is written: the last thing that happens in a run's folder."""
     metrics = read_json(folder / METRICS)
