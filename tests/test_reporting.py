@@ -21,7 +21,7 @@ import regraft
 import regraft as package  # the fixture of that name is the command line
 from regraft import pipeline
 from regraft.answers import Answers
-from regraft.audit import gathered, read_remarks
+from regraft.audit import gathered, read_remarks, write_remarks
 from regraft.errors import BundleError, RunError
 from regraft.progress import Progress
 from regraft.reporting import HITS, MISTAKES, read, typical_hits, worst_mistakes
@@ -261,6 +261,25 @@ def test_the_command_writes_it_anew_and_train_can_leave_it_out(
     assert json.loads(regraft("report", copy, "--json").out) == {"report": str(copy / "report.html")}
 
 
+@pytest.mark.parametrize(
+    ("awaits", "findings", "said"), [(True, False, True), (True, True, False), (False, False, False)]
+)
+def test_a_run_that_was_killed_before_its_data_were_judged_says_how_its_page_gets_their_findings(
+    regraft: Callable[..., Any], copy: Path, awaits: bool, findings: bool, said: bool
+) -> None:
+    metrics = {**metrics_of(copy), **({"awaits": "report"} if awaits else {})}
+    (copy / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
+    (copy / "findings.csv").unlink()
+    if findings:
+        write_remarks(copy / "findings.csv", [])
+    data = json.loads((copy / "config.json").read_text(encoding="utf-8"))["data"]
+    answer = regraft("report", copy)
+    assert (answer.status, answer.out) == (0, f"{copy / 'report.html'}\n")
+    again = f"Add them with: regraft train {data} --out {copy} --resume"
+    assert (again in answer.err.replace("\n", " ")) == said
+    assert len(answer.err.splitlines()) == said
+
+
 def test_what_is_no_finished_run_is_refused(regraft: Callable[..., Any], copy: Path, tmp_path: Path) -> None:
     assert regraft("report", tmp_path / "nothing").status == 1
     (copy / "metrics.json").rename(copy / "kept")
@@ -421,6 +440,10 @@ def opened(browser: Any) -> Iterator[Callable[..., Any]]:
 def test_every_figure_is_drawn_and_nothing_sticks_out(opened: Callable[..., Any], run: Path, width: int) -> None:
     page = opened(run / "report.html", width)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+    edge = page.evaluate("document.querySelector('.scale').getBoundingClientRect().right")
+    marks = page.evaluate("[...document.querySelectorAll('.ends span')].map(m => m.getBoundingClientRect().right)")
+    assert len(marks) == 3
+    assert max(marks) <= edge  # what is under the bar lies in its card
     drawings = page.evaluate("[...document.querySelectorAll('figure svg')].map(s => s.getBoundingClientRect().height)")
     assert len(drawings) >= 3
     assert min(drawings) > 100

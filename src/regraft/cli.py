@@ -411,7 +411,7 @@ def report(
     """Write a run's report.html anew: figures in plain words, curves, mistakes and hits with heat maps, model card."""
     from regraft import reporting
 
-    page = reporting.report(run)
+    page = reporting.report(run, progress=_progress())
     if as_json:
         _print_json({"report": str(page)})
     else:

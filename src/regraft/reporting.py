@@ -31,6 +31,7 @@ from regraft.grouping import Proposal, proposed_in
 from regraft.heatmaps import heat_maps, overlay
 from regraft.intervals import FOLDS, LEAST_GROUPS, few_groups, few_mistakes
 from regraft.plan import StageRow, stage_rows
+from regraft.progress import Progress
 from regraft.training import Stop, epochs_of, read_history
 
 PAGE = "report.html"
@@ -391,10 +392,11 @@ def _count(number: int, noun: str) -> str:
 # ---- the page -------------------------------------------------------------------------------------------------------
 
 
-def report(run: Path | str) -> Path:
+def report(run: Path | str, *, progress: Progress | None = None) -> Path:
     """Write report.html into a finished run's folder, anew where it is there already, and return its path.
 
-    Equal runs give equal bytes. The heat maps are computed on the CPU, of 20 pictures at most.
+    Equal runs give equal bytes. The heat maps are computed on the CPU, of 20 pictures at most. `progress` hears what
+    the page lacks where the run was stopped before its data were judged, and how that is added; silent by default.
 
     Raises:
         RunError: no run there, or one that has no figures yet.
@@ -413,6 +415,12 @@ def report(run: Path | str) -> Path:
             "Copy the folder again from where it was made."
         ) from error
     files.write_bytes(folder / PAGE, page.encode(errors="backslashreplace"))  # a file name may be no UTF-8
+    if progress and runs.learned(folder) and not (runs.finished(folder) or (folder / FINDINGS).exists()):
+        again = command("train", runs.read_json(folder / runs.SETTINGS)["data"], "--out", folder, "--resume")
+        progress.warn(
+            f"{folder} was stopped before its data were judged, so its page has no findings of them. "
+            f"Add them with: {again}"
+        )
     return folder / PAGE
 
 
