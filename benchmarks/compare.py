@@ -91,7 +91,7 @@ def compared(given: argparse.Namespace) -> dict[str, float]:
     import sklearn.model_selection  # noqa: F401
 
     import regraft
-    from regraft import training  # noqa: F401
+    from regraft.training import loop  # noqa: F401
 
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as out:

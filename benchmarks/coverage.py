@@ -20,7 +20,7 @@ import numpy as np
 from scipy.special import expit
 from scipy.stats import norm
 
-from regraft.evaluation import METRICS, evaluate
+from regraft.metrics.functions import METRICS, evaluate
 
 SHOWN = ("accuracy", "balanced_accuracy", "macro_f1", "auroc", "log_loss")
 MANY = 20_000  # patients at once, for the truth

@@ -280,8 +280,10 @@ def draw(folder: Path) -> Path:
 def targets(place: Path) -> list[Target]:
     """Draw up all kinds of files below `place`."""
     import regraft
-    from regraft import bundle, reporting, runs
+    from regraft import run_folder
     from regraft.data import learned_digests, scan, split_from
+    from regraft.inference import bundle
+    from regraft.reports import run_page
 
     data = draw(place / "data")
     os.environ |= {"REGRAFT_CACHE": str(place / "cache"), "REGRAFT_HOME": str(place / "home")}
@@ -293,11 +295,11 @@ def targets(place: Path) -> list[Target]:
         list(bundle.load(folder).predict([picture], device="cpu"))
 
     def report(folder: Path) -> None:
-        runs.finished(folder)
-        reporting.report(folder)
+        run_folder.finished(folder)
+        run_page.report(folder)
 
     def begin_again(folder: Path) -> None:
-        runs.settings_of(folder, {})
+        run_folder.settings_of(folder, {})
         report(folder)
 
     def follow(folder: Path) -> None:
@@ -324,7 +326,7 @@ def targets(place: Path) -> list[Target]:
 
 def edit_sealed(path: Path, rng: random.Random) -> None:
     """Edit a bundle as somebody does who knows how its digest is made."""
-    from regraft import bundle
+    from regraft.inference import bundle
 
     path.write_bytes(EDITS[path.suffix](path.read_bytes(), rng))
     try:
@@ -340,9 +342,9 @@ def _checkpoints(place: Path) -> list[Target]:
     import torch
     from torch import nn
 
-    from regraft import training
-    from regraft.head import HeadSpec, build_head
-    from regraft.progress import Progress
+    from regraft.training import loop
+    from regraft.training.head import HeadSpec, build_head
+    from regraft.utils.progress import Progress
 
     class Rows:
         shape = (4,)
@@ -367,14 +369,12 @@ def _checkpoints(place: Path) -> list[Target]:
     def fit(folder: Path, progress: Progress | None = None) -> None:
         import numpy as np
 
-        examples = training.Examples(Rows(), np.arange(20) % 2, np.arange(20), 1)
-        recipe = training.Recipe(epochs=6, lr=1e-3)
+        examples = loop.Examples(Rows(), np.arange(20) % 2, np.arange(20), 1)
+        recipe = loop.Recipe(epochs=6, lr=1e-3)
         head = build_head(HeadSpec(4, 2, 8))
         common: dict[str, Any] = {"folder": folder, "history": folder / "history.csv", "phase": "head", "resume": True}
-        training.fit(
-            nn.Sequential(), head, examples, examples, recipe, checkpoint_every_s=0, progress=progress, **common
-        )
-        training.restore(nn.Sequential(), head, folder / "best.ckpt")
+        loop.fit(nn.Sequential(), head, examples, examples, recipe, checkpoint_every_s=0, progress=progress, **common)
+        loop.restore(nn.Sequential(), head, folder / "best.ckpt")
 
     folder = place / "checkpoints"
     folder.mkdir()
@@ -382,7 +382,7 @@ def _checkpoints(place: Path) -> list[Target]:
     shutil.move(place / "last.ckpt", folder / "last.ckpt")
 
     def restore(folder: Path) -> None:
-        training.restore(nn.Sequential(), build_head(HeadSpec(4, 2, 8)), folder / "best.ckpt")
+        loop.restore(nn.Sequential(), build_head(HeadSpec(4, 2, 8)), folder / "best.ckpt")
 
     return [Target("last.ckpt", folder, "last.ckpt", fit), Target("best.ckpt", folder, "best.ckpt", restore)]
 
@@ -442,8 +442,9 @@ def _cache(place: Path, data: Path) -> list[Target]:
 
 def _comparison(place: Path, data: Path) -> list[Target]:
     import regraft
-    from regraft import comparison, runs
-    from regraft.leaderboard import SETTINGS
+    from regraft import run_folder
+    from regraft.experiments import comparison
+    from regraft.reports.comparison_report import SETTINGS
 
     settings: dict[str, Any] = {
         "backbones": "tf_efficientnet_lite0",
@@ -456,14 +457,14 @@ def _comparison(place: Path, data: Path) -> list[Target]:
         regraft.compare(data, out=folder, **settings)
 
     def tried(folder: Path) -> None:
-        runs.read_as(next(folder.rglob(comparison.TRIED)), comparison.Tried)
+        run_folder.read_as(next(folder.rglob(comparison.TRIED)), comparison.Tried)
 
     made = place / "comparison"
     go_on(made)
     about = json.loads((made / SETTINGS).read_text())
     (made / SETTINGS).write_text(json.dumps(about | {"finished": False}))
     (made / "rounds").mkdir()
-    runs.write_json(made / "rounds" / comparison.TRIED, {"accuracy": 0.5, "seconds": 1.0})
+    run_folder.write_json(made / "rounds" / comparison.TRIED, {"accuracy": 0.5, "seconds": 1.0})
     return [
         Target("comparison.json", made, SETTINGS, go_on),
         Target("row.json", made, "*-frozen/row.json", go_on),

@@ -8,7 +8,7 @@ What is timed, each in a process of its own, after the imports:
     loop      PyTorch's transfer-learning tutorial with the body frozen: every epoch runs the whole network, forward,
               over the training and the validation pictures
     bare      decode + ONNX Runtime over every picture once, on the prefix that an earlier run exported; nothing else
-    regraft   `regraft.pipeline.train(method="frozen")`: the exported prefix is there, no activations are kept yet
+    regraft   `regraft.train(method="frozen")`: the exported prefix is there, no activations are kept yet
     repeat    the same command again: now the activations are there, too
 
 No report.html is written (report=False): it is for people, takes some seconds whatever the network and the epochs, and
@@ -123,9 +123,9 @@ def loop(given: argparse.Namespace) -> dict[str, Any]:
 
     https://pytorch.org/tutorials/beginner/transfer_learning_tutorial.html, with the batch size that all parts share.
     """
-    from regraft.backbones import guard
+    from regraft.backbones import torchvision_compat
 
-    guard.torchvision()
+    torchvision_compat.torchvision()
     import torch
     from torch import nn
     from torchvision import datasets, models, transforms
@@ -217,10 +217,10 @@ def regraft(given: argparse.Namespace) -> dict[str, Any]:
     import onnxruntime  # noqa: F401
     import sklearn.model_selection  # noqa: F401
 
-    from regraft import pipeline
+    from regraft.experiments.train import train as train_run
 
     start = time.perf_counter()
-    run = pipeline.train(
+    run = train_run(
         given.data,
         out=Path(given.cache) / "runs" / "run",
         backbone=given.backbone,
@@ -236,9 +236,9 @@ def regraft(given: argparse.Namespace) -> dict[str, Any]:
 
 def prepare(given: argparse.Namespace) -> dict[str, Any]:
     """The earlier run that exports the prefix."""
-    from regraft import pipeline
+    from regraft.experiments.train import train as train_run
 
-    pipeline.train(
+    train_run(
         given.data,
         out=Path(given.cache) / "runs" / "earlier",
         backbone=given.backbone,

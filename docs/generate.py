@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from regraft import cards
+from regraft import catalog
 from regraft.config import Config, option
 
 HERE = Path(__file__).parent
-CARDS = Path(cards.__file__).parent / "cards.csv"
+CARDS = Path(catalog.__file__).parent / "cards.csv"
 
 
 def settings_page() -> str:
@@ -46,7 +46,7 @@ def settings_page() -> str:
 MODELS = """\
 # Networks
 
-Made from `src/regraft/cards/cards.csv` by `make docs`; `regraft models` shows the same in the terminal, and which
+Made from `src/regraft/cards/catalog.csv` by `make docs`; `regraft models` shows the same in the terminal, and which
 weights are on this machine. Any other classifier of torchvision or timm goes by its name there, if it can be cut.
 
 What is computed, for the network with its head for 1000 classes, without the auxiliary classifiers of its training:
@@ -78,7 +78,7 @@ TITLES = "network also family top-1 top-5 weights figures MB parameters depth GF
 def models_page() -> str:
     """Return the table of every network, by family."""
     titles = TITLES.split()
-    rows = [_line(titles), _line(["---"] * len(titles)), *map(_model, cards.models(sort="family"))]
+    rows = [_line(titles), _line(["---"] * len(titles)), *map(_model, catalog.models(sort="family"))]
     return MODELS + "\n" + "\n".join(rows) + "\n"
 
 
@@ -104,7 +104,8 @@ def main() -> None:
     parser.add_argument("--cards", action="store_true", help="first measure every network anew (a minute)")
     given = parser.parse_args()
     if given.cards:
-        from regraft.cards import compiling
+        sys.path.insert(0, str(HERE.parent / "tools"))
+        import compiling
 
         CARDS.write_text(compiling.table(), encoding="utf-8")
     for name, page in PAGES.items():

@@ -101,7 +101,7 @@ class Answer(NamedTuple):
 @pytest.fixture
 def regraft(capsys: pytest.CaptureFixture[str]) -> Callable[..., Answer]:
     """Run a command line in this process, as the installed script does."""
-    from regraft.cli import main
+    from regraft.cli.commands import main
 
     def run(*arguments: object) -> Answer:
         capsys.readouterr()
@@ -118,6 +118,6 @@ def regraft(capsys: pytest.CaptureFixture[str]) -> Callable[..., Answer]:
 @pytest.fixture(scope="session")
 def small_run(shapes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run on the shapes, too short to be good; read only."""
-    from regraft import pipeline
+    from regraft.experiments.train import train as train_run
 
-    return pipeline.train(shapes, out=tmp_path_factory.mktemp("small") / "run", img_size=64, epochs=2).folder
+    return train_run(shapes, out=tmp_path_factory.mktemp("small") / "run", img_size=64, epochs=2).folder

@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 from safetensors.torch import load_file
 
-from regraft import bundle, pipeline
 from regraft.backbones import FAMILIES
+from regraft.experiments.run import Run
+from regraft.experiments.train import train as train_run
+from regraft.inference import bundle
 
 SIZES = {"inception_v3": 96, "inception_resnet_v2": 96}
 METHODS = {
@@ -52,7 +54,7 @@ def few(drawn: Path) -> Path:
     return drawn
 
 
-def train(pictures: Path, out: Path, name: str, **settings: Any) -> pipeline.Run:
+def train(pictures: Path, out: Path, name: str, **settings: Any) -> Run:
     usual = {
         "method": METHODS.get(name, "finetuned"),
         "img_size": SIZES.get(name, 64),
@@ -62,7 +64,7 @@ def train(pictures: Path, out: Path, name: str, **settings: Any) -> pipeline.Run
         "keep_dtype": "float32",  # random weights give numbers that no half precision holds
         "engine": "torch",
     }
-    return pipeline.train(pictures, out=out, backbone=name, weights="random", **{**usual, **settings})
+    return train_run(pictures, out=out, backbone=name, weights="random", **{**usual, **settings})
 
 
 def test_every_family_has_a_network_here() -> None:

@@ -13,7 +13,7 @@ from types import ModuleType
 import pytest
 
 import regraft
-from regraft import runs
+from regraft import run_folder
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no kill -9")
 
@@ -58,9 +58,9 @@ def test_a_training_that_is_killed_goes_on_to_the_same_run_report_and_findings_i
     """Killed with its figures there and its page not yet, a run of version 0.1.0 called itself finished for ever."""
     killed = place / "run"
     kill_when_there_is(killed / file, [sys.executable, "-c", TRAIN, str(shapes), str(killed)])
-    assert not runs.finished(killed)
+    assert not run_folder.finished(killed)
     regraft.train(shapes, out=killed, resume=True)
-    assert runs.finished(killed)
+    assert run_folder.finished(killed)
     assert faults.contents(killed).keys() >= {"report.html", "findings.csv", "metrics.json"}
     assert faults.contents(killed) == faults.contents(place / "whole")
     killed.rename(tmp_path / "run")

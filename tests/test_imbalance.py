@@ -11,15 +11,16 @@ import pytest
 import torch
 from PIL import Image
 
-from regraft import methods, pipeline
-from regraft.answers import Answers
+from regraft import methods
 from regraft.backbones import build
-from regraft.calibration import fit_temperature, tempered
 from regraft.config import Config
 from regraft.data import Item, Manifest
-from regraft.decision import class_weights, weighed
-from regraft.learning import Learner, lengthened
-from regraft.runs import read_json
+from regraft.experiments.train import train as train_run
+from regraft.metrics.calibration import fit_temperature, tempered
+from regraft.metrics.predictions import Answers
+from regraft.metrics.thresholds import class_weights, weighed
+from regraft.run_folder import read_json
+from regraft.training.learner import Learner, lengthened
 
 WIDTH, TESTED = 1024, 4000  # an embedding of SqueezeNet; test pictures, so many that a share is known to 0.01
 
@@ -156,7 +157,7 @@ def test_a_whole_run_of_every_method_is_calibrated_for_unequal_classes(
     unequal_pictures: Path, tmp_path: Path, method: str
 ) -> None:
     settings: dict[str, Any] = {"backbone": "squeezenet1_1", "weights": "random", "img_size": 32, "engine": "torch"}
-    run = pipeline.train(
+    run = train_run(
         unequal_pictures, out=tmp_path / "run", method=method, epochs=3, report=False, device="cpu", **settings
     )
     kept = Answers.load(run.folder)

@@ -11,8 +11,8 @@ import pytest
 import tifffile
 from PIL import Image
 
-from regraft import bundle
 from regraft.data import Preprocessing
+from regraft.inference import bundle
 
 SMALL = ("--img-size", 64, "--epochs", 2)
 RNG = np.random.default_rng(5)
@@ -34,11 +34,11 @@ def write(folder: Path, channels: int = 1, top: float = 4095, count: int = 12) -
 @pytest.fixture(scope="module")
 def deep(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A data set of 12 bits and a run on it; read only."""
-    from regraft import pipeline
+    from regraft.experiments.train import train as train_run
 
     folder = tmp_path_factory.mktemp("deep")
     data = write(folder / "data")
-    return data, pipeline.train(data, out=folder / "run", img_size=64, epochs=10, report=False).folder
+    return data, train_run(data, out=folder / "run", img_size=64, epochs=10, report=False).folder
 
 
 def test_the_scale_is_kept_in_the_bundle_and_what_8_bits_need_is_as_it_was(
@@ -70,11 +70,11 @@ def test_another_range_is_another_answer_and_is_said(regraft, deep: tuple[Path, 
 
 
 def test_features_of_the_same_picture_are_the_same_in_any_company(deep: tuple[Path, Path]) -> None:
-    from regraft import extraction
+    from regraft.inference import features
 
     data, run = deep
     paths = [data / "dim" / "0.tif", data / "bright" / "0.tif"]
-    np.testing.assert_allclose(extraction.features(run, paths)[0], extraction.features(run, paths[:1])[0], atol=1e-4)
+    np.testing.assert_allclose(features.features(run, paths)[0], features.features(run, paths[:1])[0], atol=1e-4)
 
 
 def test_a_model_that_has_learned_from_8_bits_says_on_which_scale_it_sees_16(

@@ -1,5 +1,5 @@
 """Run the command line as ``python -m regraft``: where the folder of its command is not on the PATH."""
 
-from regraft.cli import main
+from regraft.cli.commands import main
 
 main()

@@ -20,7 +20,7 @@ from regraft.activations import Pictures, Prefix
 from regraft.backbones import Backbone, build
 from regraft.data import Preprocessing, decode, draw_view, read_digests
 from regraft.errors import ActivationOverflow, BadImage, CacheFull
-from regraft.progress import Progress
+from regraft.utils.progress import Progress
 from regraft.weights import load
 
 LOOK = Preprocessing(size=64, resize=64)

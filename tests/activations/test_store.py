@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from regraft.activations import store as storing
 from regraft.activations.store import Store, cache_folder, make_room, recipe_key
 from regraft.errors import ActivationOverflow, CacheFull, StoreError
-from regraft.files import whole
+from regraft.utils.files import whole
 
 RECIPE = {"backbone": "resnet18", "weights": "abc", "view": 0}
 

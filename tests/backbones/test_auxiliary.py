@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from regraft.backbones import Backbone, PixelNorm, build, guard
+from regraft.backbones import Backbone, PixelNorm, build, torchvision_compat
 
 SIZES = {"googlenet": 64, "inception_v3": 299}
 
@@ -20,9 +20,9 @@ def library_s_own(name: str) -> nn.Module:
     """The same network with the same numbers, as its library builds it for training."""
     backbone = real(name)
     if name == "googlenet":
-        model = guard.torchvision().models.googlenet(weights=None, aux_logits=True, init_weights=False)
+        model = torchvision_compat.torchvision().models.googlenet(weights=None, aux_logits=True, init_weights=False)
     else:
-        model = guard.timm().create_model(name, aux_logits=True)
+        model = torchvision_compat.timm().create_model(name, aux_logits=True)
     sides = {
         f"{side.name}.{key}": tensor
         for side in backbone.auxiliaries

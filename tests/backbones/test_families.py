@@ -164,11 +164,11 @@ def test_an_alias_builds_what_it_stands_for(alias: str) -> None:
 
 def test_googlenet_s_pixels_come_as_its_published_weights_want_them() -> None:
     """torchvision states ImageNet's mean and deviation, and undoes them inside the network (``transform_input``)."""
-    from regraft.backbones import guard
+    from regraft.backbones import torchvision_compat
 
     backbone, pixels = real("googlenet"), pixels_for("googlenet")
     published = Preprocessing()  # what torchvision states
-    transforming = guard.torchvision().models.googlenet(
+    transforming = torchvision_compat.torchvision().models.googlenet(
         weights=None, aux_logits=False, init_weights=False, transform_input=True
     )
     transforming.load_state_dict(backbone.model.state_dict())

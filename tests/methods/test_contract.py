@@ -10,13 +10,16 @@ import numpy as np
 import pytest
 import torch
 
-from regraft import bundle, methods, pipeline
+from regraft import methods
 from regraft.activations.engines import layout
 from regraft.backbones import build
-from regraft.bundle import body_state
 from regraft.config import Config
 from regraft.errors import ConfigError, UnknownName
-from regraft.plan import layers
+from regraft.experiments.run import Run
+from regraft.experiments.train import train as train_run
+from regraft.inference import bundle
+from regraft.inference.bundle import body_state
+from regraft.methods._plan import layers
 from regraft.weights import load
 
 METHODS = methods.names()
@@ -25,25 +28,23 @@ EPOCHS = {"frozen": 30, "finetuned": 15, "features": 1, "full": 12, "scratch": 8
 RATES: dict[str, dict[str, float]] = {"full": {"lr": 1e-3, "tail_lr": 1e-3}}  # 40 steps are few for the usual 1e-4
 
 
-def run(shapes: Path, out: Path, method: str, **settings: Any) -> pipeline.Run:
-    return pipeline.train(shapes, out=out, method=method, **{**SMALL, "epochs": EPOCHS[method], **settings})
+def run(shapes: Path, out: Path, method: str, **settings: Any) -> Run:
+    return train_run(shapes, out=out, method=method, **{**SMALL, "epochs": EPOCHS[method], **settings})
 
 
 @pytest.fixture(scope="module")
-def runs(shapes: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, pipeline.Run]:
+def runs(shapes: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
     folder = tmp_path_factory.mktemp("runs")
     return {method: run(shapes, folder / method, method, **RATES.get(method, {})) for method in METHODS}
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_learns_four_coloured_shapes(runs: dict[str, pipeline.Run], method: str) -> None:
+def test_learns_four_coloured_shapes(runs: dict[str, Run], method: str) -> None:
     assert runs[method].test.values["accuracy"] == 1.0
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_the_same_seed_gives_the_same_bundle(
-    runs: dict[str, pipeline.Run], shapes: Path, tmp_path: Path, method: str
-) -> None:
+def test_the_same_seed_gives_the_same_bundle(runs: dict[str, Run], shapes: Path, tmp_path: Path, method: str) -> None:
     again = run(shapes, tmp_path / "again", method, **RATES.get(method, {}))
     for name in (bundle.TENSORS, bundle.ABOUT):
         assert (runs[method].folder / "model" / name).read_bytes() == (again.folder / "model" / name).read_bytes()
@@ -64,9 +65,7 @@ def test_a_tail_is_trained_as_its_device_computes_it_best() -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_only_what_the_plan_names_changes(
-    runs: dict[str, pipeline.Run], shapes: Path, tmp_path: Path, method: str
-) -> None:
+def test_only_what_the_plan_names_changes(runs: dict[str, Run], shapes: Path, tmp_path: Path, method: str) -> None:
     """Bit for bit, running statistics included: a frozen BatchNorm does not move."""
     done = runs[method]
     if method in ("finetuned", "full"):  # a head that learns next to nothing leaves something for the tail to better
@@ -113,7 +112,7 @@ def test_training_on_kept_activations_equals_training_on_recomputed_ones(
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_the_bundle_answers_on_files_as_the_run_did(runs: dict[str, pipeline.Run], shapes: Path, method: str) -> None:
+def test_the_bundle_answers_on_files_as_the_run_did(runs: dict[str, Run], shapes: Path, method: str) -> None:
     """Training saw half-precision activations, prediction the files: the probabilities agree within 0.02."""
     lines = (runs[method].folder / "predictions.csv").read_text().splitlines()[1:]
     names, labels = zip(*((line.split(",")[0], line.split(",")[2]) for line in lines), strict=True)
@@ -141,7 +140,7 @@ def test_train_layers_trains_exactly_the_last_layers(shapes: Path, tmp_path: Pat
     assert moved == [name for _, name, _ in layers(fresh)][-4:]  # two convolutions, each with its BatchNorm
 
 
-def test_a_head_is_trained_before_the_tail(runs: dict[str, pipeline.Run]) -> None:
+def test_a_head_is_trained_before_the_tail(runs: dict[str, Run]) -> None:
     plan = json.loads((runs["finetuned"].folder / "config.json").read_text())["plan"]
     assert [phase["name"] for phase in plan["phases"]] == ["head", "tail"]
     assert plan["phases"][1]["tail_lr"] < plan["phases"][1]["lr"]

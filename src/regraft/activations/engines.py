@@ -15,11 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from regraft import files
 from regraft.activations.store import recipe_key, writing
 from regraft.backbones.backbone import Backbone
 from regraft.errors import UnknownName
-from regraft.machine import cores
+from regraft.utils import files
+from regraft.utils.machine import cores
 
 Engine = Callable[[np.ndarray], list[np.ndarray]]
 """uint8 pixels ``[b, s, s, 3]`` -> one float32 array ``[b, ...]`` per output of the network."""

@@ -34,9 +34,9 @@ from typing import Any
 import numpy as np
 import platformdirs
 
-from regraft import files
 from regraft.activations.planner import human
 from regraft.errors import ActivationOverflow, CacheFull, StoreError
+from regraft.utils import files
 
 FORMAT = 2  # part of every key: rows of format 1 had no checksums, and are never read
 SEGMENT_BYTES = 256 << 20

@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from regraft.backbones import guard
+from regraft.backbones import torchvision_compat
 from regraft.errors import UnknownName
 
 
@@ -234,7 +234,7 @@ def find(name: str) -> tuple[str, Family]:
     canonical = ALIASES.get(name, name)
     if canonical in _MEMBERS:
         return canonical, _MEMBERS[canonical]
-    if (library := guard.library_of(name)) is None:
+    if (library := torchvision_compat.library_of(name)) is None:
         hint = "Any other classifier of timm or torchvision goes by its name there."
         raise UnknownName("backbone", name, [*_MEMBERS, *ALIASES], hint)
     return name, Family(name, library, (name,), stages="", classifier="")

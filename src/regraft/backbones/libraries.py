@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from regraft.backbones import guard
+from regraft.backbones import torchvision_compat
 from regraft.backbones.families import find, library_members
 from regraft.backbones.inception_v2 import InceptionV2
 from regraft.data.decode import Preprocessing
@@ -26,16 +26,16 @@ class Library:
 
 
 def _create_torchvision(name: str, **options: Any) -> nn.Module:
-    return guard.torchvision().models.get_model(name, weights=None, **options)  # type: ignore[no-any-return]
+    return torchvision_compat.torchvision().models.get_model(name, weights=None, **options)  # type: ignore[no-any-return]
 
 
 def _tags_torchvision(name: str) -> list[str]:
-    weights = guard.torchvision().models.get_model_weights(name)
+    weights = torchvision_compat.torchvision().models.get_model_weights(name)
     return sorted((entry.name for entry in weights), key=lambda tag: tag != weights.DEFAULT.name)
 
 
 def _record_torchvision(name: str, tag: str) -> Any:
-    return guard.torchvision().models.get_model_weights(name)[tag]
+    return torchvision_compat.torchvision().models.get_model_weights(name)[tag]
 
 
 # Their networks were trained on pixels from -1 to 1: with published weights torchvision builds them with
@@ -56,17 +56,17 @@ def _preprocessing_torchvision(weights: Any) -> Preprocessing:
 
 
 def _create_timm(name: str, **options: Any) -> nn.Module:
-    return guard.timm().create_model(name, pretrained=False, **options)  # type: ignore[no-any-return]
+    return torchvision_compat.timm().create_model(name, pretrained=False, **options)  # type: ignore[no-any-return]
 
 
 def _tags_timm(name: str) -> list[str]:
-    default = guard.timm().get_pretrained_cfg(name).tag  # "untrained" where there is no set
-    tags = [full.partition(".")[2] for full in guard.timm().list_pretrained(f"{name}.*")]
+    default = torchvision_compat.timm().get_pretrained_cfg(name).tag  # "untrained" where there is no set
+    tags = [full.partition(".")[2] for full in torchvision_compat.timm().list_pretrained(f"{name}.*")]
     return sorted(tags, key=lambda tag: tag != default)
 
 
 def _record_timm(name: str, tag: str) -> Any:
-    return guard.timm().get_pretrained_cfg(f"{name}.{tag}" if tag else name)
+    return torchvision_compat.timm().get_pretrained_cfg(f"{name}.{tag}" if tag else name)
 
 
 def _preprocessing_timm(weights: Any) -> Preprocessing:

@@ -1,12 +1,10 @@
 """Read a folder or table of labelled pictures: manifest, splits, pixels, views."""
 
-from regraft.data.audit import Finding, duplicates_across_parts, identical, label_conflicts
 from regraft.data.decode import DECODER, MAX_MEGAPIXELS, Preprocessing, decode, digest
 from regraft.data.folders import find_pictures
 from regraft.data.group_headers import PATIENT, header_namings
 from regraft.data.group_names import Naming, in_stretches, named_as_sources, naming_of, namings, plausible
 from regraft.data.kinds import IMAGE_SUFFIXES
-from regraft.data.looks import LOOK_SIDE, Look, read_looks
 from regraft.data.manifest import Item, Manifest, scan
 from regraft.data.reading import THREADS, ahead_of, read_digests, read_picture, read_pixels
 from regraft.data.rows import PARTS, natural_key
@@ -15,6 +13,7 @@ from regraft.data.splits import folds_at_most as into_folds_at_most
 from regraft.data.splits import learned_digests, other_pictures, split, split_from, write_split
 from regraft.data.survey import Surveyed, adjusted, survey
 from regraft.data.synthetic import draw_cells
+from regraft.data.thumbnails import LOOK_SIDE, Look, read_thumbnails
 from regraft.data.views import augmentations, draw_view
 
 __all__ = [
@@ -25,7 +24,6 @@ __all__ = [
     "PARTS",
     "PATIENT",
     "THREADS",
-    "Finding",
     "Item",
     "Look",
     "Manifest",
@@ -39,14 +37,11 @@ __all__ = [
     "digest",
     "draw_cells",
     "draw_view",
-    "duplicates_across_parts",
     "find_pictures",
     "header_namings",
-    "identical",
     "in_stretches",
     "into_folds",
     "into_folds_at_most",
-    "label_conflicts",
     "learned_digests",
     "named_as_sources",
     "naming_of",
@@ -55,9 +50,9 @@ __all__ = [
     "other_pictures",
     "plausible",
     "read_digests",
-    "read_looks",
     "read_picture",
     "read_pixels",
+    "read_thumbnails",
     "scan",
     "split",
     "split_from",

@@ -29,7 +29,7 @@ from PIL.WebPImagePlugin import WebPImageFile
 from regraft.data import deep, dicom, heif, tiff
 from regraft.data.numbers import ROOM, Numbers, Range, checked, coloured, to_rgb
 from regraft.errors import BadImage, ConfigError, UnknownName
-from regraft.records import Above0, fitted
+from regraft.utils.records import Above0, fitted
 
 logging.getLogger("PIL").addHandler(logging.NullHandler())  # what it finds odd is in the picture's reason
 

@@ -12,7 +12,7 @@ from regraft.data.layouts import Layout, level_of, read_layout, unlabelled, wrap
 from regraft.data.naming import label_by_pattern, match_names, propose
 from regraft.data.rows import Found, Reading, Row, name_some, natural_key, part_called
 from regraft.errors import DataError, NoImages
-from regraft.progress import Progress
+from regraft.utils.progress import Progress
 
 SYSTEM_NAMES = ("__MACOSX", "Thumbs.db", "desktop.ini")
 """Hidden in spirit: written by systems, never by people."""

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from regraft.data.decode import Preprocessing, decode, digest
 from regraft.errors import BadImage
-from regraft.machine import cores
+from regraft.utils.machine import cores
 
 S = TypeVar("S")
 T = TypeVar("T")

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from regraft import files
 from regraft.data.columns import Columns, read_columns
 from regraft.data.manifest import Manifest
 from regraft.data.rows import name_some, settle_parts
 from regraft.data.tables import PART_COLUMNS, filled, read_parts, require
 from regraft.errors import ConfigError, SplitError
+from regraft.utils import files
 
 NAME_COLUMNS = ("filename", "file", "path", "name")
 FOLDS, FOLDINGS = 20, 3

@@ -18,7 +18,7 @@ from regraft.data.decode import MAX_MEGAPIXELS, Preprocessing, digest, numbers_o
 from regraft.data.numbers import ROOM, Array, Numbers, Range
 from regraft.data.reading import ahead_of, read_file
 from regraft.errors import BadImage, ConfigError
-from regraft.progress import Progress
+from regraft.utils.progress import Progress
 
 OUTLIERS = 0.001
 """Share of a picture's values at either end that may be faults, such as hot pixels."""

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
-from regraft import files
 from regraft.errors import ConfigError, DataError
+from regraft.utils import files
 
 CLASSES = ("healthy", "infected")
 

@@ -11,12 +11,12 @@ import pkgutil
 from regraft.backbones.backbone import Backbone
 from regraft.config import Config
 from regraft.errors import UnknownName
-from regraft.plan import Plan
+from regraft.methods._plan import Plan
 
 
 def names() -> list[str]:
     """Return the names of all methods."""
-    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+    return sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
 
 
 def plan(backbone: Backbone, config: Config) -> Plan:

@@ -2,8 +2,8 @@
 
 from regraft.backbones.backbone import Backbone
 from regraft.config import Config
+from regraft.methods._plan import Phase, Plan
 from regraft.methods.frozen import refuse_unfreezing
-from regraft.plan import Phase, Plan
 
 
 def plan(backbone: Backbone, config: Config) -> Plan:

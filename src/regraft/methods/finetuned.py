@@ -2,8 +2,8 @@
 
 from regraft.backbones.backbone import Backbone
 from regraft.config import Config
+from regraft.methods._plan import Phase, Plan, cut_for_layers
 from regraft.methods.frozen import head_phase
-from regraft.plan import Phase, Plan, cut_for_layers
 
 HEAD_EPOCHS = 10  # enough for a head that the second phase goes on training
 EPOCHS = 8

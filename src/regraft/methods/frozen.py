@@ -3,7 +3,7 @@
 from regraft.backbones.backbone import Backbone
 from regraft.config import Config
 from regraft.errors import ConfigError
-from regraft.plan import Phase, Plan
+from regraft.methods._plan import Phase, Plan
 
 EPOCHS = 30  # a head's epoch on kept activations takes milliseconds; early stopping ends it
 LR = 3e-4  # at AdamW's usual 1e-3 a head on standardized embeddings learns by heart within 3 epochs

@@ -2,9 +2,9 @@
 
 from regraft.backbones.backbone import Backbone
 from regraft.config import Config
+from regraft.methods._plan import FRESH, Plan
 from regraft.methods.finetuned import two_phases
 from regraft.methods.frozen import refuse_unfreezing
-from regraft.plan import FRESH, Plan
 
 EPOCHS = 15
 TAIL_LR = 1e-4  # smaller than for top stages: the first layers are the most general ones

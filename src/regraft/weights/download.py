@@ -10,8 +10,8 @@ import torch
 from rich.console import Console
 from rich.progress import wrap_file
 
-from regraft import files
 from regraft.errors import WeightsMissing, reason_of
+from regraft.utils import files
 from regraft.weights.reading import verify_named
 
 TIMEOUT_S = 5  # to connect and between two packets: offline is an answer, not a wait

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from regraft import places
 from regraft.backbones import Backbone
+from regraft.catalog import locations
 from regraft.errors import WeightsMissing
 from regraft.weights.reading import read
 from regraft.weights.source import Tensors
@@ -14,7 +14,7 @@ from regraft.weights.source import Tensors
 
 def here(name: str) -> bool:
     """Whether the user's folder holds NAME.safetensors, NAME.pth or NAME.pt."""
-    return places.own_file(name) is not None
+    return locations.own_file(name) is not None
 
 
 def fetch(backbone: Backbone, tag: str) -> Tensors:
@@ -23,8 +23,8 @@ def fetch(backbone: Backbone, tag: str) -> Tensors:
     Raises:
         WeightsMissing: names the files that were looked for.
     """
-    path = Path(tag or os.environ.get(places.FOLDER, ".")).expanduser()
-    looked_for = places.candidates(path, backbone.name) if path.is_dir() else [path]
+    path = Path(tag or os.environ.get(locations.FOLDER, ".")).expanduser()
+    looked_for = locations.candidates(path, backbone.name) if path.is_dir() else [path]
     found = next((candidate for candidate in looked_for if candidate.is_file()), None)
     if found is None:
         wanted = " or ".join(str(candidate) for candidate in looked_for)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import functools
 import importlib
 
-from regraft.backbones import guard
+from regraft.backbones import torchvision_compat
 
 
 @functools.cache
 def imagenet_classes() -> tuple[tuple[str, str], ...]:
     """WordNet's identifier and first name of every class: ``("n02504013", "Indian_elephant")`` is number 385."""
-    guard.timm()
+    torchvision_compat.timm()
     info = importlib.import_module("timm.data").ImageNetInfo()
     labels = [info.index_to_label_name(index) for index in range(info.num_classes())]
     return tuple((label, _first_name(info.label_name_to_description(label))) for label in labels)

@@ -9,9 +9,10 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save
 
-from regraft import files, places
 from regraft.backbones import Backbone, build
+from regraft.catalog import locations
 from regraft.errors import ChecksumMismatch, UnknownName, WeightsError, WeightsMissing
+from regraft.utils import files
 from regraft.weights import file
 from regraft.weights.reading import read
 from regraft.weights.source import Tensors
@@ -41,7 +42,7 @@ def import_file(path: Path | str, name: str, *, force: bool = False) -> tuple[Pa
         WeightsError: not a file of tensors, or the network has imported weights already.
     """
     backbone = build(name)
-    if (earlier := places.imported_file(backbone.name)) and not force:
+    if (earlier := locations.imported_file(backbone.name)) and not force:
         raise WeightsError(
             f"{backbone.name} has imported weights already, {earlier}. --force puts {path} in their place."
         )
@@ -50,7 +51,7 @@ def import_file(path: Path | str, name: str, *, force: bool = False) -> tuple[Pa
     # separate and contiguous, as safetensors wants them
     state = {key: tensor.detach().clone(memory_format=torch.contiguous_format) for key, tensor in given.state.items()}
     about = {ORIGIN: os.fsencode(Path(given.origin).name).decode(errors="replace"), DIGEST: digest_state(state)}
-    target = places.imports() / f"{backbone.name}.safetensors"
+    target = locations.imports() / f"{backbone.name}.safetensors"
     target.parent.mkdir(parents=True, exist_ok=True)
     with files.whole(target) as temporary:
         temporary.write_bytes(save(state, metadata=about))  # save_file would make it readable by this user alone
@@ -59,7 +60,7 @@ def import_file(path: Path | str, name: str, *, force: bool = False) -> tuple[Pa
 
 def here(name: str) -> bool:
     """Whether weights were imported for the network."""
-    return places.imported_file(name) is not None
+    return locations.imported_file(name) is not None
 
 
 def fetch(backbone: Backbone, tag: str) -> Tensors:
@@ -70,7 +71,7 @@ def fetch(backbone: Backbone, tag: str) -> Tensors:
         UnknownName: another file was.
         ChecksumMismatch: the kept file was changed.
     """
-    path = places.imported_file(backbone.name)
+    path = locations.imported_file(backbone.name)
     if path is None:
         raise WeightsMissing(
             f"No weights were imported for {backbone.name}: regraft weights import FILE --as {backbone.name}"

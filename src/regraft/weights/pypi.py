@@ -11,8 +11,8 @@ from typing import Any
 from torch import nn
 
 from regraft.backbones import Backbone
+from regraft.catalog.locations import PACKAGES
 from regraft.errors import UnknownName, WeightsMissing
-from regraft.places import PACKAGES
 from regraft.weights.reading import read, verify_named
 from regraft.weights.source import Tensors
 

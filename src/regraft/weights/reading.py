@@ -12,8 +12,8 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from regraft import files
 from regraft.errors import ChecksumMismatch, WeightsError
+from regraft.utils import files
 
 WRAPPERS = ("state_dict", "model")  # what training scripts put around the tensors
 PARALLEL = "module."  # what DataParallel puts before every name

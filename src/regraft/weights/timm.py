@@ -8,10 +8,10 @@ from urllib.request import Request, urlopen
 
 from huggingface_hub import constants, hf_hub_download, hf_hub_url
 
-from regraft import places
 from regraft.backbones import Backbone
 from regraft.backbones.families import find
 from regraft.backbones.libraries import published
+from regraft.catalog import locations
 from regraft.weights import download
 from regraft.weights.reading import read, verify
 from regraft.weights.source import Tensors
@@ -26,7 +26,9 @@ def here(name: str) -> bool:
     record = weights.record
     if not weights.tag:
         return False
-    return places.hub_file(record.hf_hub_id) is not None if record.hf_hub_id else download.cached(record.url).is_file()
+    return (
+        locations.hub_file(record.hf_hub_id) is not None if record.hf_hub_id else download.cached(record.url).is_file()
+    )
 
 
 def fetch(backbone: Backbone, tag: str) -> Tensors:
@@ -46,7 +48,7 @@ def fetch(backbone: Backbone, tag: str) -> Tensors:
 
 
 def _from_hub(repository: str, name: str) -> Path:
-    path = places.hub_file(repository) or _download(repository, name)
+    path = locations.hub_file(repository) or _download(repository, name)
     blob = path.resolve().name  # the cache calls a large file by its SHA-256; without symbolic links it cannot
     if re.fullmatch("[0-9a-f]{64}", blob):
         verify(path, blob)
@@ -54,10 +56,10 @@ def _from_hub(repository: str, name: str) -> Path:
 
 
 def _download(repository: str, name: str) -> Path:
-    url = hf_hub_url(repository, places.HUB_FILE)
+    url = hf_hub_url(repository, locations.HUB_FILE)
     try:
         if not constants.HF_HUB_OFFLINE:  # ask once: the hub's own client tries for half a minute before it gives up
             urlopen(Request(url, method="HEAD"), timeout=download.TIMEOUT_S).close()
-        return Path(hf_hub_download(repository, places.HUB_FILE, etag_timeout=download.TIMEOUT_S))
+        return Path(hf_hub_download(repository, locations.HUB_FILE, etag_timeout=download.TIMEOUT_S))
     except OSError as error:
         raise download.missing(name, url, f"into the Hugging Face cache {constants.HF_HUB_CACHE}", error) from error

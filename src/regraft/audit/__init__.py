@@ -1,0 +1,1 @@
+"""Pictures and their embeddings -> what may mislead a training or its figures."""

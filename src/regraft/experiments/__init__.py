@@ -1,0 +1,1 @@
+"""What a user does with data: train, cross-validate, compare, recommend, check."""

@@ -1,0 +1,121 @@
+"""Check a data set before anything is trained on it: one pass of a network, an audit, a page and a table.
+
+The pass is kept: a training with the same network afterwards starts from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from regraft import methods, run_folder
+from regraft.audit.groups import Proposal
+from regraft.audit.judging import FINDINGS, Audit, audit_of, check_kinds, write_remarks
+from regraft.config import OF_TRAINING, Config, refuse_idle
+from regraft.data import Manifest, Preprocessing, read_thumbnails, split_from
+from regraft.errors import ConfigError, NoImages
+from regraft.experiments.session import Session, load_network
+from regraft.reports import check_page
+from regraft.utils import files
+from regraft.utils.progress import Bars, Progress
+
+
+@dataclass(frozen=True, eq=False)
+class Checked:
+    """An audit, the folder that holds its page and table, and the kinds of findings that were not to be there."""
+
+    folder: Path
+    audit: Audit
+    failed_on: tuple[str, ...] = ()
+    proposal: Proposal | None = None  # of groups that the user may have meant to give
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what ``--json`` prints."""
+        groups = self.proposal.as_dict() if self.proposal else None
+        return {"folder": str(self.folder), **self.audit.as_dict(), "failed_on": list(self.failed_on), "groups": groups}
+
+
+def check(
+    data: Path | str,
+    *,
+    out: Path | str | None = None,
+    fail_on: Sequence[str] = (),
+    progress: Progress | None = None,
+    **settings: Any,
+) -> Checked:
+    """Look for what may mislead a training, or its figures, and write check.html and findings.csv.
+
+    Args:
+        data: as in `regraft.train`.
+        out: the folder for the page and the table; ``checks/<name of data>`` by default, with -2 where that is taken.
+        fail_on: kinds of findings; those that were found are in `Checked.failed_on`.
+        progress: says what is going on; silent by default.
+        settings: fields of `Config`, by name: backbone, weights, groups, split_from, img_size, seed, device …
+
+    Raises:
+        UnknownName: there is no such kind of finding.
+        NoImages: no picture can be read.
+        ConfigError: it is to fail on leaks, and the data have neither parts nor groups; or a setting of training.
+    """
+    unwanted, data, progress = check_kinds(fail_on), Path(data), progress or Progress()
+    refuse_idle("check", settings, dict.fromkeys(OF_TRAINING, "It trains nothing: leave it out, or give it to train."))
+    config = Config(**{"method": "features", "allow_bad": True, **settings})
+    wanted = run_folder.wanted_folder(out, data, "checks")
+    run_folder.new_folder(wanted)  # a place that cannot be written to is said now
+
+    session = Session.open(data, config, settings, progress)
+    if config.split_from:
+        session.manifest = _in_parts(session.manifest, config.split_from)
+    if "leak" in unwanted:
+        _refuse_no_leak(session)
+    audit, look, proposal = _audited(session)
+    folder = run_folder.claim(wanted, lambda made: write(audit, session.manifest, look, made, proposal))
+    counts = audit.counts()
+    return Checked(folder, audit, tuple(kind for kind in unwanted if counts[kind]), proposal)
+
+
+def _audited(session: Session) -> tuple[Audit, Preprocessing, Proposal | None]:
+    """Run a network over the pictures and judge them by what it makes of them."""
+    progress, config = session.progress, session.config
+    loaded = load_network(config, named="backbone" in session.given)
+    plan = methods.plan(loaded.backbone, config)
+    session.progress = Bars(progress)  # what would be said of unreadable files and their numbers is among the findings
+    network = session.activate(loaded, [plan])
+    session.progress = progress
+    manifest = session.manifest
+    if not len(manifest):
+        name, reason = next(iter(sorted(session.skipped.items())))
+        count = len(session.skipped)
+        raise NoImages(f"None of the {count} pictures in {session.data} can be read; the first: {name}: {reason}.")
+    look = network.backbone.preprocessing
+    thumbnails = read_thumbnails([item.path for item in manifest.items], look, progress=progress)
+    progress.note("Comparing the pictures with each other.")
+    embeddings, skipped = network.embeddings(plan.cut), session.skipped
+    audit = audit_of(manifest, session.digests, embeddings, thumbnails, skipped=skipped, seed=config.seed)
+    audit = replace(audit, notices=[*audit.notices, *session.seen.notices])
+    return audit, look, session.proposed_groups(network, [plan])
+
+
+def _refuse_no_leak(session: Session) -> None:
+    if session.manifest.groups is None and not any(item.part for item in session.manifest.items):
+        raise ConfigError(
+            f"--fail-on leak needs parts or groups between which something can leak; {session.data} has neither. "
+            "Give --split-from RUN or --groups, or use train and test folders."
+        )
+
+
+def write(audit: Audit, manifest: Manifest, look: Preprocessing, folder: Path, proposal: Proposal | None) -> None:
+    """Write check.html and findings.csv."""
+    write_remarks(folder / FINDINGS, audit.remarks)
+    page = check_page.check_page(audit, manifest, look, proposal.notice if proposal else "")
+    files.write_bytes(folder / "check.html", page.encode(errors="backslashreplace"))
+
+
+def _in_parts(manifest: Manifest, source: Path) -> Manifest:
+    """Give every picture its part. That a group lies in two parts is a finding here, and no error."""
+    free = replace(manifest, items=tuple(replace(item, group=None) for item in manifest.items))
+    parted = split_from(free, source)
+    items = zip(manifest.items, parted.items, strict=True)
+    return replace(parted, items=tuple(replace(item, part=other.part) for item, other in items))

@@ -1,0 +1,199 @@
+"""One plan on one split: learn, calibrate, measure on the test part, and keep all of it in a run folder."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from regraft import run_folder
+from regraft.config import Config
+from regraft.data import Manifest, write_split
+from regraft.experiments.operating_point import few_to_fit, reached, threshold_of
+from regraft.experiments.run import Run, read_back
+from regraft.experiments.session import ActivatedNetwork, LoadedNetwork, Session
+from regraft.inference import bundle
+from regraft.inference.classifier import Classifier
+from regraft.methods._plan import Plan
+from regraft.metrics.baseline import Baseline, Circumstances, diverged, is_random, reasons
+from regraft.metrics.calibration import before_and_after, fit_temperature, tempered
+from regraft.metrics.functions import Scores
+from regraft.metrics.predictions import Answers
+from regraft.metrics.thresholds import class_weights
+from regraft.reports.plots import confusion_matrix
+from regraft.training.head import Head
+from regraft.training.learner import Learner, lengthened
+from regraft.training.loop import Stop, read_history
+from regraft.utils import files
+from regraft.utils.progress import Progress
+
+MEASURED = ("val", "test")
+
+
+@dataclass(frozen=True, eq=False)
+class Fitting:
+    """What is trained, on which split, and where it is kept; the network is afterwards as it was."""
+
+    session: Session
+    network: ActivatedNetwork
+    plan: Plan
+    split: Manifest
+    config: Config  # of this one: the session's, with the network's and the method's name, and no folds
+    folder: Path
+    progress: Progress
+    started: float = field(default_factory=time.perf_counter)
+
+    def run(self, *, resume: bool = False, awaits: bool = False) -> Run:
+        """Learn what the plan says and measure it; what was learned before is only read back.
+
+        A run that `awaits` more is not finished with its figures: that is for `finish`.
+        """
+        if resume and run_folder.learned(self.folder):
+            files.remove_folder(self.folder / "checkpoints")  # it may have been killed with this left to do
+            return read_back(self.folder, self.split, self.config)
+        if resume or not (self.folder / run_folder.SETTINGS).exists():  # settings of the machine may have changed
+            self.begin(self.folder)
+        for notice in few_to_fit(self.split, self.config):
+            self.progress.warn(notice)
+        with self.network.untouched(self.plan.cut):
+            head, stopped = self.learner.learn(earlier=self.network.loaded.earlier_head, resume=resume)
+            run = self._measured(head, stopped, awaits)
+        if not stopped:
+            files.remove_folder(self.folder / "checkpoints")  # nothing goes on from here
+        return run
+
+    def begin(self, folder: Path) -> None:
+        """Write what a run needs to go on: its pictures with their parts, what is left out, and its settings."""
+        write_split(self.split, folder / "split.csv", self.session.digests)
+        run_folder.write_skipped(folder / "skipped.csv", self.session.skipped)
+        plan = lengthened(self.plan, len(self.split.part("train")), self.config)
+        run_folder.write_json(
+            folder / run_folder.SETTINGS, about_run(self.session.data, self.config, plan, self.network.loaded)
+        )
+
+    @property
+    def learner(self) -> Learner:
+        """What goes through the phases."""
+        plan = lengthened(self.plan, len(self.split.part("train")), self.config)
+        backbone, prefix = self.network.backbone, self.network.prefix
+        return Learner(backbone, plan, self.split, prefix, self.config, self.folder, self.progress)
+
+    # ---- what it has learned ----------------------------------------------------------------------------------------
+
+    def _measured(self, head: Head, stopped: Stop | None, awaits: bool) -> Run:
+        """Calibrate, choose where each class is answered, keep the model, and measure it on the test part."""
+        learner, split = self.learner, self.split
+        untempered = {part: learner.probabilities(head, part) for part in MEASURED}
+        labels = {part: split.labels[split.part(part)] for part in MEASURED}
+        temperature = fit_temperature(untempered["val"], labels["val"], learner.shares)
+        head.cool(temperature, learner.shares)
+        probabilities = {part: tempered(found, temperature, learner.shares) for part, found in untempered.items()}
+        model = self._model(head, stopped, temperature, Answers.of(split, probabilities["val"], part="val"))
+        bundle.save(self.folder / "model", model)
+
+        found = {part: Answers.of(split, rows, model.answers(rows), part) for part, rows in probabilities.items()}
+        scores = {part: answers.scores(split.classes, self.config.seed) for part, answers in found.items()}
+        write_answers(self.folder, split, found["test"] if model.rule else found["test"].most_probable, scores["test"])
+        run = Run(
+            self.folder,
+            self.network.backbone.name,
+            self.config.method,
+            time.perf_counter() - self.started + run_folder.spent_s(self.folder),
+            scores["test"],
+            stopped,
+            reached(model.threshold, found, split, self.config),
+            self._baseline(found["test"], scores["test"], stopped),
+        )
+        calibrated = before_and_after(
+            {part: (untempered[part], labels[part]) for part in MEASURED}, temperature, learner.shares
+        )
+        details = {
+            "val": scores["val"].as_dict(),
+            "calibration": {"temperature": temperature, **calibrated},
+            "class_weights": model.class_weights and dict(zip(split.classes, model.class_weights, strict=True)),
+        }
+        write_metrics(run, split, details, awaits=awaits)
+        return run
+
+    def _model(self, head: Head, stopped: Stop | None, temperature: float, val: Answers) -> Classifier:
+        threshold = threshold_of(val, self.split, self.config)
+        shares = self.learner.shares
+        weights = None if threshold else class_weights(shares, self.config.class_weights, val.probabilities)
+        about = _about_model(self.network.loaded, self.plan, self.config, stopped)
+        return Classifier(
+            self.network.backbone,
+            head,
+            self.split.classes,
+            self.learner.spec(),
+            about,
+            temperature,
+            threshold,
+            weights,
+        )
+
+    def _baseline(self, found: Answers, scores: Scores, stopped: Stop | None) -> Baseline:
+        """Set a run beside always answering the commonest class; where it is no better, say what the reason may be."""
+        baseline = found.baseline(scores, self.split.classes, self.config.seed)
+        if baseline.verdict == "better":
+            return baseline
+        known = Circumstances(
+            counts=self.split.counts("train"),
+            others=len(found.labels) - self.split.counts("test")[baseline.label],
+            tested=len(found.labels),
+            size=self.network.backbone.preprocessing.size,
+            epochs=self.config.epochs,
+            unfinished=str(stopped or ""),
+            diverged=diverged(read_history(self.folder / "history.csv")),
+            random=is_random(self.network.loaded.lineage) and self.plan.cut > 0,
+            costly=bool(found.hits.mean() < found.most_probable.hits.mean()),
+            aimed=self.config.target is not None,
+        )
+        return replace(baseline, reasons=reasons(baseline, known))
+
+
+# ---- what is written ------------------------------------------------------------------------------------------------
+
+
+def about_run(data: Path, config: Config, plan: Plan, network: LoadedNetwork) -> dict[str, Any]:
+    """Return what config.json holds."""
+    if config.from_run:  # whose network it is
+        config = replace(config, backbone=network.backbone.name)
+    return {
+        "data": str(data.absolute()),
+        "working_folder": str(Path.cwd()),  # what relative paths among the settings start from
+        "settings": config.as_dict(),
+        "plan": {
+            "cut": plan.cut,
+            "phases": [asdict(phase) for phase in plan.phases],
+            "frozen_layers": list(plan.frozen_layers),
+        },
+        "lineage": list(network.lineage),
+        "environment": run_folder.environment(),
+    }
+
+
+def _about_model(network: LoadedNetwork, plan: Plan, config: Config, stopped: Stop | None) -> dict[str, Any]:
+    trained = [stage.name for stage in network.backbone.stages[plan.cut :]]
+    about = {"method": config.method, "trained": [*trained, "head"], "lineage": list(network.lineage)}
+    return {**about, "unfinished": asdict(stopped)} if stopped else about
+
+
+def write_answers(
+    folder: Path, split: Manifest, answers: Answers, scores: Scores, folds: np.ndarray | None = None
+) -> None:
+    """Write what was answered on the test part, picture by picture and as a confusion matrix."""
+    answers.save(folder)
+    names = [split.items[index].name for index in split.part("test")]
+    answers.write_csv(folder / "predictions.csv", names, split.classes, folds)
+    confusion_matrix(scores.confusion, split.classes, folder / "confusion_matrix.svg")
+
+
+def write_metrics(run: Run, split: Manifest, details: Mapping[str, Any], *, awaits: bool) -> None:
+    """Write metrics.json, with which a run is finished unless it awaits more."""
+    figures = {"per_class": run.test.per_class, "confusion": run.test.confusion.tolist()}
+    about = {**run.as_dict(), "classes": list(split.classes), **figures, **details}
+    run_folder.write_json(run.folder / run_folder.METRICS, about | ({run_folder.AWAITS: "report"} if awaits else {}))

@@ -1,0 +1,85 @@
+"""Where one of two classes is answered: a threshold that was asked for, and what it reaches."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from regraft.config import Config, option
+from regraft.data import Manifest
+from regraft.errors import ConfigError, UnknownName
+from regraft.metrics.predictions import Answers
+from regraft.metrics.thresholds import Threshold, fit_threshold, rates, too_few
+
+
+def check_target(config: Config, manifest: Manifest) -> None:
+    """Raise where a target cannot be meant: which class is the disease is never guessed.
+
+    Raises:
+        ConfigError: more than two classes, or a positive class without a target, or the other way round.
+        UnknownName: there is no such class.
+    """
+    if config.target is None and config.positive is None:
+        return
+    given = option("positive" if config.target is None else f"target_{config.target[0]}")
+    names = manifest.classes
+    if len(names) != 2:
+        raise ConfigError(
+            f"{given} is for two classes; {manifest.root} has {len(names)}: {', '.join(names[:5])}"
+            f"{' …' if len(names) > 5 else ''}. Leave it out, or sort the pictures into two folders."
+        )
+    if config.positive is None:
+        raise ConfigError(
+            f"{given} needs the class that is looked for: --positive {names[0]} or --positive {names[1]}?"
+        )
+    if config.positive not in names:
+        raise UnknownName("class", config.positive, names)
+    if config.target is None:
+        raise ConfigError(f"{given} {config.positive} needs a target, such as --target-recall 0.99.")
+
+
+def few_to_fit(split: Manifest, config: Config) -> list[str]:
+    """Return a sentence where the validation part is too small for the target."""
+    if config.target is None:
+        return []
+    notice = too_few(split.labels[split.part("val")], split.classes, **_target(config))
+    return [notice] if notice else []
+
+
+def threshold_of(val: Answers, split: Manifest, config: Config) -> Threshold | None:
+    """Return the threshold that reaches the target on the validation part; None without a target.
+
+    Raises:
+        TargetMissed: none does.
+    """
+    if config.target is None:
+        return None
+    return fit_threshold(val.probabilities, val.labels, split.classes, **_target(config))
+
+
+def reached(threshold: Threshold | None, found: Mapping[str, Answers], split: Manifest, config: Config) -> Any:
+    """Return what metrics.json says of a threshold: on how many pictures it was fitted, and what it reaches."""
+    if threshold is None:
+        return None
+    index = split.classes.index(threshold.positive)
+    of_parts = {part: _rates(answers, index, config) for part, answers in found.items()}
+    positive = found["val"].labels == index
+    fitted_on = {"positive": int(positive.sum()), "other": int((~positive).sum())}
+    return {**asdict(threshold), "fitted_on": fitted_on, **of_parts}
+
+
+def reached_by_folds(answers: Answers, split: Manifest, config: Config) -> dict[str, Any] | None:
+    """Return what the thresholds of all folds reach together; None without a target."""
+    if config.target is None:
+        return None
+    return {**_target(config), "test": _rates(answers, split.classes.index(str(config.positive)), config)}
+
+
+def _rates(answers: Answers, index: int, config: Config) -> dict[str, Any]:
+    return rates(answers.given == index, answers.labels == index, answers.groups, seed=config.seed)
+
+
+def _target(config: Config) -> dict[str, Any]:
+    assert config.target is not None
+    return {"positive": config.positive, "target": config.target[0], "wanted": config.target[1]}

@@ -1,0 +1,1 @@
+"""A trained model -> predictions, features, heat maps; and the bundle that holds it."""

@@ -1,0 +1,272 @@
+"""Classifier <-> bundle: a folder with ``model.safetensors`` and ``bundle.json``, no code.
+
+``bundle.json`` names the format, the network, the classes, the preprocessing and where the weights came from, and holds
+the SHA-256 of the tensors: a changed byte is noticed before a doctor sees a wrong answer.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import safetensors
+import torch
+from msgspec import Meta
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save_file as save_tensors
+from torch import Tensor
+
+from regraft.backbones import Backbone, build
+from regraft.backbones.families import names
+from regraft.data import Preprocessing, learned_digests
+from regraft.errors import BundleError, ChecksumMismatch, RegraftError, UnknownName, reason_of
+from regraft.inference.classifier import Classifier
+from regraft.metrics.thresholds import TARGETS, Threshold
+from regraft.training.head import HeadSpec, build_head
+from regraft.training.loop import Stop
+from regraft.utils import files
+from regraft.utils.records import Above0, fitted, read_json, to_json
+from regraft.utils.version import __version__
+from regraft.weights import load_state, misfits
+
+Named = TypeVar("Named")
+
+FORMAT, WITH_THRESHOLD, PLAIN = 3, 2, 1
+"""Who reads only 1 would answer past a threshold, who reads only 2 past class weights; other bundles keep 1."""
+TENSORS, ABOUT = "model.safetensors", "bundle.json"
+KEPT_ABOUT = ("method", "trained", "lineage", "unfinished")  # of a run; unfinished: where Ctrl-C has ended it
+
+
+def save(folder: Path, classifier: Classifier) -> None:
+    """Write a bundle, whole or not at all; one that is there already is replaced.
+
+    Equal tensors and settings give equal bytes: no date, no path of the machine.
+    """
+    assert classifier.spec is not None, "a network's own ImageNet head is no new model"
+    about = {
+        "format": _format(classifier),
+        "regraft": __version__,
+        "backbone": classifier.backbone.name,
+        "classes": list(classifier.classes),
+        "preprocessing": classifier.backbone.preprocessing.as_dict(),
+        "head": asdict(classifier.spec),
+        "temperature": classifier.temperature,
+        **({} if classifier.threshold is None else {"threshold": asdict(classifier.threshold)}),
+        **({} if classifier.class_weights is None else {"class_weights": list(classifier.class_weights)}),
+        **{key: value for key, value in classifier.about.items() if key in KEPT_ABOUT},
+    }
+    with files.whole(folder, instead=True) as temporary:
+        temporary.mkdir(parents=True)
+        save_tensors(_tensors(classifier), temporary / TENSORS)
+        about["sha256"] = _digest(files.sha256(temporary / TENSORS), about)
+        (temporary / ABOUT).write_bytes(to_json(about))
+        shutil.copymode(temporary / ABOUT, temporary / TENSORS)  # safetensors lets nobody but the owner read its files
+
+
+def _digest(tensors: bytes, about: dict[str, Any]) -> str:
+    """Return the SHA-256 of both files, `tensors` being that of one: the classes' order matters as much as tensors."""
+    rest = {key: value for key, value in about.items() if key != "sha256"}
+    return hashlib.sha256(tensors + json.dumps(rest, sort_keys=True).encode()).hexdigest()
+
+
+def _tensors(classifier: Classifier) -> dict[str, Tensor]:
+    body = {f"backbone.{name}": tensor for name, tensor in body_state(classifier.backbone).items()}
+    head = {f"head.{name}": tensor for name, tensor in classifier.head.state_dict().items()}
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in (body | head).items()}
+
+
+def body_state(backbone: Backbone) -> dict[str, Tensor]:
+    """Return the tensors of the stages in the library's own names; those of the ImageNet head are left out."""
+    unwanted = {id(tensor) for tensor in backbone.classifier.module.state_dict(keep_vars=True).values()}
+    return {
+        name: tensor for name, tensor in backbone.model.state_dict(keep_vars=True).items() if id(tensor) not in unwanted
+    }
+
+
+def folder_of(path: Path) -> Path | None:
+    """Return the bundle that `path` is or, being a run, holds; None when it is neither."""
+    return next(
+        (folder for folder in (path, path / "model") if (folder / ABOUT).exists() or (folder / TENSORS).exists()), None
+    )
+
+
+def learned_from(path: Path) -> set[str]:
+    """Return the digests of the pictures that the run `path` learned from, as far as it is a run and names them."""
+    folder = folder_of(path)
+    return learned_digests(folder.parent / "split.csv") if folder else set()
+
+
+def load(path: Path) -> Classifier:
+    """Read the bundle that `path` is or, being a run, holds.
+
+    Raises:
+        BundleError: no bundle there, a part is missing or unreadable, or it is of a newer format.
+        ChecksumMismatch: the tensors are not those that were written.
+    """
+    folder = folder_of(path)
+    if folder is None:
+        raise BundleError(_no_model(path))
+    about = _read_about(folder)
+    try:
+        return _build(folder, about)
+    except (BundleError, ChecksumMismatch):
+        raise
+    except (OSError, ValueError, RegraftError, safetensors.SafetensorError) as error:
+        reason = reason_of(error).splitlines()[0].rstrip(".")
+        raise BundleError(f"{folder} does not fit together: {reason}. Copy the whole folder again.") from error
+
+
+def _no_model(path: Path) -> str:
+    if not path.exists():
+        return f"There is no folder {path}. Expected that of a run or bundle."
+    if (path / "fold-1").is_dir():
+        return (
+            f"{path} is a cross-validation: each fold has a model of its own, and none has learned from all pictures. "
+            f"Use that of a fold, {path / 'fold-1'}, or train one without --folds."
+        )
+    return (
+        f"{path} holds no model ({ABOUT} and {TENSORS}, there or in model/). "
+        "Is this a run that did not finish? Go on with --resume."
+    )
+
+
+def _format(classifier: Classifier) -> int:
+    if classifier.class_weights is not None:
+        return FORMAT
+    return PLAIN if classifier.threshold is None else WITH_THRESHOLD
+
+
+def load_or(model: Path | str, named: Callable[[str], Named]) -> Classifier | Named:
+    """Return the model in a run or bundle folder, or what `named` makes of a network's name.
+
+    Raises:
+        BundleError: a folder without a model.
+        UnknownName: neither a folder nor a network.
+    """
+    if folder_of(Path(model)) is not None or Path(model).is_dir():
+        return load(Path(model))
+    try:
+        return named(str(model))
+    except UnknownName as error:
+        if any(mark in str(model) for mark in "/\\"):
+            raise BundleError(
+                f"There is no folder {model}. Expected a run or bundle folder, or the name of a network."
+            ) from error
+        raise
+
+
+@dataclass(frozen=True)
+class _Seal:
+    """What is looked at first, whatever else the format holds."""
+
+    format: Annotated[int, Meta(ge=1)]
+    sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+
+
+@dataclass(frozen=True)
+class _About:
+    """What bundle.json has to hold, as far as it is read; the other entries are for people."""
+
+    backbone: str
+    classes: Annotated[tuple[Annotated[str, Meta(min_length=1)], ...], Meta(min_length=1)]
+    preprocessing: dict[str, Any]
+    head: dict[str, Any]
+    temperature: Above0 = 1.0  # bundles from before there were temperatures
+    threshold: dict[str, Any] | None = None
+    class_weights: tuple[Above0, ...] | None = None
+    method: str = ""
+    trained: tuple[str, ...] = ()
+    lineage: tuple[dict[str, str | list[str]], ...] = ()
+    unfinished: Stop | None = None  # where Ctrl-C has ended the run; None: it is finished
+
+
+def _read_about(folder: Path) -> dict[str, Any]:
+    try:
+        about: dict[str, Any] = read_json(folder / ABOUT)
+        found = fitted(about, _Seal, others=True).format
+    except (OSError, ValueError) as error:
+        raise BundleError(
+            f"{folder / ABOUT} is missing or damaged ({reason_of(error)}). Copy the whole folder again."
+        ) from error
+    if found > FORMAT:
+        raise BundleError(
+            f"{folder} has format {found}; this Regraft ({__version__}) reads up to {FORMAT}. "
+            "Update it: pip install --upgrade regraft"
+        )
+    return about
+
+
+def _build(folder: Path, about: dict[str, Any]) -> Classifier:
+    """Build what a bundle describes; nothing is made that is larger than the file from which it is to be filled."""
+    said = fitted(about, _About, others=True)
+    spec, threshold = fitted(said.head, HeadSpec, "head"), _threshold(said)
+    if len(set(said.classes)) != len(said.classes) or len(said.classes) != spec.classes:
+        raise ValueError(f"{len(said.classes)} class names for {spec.classes} classes, or two that are the same")
+    if not (folder / TENSORS).is_file():
+        raise ValueError(f"there is no file {TENSORS}")
+    size = (folder / TENSORS).stat().st_size
+    if _body(said.backbone) + _numbers(spec) > size:
+        raise ValueError(f"{TENSORS} has {size} bytes, too few for a {said.backbone} with such a head")
+    backbone = replace(build(said.backbone), preprocessing=Preprocessing.from_dict(said.preprocessing))
+    if spec.width != backbone.embedding_width:
+        raise ValueError(f"the head is for {spec.width} features, and {backbone.name} has {backbone.embedding_width}")
+    tensors = load_tensors(_content(folder, about, most=2 * (_bytes_of(backbone) + 8 * _numbers(spec)) + (16 << 20)))
+    load_state(backbone, _under(tensors, "backbone."), origin=str(folder))
+    if said.class_weights is not None and len(said.class_weights) != spec.classes:
+        raise ValueError(f"{len(said.class_weights)} class weights for {spec.classes} classes")
+    head, own = build_head(spec).eval(), _under(tensors, "head.")
+    if found := misfits(head.state_dict(), own):
+        raise ValueError(f"of the head's tensors, {found}")
+    head.load_state_dict(own)
+    return Classifier(backbone, head, said.classes, spec, about, said.temperature, threshold, said.class_weights)
+
+
+def _content(folder: Path, about: dict[str, Any], *, most: int) -> bytes:
+    """Return what the file of tensors holds, if it and bundle.json are as they were written."""
+    path = folder / TENSORS
+    if path.stat().st_size > most:
+        raise ValueError(f"{TENSORS} is larger than the network and head that it is to hold")
+    content = path.read_bytes()
+    if _digest(hashlib.sha256(content).digest(), about) != about["sha256"]:
+        raise ChecksumMismatch(
+            f"{folder}: {TENSORS} or {ABOUT} is not as it was written, a byte was changed or lost. "
+            "Copy the whole folder again."
+        )
+    return content
+
+
+def _body(name: str) -> int:
+    """Return how many numbers a network has below its own head, at least; none of them is made for it.
+
+    A stranger's bundle may name the largest network that the libraries have. Those of our own table fit any machine.
+    """
+    if name in names():
+        return 0
+    with torch.device("meta"):
+        return sum(tensor.numel() for tensor in body_state(build(name)).values())
+
+
+def _bytes_of(backbone: Backbone) -> int:
+    return sum(tensor.numel() * tensor.element_size() for tensor in body_state(backbone).values())
+
+
+def _numbers(spec: HeadSpec) -> int:
+    return spec.width * spec.hidden + (spec.hidden or spec.width) * spec.classes
+
+
+def _threshold(said: _About) -> Threshold | None:
+    if said.threshold is None:
+        return None
+    found = fitted(said.threshold, Threshold, "threshold")
+    if found.positive not in said.classes or len(said.classes) != 2 or found.target not in TARGETS:
+        raise ValueError(f"threshold is {said.threshold!r}, not a probability of one of two classes")
+    return found
+
+
+def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

@@ -1,0 +1,203 @@
+"""Backbone + head + class names -> Classifier: what a bundle holds, and what predicts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from regraft.activations import BATCH, batched, cache_folder, engines
+from regraft.activations.store import make_room
+from regraft.backbones import Backbone
+from regraft.data import adjusted, digest, draw_view, read_pixels
+from regraft.errors import ActivationOverflow, BadImage, StoreError, WeightsMissing
+from regraft.metrics.thresholds import Threshold, weighed, weighing
+from regraft.training.head import HeadSpec
+from regraft.utils.progress import Progress
+from regraft.weights import digest_state, filled
+from regraft.weights.imagenet import imagenet_classes
+
+MOST_EXPORTS = 5 * 10**9  # bytes of exports that predicting leaves behind; training keeps to --cache-limit in all
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One picture's answer: probabilities [classes], or why there is none."""
+
+    path: Path
+    probabilities: np.ndarray | None
+    error: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Classifier:
+    """A network with its class names; ``spec`` is None where the network's own ImageNet head answers."""
+
+    backbone: Backbone
+    head: nn.Module
+    classes: tuple[str, ...]
+    spec: HeadSpec | None = None
+    about: dict[str, Any] = field(default_factory=dict)  # bundle.json
+    temperature: float = 1.0  # divides the head's scores, see regraft.calibration
+    threshold: Threshold | None = None  # where one of two classes is answered; None: the most probable class is
+    class_weights: tuple[float, ...] | None = None  # what each probability counts in that, without a threshold
+
+    def answers(self, probabilities: np.ndarray) -> np.ndarray:
+        """Return the class answered for each picture: probabilities [n, classes] -> indices [n]."""
+        if self.threshold is not None:
+            return self.threshold.answers(probabilities, self.classes)
+        return weighed(probabilities, self._weights)
+
+    def ranking(self, probabilities: np.ndarray) -> np.ndarray:
+        """Return the classes of one picture, the one answered first: probabilities [classes] -> indices [classes]."""
+        order: np.ndarray = np.argsort(-probabilities * self._weights, kind="stable")
+        # with a threshold there are two classes, and the one that is answered may be the less probable one
+        return order if order[0] == self.answers(probabilities[None])[0] else order[::-1]
+
+    @property
+    def rule(self) -> str:
+        """Say what is answered, where that is not always the most probable class; else nothing."""
+        if self.threshold is not None:
+            return str(self.threshold)
+        return "" if self.class_weights is None else weighing(self.class_weights, self.classes)
+
+    @property
+    def _weights(self) -> np.ndarray:
+        return np.ones(len(self.classes)) if self.class_weights is None else np.array(self.class_weights)
+
+    def network(self) -> nn.Module:
+        """Return uint8 pixels [b, s, s, 3] -> probabilities [b, classes], in eval mode."""
+        # the ImageNet head brings its own pool; ours follows the pooled prefix
+        body = (
+            self.backbone.prefix(len(self.backbone.stages))
+            if self.spec
+            else nn.Sequential(self.backbone.prefix(0), self.backbone.tail(0))
+        )
+        return _Answers(nn.Sequential(body, self.head, _Tempered(self.temperature), nn.Softmax(1))).eval()
+
+    def seeing(self, paths: Sequence[Path], progress: Progress, **given: Any) -> Classifier:
+        """Return the model as it sees these pictures: as in its training, but for what is given.
+
+        `given`: channels, value_range and max_megapixels. `progress` hears what does not fit; see `data.adjusted`.
+        """
+        trained = self.spec is not None
+        look = adjusted(self.backbone.preprocessing, paths, trained=trained, **given, progress=progress)
+        return replace(self, backbone=replace(self.backbone, preprocessing=look))
+
+    def predict(
+        self,
+        paths: Sequence[Path],
+        *,
+        views: int = 1,
+        augment: Sequence[str] = (),
+        device: str = "auto",
+        engine: str = "auto",
+        progress: Progress | None = None,
+    ) -> Iterator[Prediction]:
+        """Classify files, in order, in constant memory; a file that cannot be read gives its reason.
+
+        With more `views` than one, the probabilities are the mean over the plain picture and views that `augment`
+        draws. They depend on the picture alone: asking twice, or for other pictures beside it, gives the same answer.
+
+        `engine` is as in the settings: ``auto`` exports to ONNX Runtime where there are many pictures and no GPU.
+        """
+        run = self._engine(device, engine, len(paths) * views, progress or Progress())
+        with (progress or Progress()).track("Predicting", len(paths), "pictures") as tick:
+            for batch in batched(read_pixels(paths, self.backbone.preprocessing), BATCH):
+                good = [pixels for _, pixels in batch if not isinstance(pixels, BadImage)]
+                answers = iter(_finite(_mean_answers(run, good, views, augment)) if good else ())
+                for position, pixels in batch:
+                    bad = isinstance(pixels, BadImage)
+                    yield Prediction(paths[position], None if bad else next(answers), str(pixels) if bad else "")
+                tick(len(batch))
+
+    def _engine(self, device: str, engine: str, pictures: int, progress: Progress) -> engines.Engine:
+        chosen = engines.pick_device(device)
+        if engines.choose(engine, chosen, pictures) == "onnxruntime":
+            try:
+                return self._exported(progress)
+            except StoreError as error:
+                if engine == "onnxruntime":
+                    raise
+                progress.note(f"{error} Going on with torch, which is slower.")
+        return engines.on_torch(self.network(), chosen, half=chosen.type == "cuda")
+
+    def _exported(self, progress: Progress) -> engines.Engine:
+        look, folder = self.backbone.preprocessing, cache_folder() / "prefixes"
+        recipe = {
+            "classifier": digest_state(self.network().state_dict()),
+            "backbone": self.backbone.name,
+            "pixels": replace(look, file_channels=None, value_range=None, max_megapixels=None).as_dict(),
+        }
+        warn = progress.warn
+        engine = engines.on_onnxruntime(self.network(), size=look.size, recipe=recipe, folder=folder, warn=warn)
+        make_room([folder], 0, MOST_EXPORTS)
+        return engine
+
+
+def _mean_answers(run: engines.Engine, pictures: list[np.ndarray], views: int, augment: Sequence[str]) -> np.ndarray:
+    """Answer from the plain pictures and the views drawn of them: n of uint8 [s, s, 3] -> [n, classes]."""
+    total = run(np.stack(pictures))[0]
+    digests = [digest(pixels.tobytes()) for pixels in pictures] if views > 1 else []
+    for view in range(1, views):
+        drawn = [
+            draw_view(pixels, view=view, digest=of, augment=augment, seed=0)
+            for pixels, of in zip(pictures, digests, strict=True)
+        ]
+        total = total + run(np.stack(drawn))[0]
+    mean: np.ndarray = total / views
+    return mean
+
+
+def _finite(answers: np.ndarray) -> np.ndarray:
+    if not np.isfinite(answers).all():
+        raise ActivationOverflow(
+            "The network's answers are not numbers. Half precision on a GPU may overflow: use --device cpu."
+        )
+    return answers
+
+
+class _Tempered(nn.Module):
+    """Divides scores by the temperature; a buffer, so that an export with another one is another export."""
+
+    def __init__(self, temperature: float) -> None:
+        super().__init__()
+        self.temperature: Tensor
+        self.register_buffer("temperature", torch.tensor(temperature))
+
+    def forward(self, scores: Tensor) -> Tensor:
+        return scores.float() / self.temperature  # a low temperature could take half precision beyond its end
+
+
+class _Answers(nn.Module):
+    """Gives the one output as a list, as the engines expect."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.inner = network
+
+    def forward(self, pixels: Tensor) -> list[Tensor]:
+        return [self.inner(pixels)]
+
+
+def pretrained(name: str, weights: str | None = None) -> Classifier:
+    """Return a backbone with its own ImageNet head: 1000 classes, named ``n02504013 Indian_elephant``.
+
+    Raises:
+        UnknownName: there is no such backbone.
+        WeightsMissing: the weights are not here, or came without their head.
+    """
+    backbone, found = filled(name, weights)
+    if not found.has_classifier:
+        raise WeightsMissing(
+            f"The weights of {backbone.name} at hand ({found.source}) have no ImageNet head, "
+            "so it cannot name ImageNet classes. "
+            "Train it on your own classes, or give weights with a head: --weights FILE."
+        )
+    names = tuple(" ".join(pair) for pair in imagenet_classes())
+    return Classifier(backbone, backbone.classifier.module, names)

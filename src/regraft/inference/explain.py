@@ -1,0 +1,137 @@
+"""Model x pictures -> files that show where each picture speaks for the answer: the picture beside its heat map."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from regraft import run_folder
+from regraft.activations import BATCH, batched, engines
+from regraft.config import Config
+from regraft.data import find_pictures, read_pixels
+from regraft.errors import BadImage, NoImages, UnknownName
+from regraft.inference.classifier import Classifier
+from regraft.inference.heatmaps import heat_maps, overlay
+from regraft.inference.predict import called, open_model
+from regraft.utils import files
+from regraft.utils.progress import Progress
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+FOLDER = "heatmaps"
+ROWS = "heatmaps.csv"
+HEADER = ("filename", "label", "prob", "heatmap", "error")
+
+
+def explain(
+    model: Path | str | Classifier,
+    paths: Sequence[Path | str],
+    *,
+    out: Path | str | None = None,
+    label: str | None = None,
+    layer: str | None = None,
+    weights: str | None = None,
+    channels: str | None = None,
+    range: str | None = None,
+    max_megapixels: int | None = None,
+    device: str = "auto",
+    progress: Progress | None = None,
+) -> list[dict[str, Any]]:
+    """Draw where pictures speak for a class, see `regraft.inference.heatmaps.heat_maps`.
+
+    Writes, into a new folder, a PNG for each picture: on the left what the network sees, on the right the same in grey
+    under its heat, dark to bright; and heatmaps.csv with the rows that are returned: filename, label, prob, heatmap
+    (the PNG; None where no place speaks for the class) and error, of a picture that cannot be read.
+
+    Args:
+        model: a run or bundle folder, the name of a network (ImageNet classes), or what `regraft.load` gives.
+        paths: files and folders of pictures.
+        out: the folder; one that exists is left alone, and ``-2`` is put behind the name. Default: ``heatmaps``.
+        label: the class to explain, by its name. Default: the one that is answered, by the threshold if there is one.
+        layer: the stage whose output is explained. Default: the one before the last.
+        weights: where a pretrained network's tensors come from.
+        channels, range, max_megapixels: as in training; by default those of the model's.
+        device: auto, cpu, cuda or mps.
+        progress: hears how far it is.
+
+    Raises:
+        UnknownName: there is no such class, or no such stage.
+        NoImages: no picture can be read.
+        RunError: the folder cannot be made.
+    """
+    progress = progress or Progress()
+    classifier = open_model(model, weights=weights, progress=progress)
+    if label is not None and label not in classifier.classes:
+        raise UnknownName("class", label, classifier.classes)
+    if layer is not None:
+        classifier.backbone.cut_above(layer)  # a stage that is not there is refused before a folder is made
+    if label is None and classifier.rule:
+        progress.note(f"{called(model)} answers {classifier.rule}.")
+    pictures = find_pictures(paths, progress)
+    config = Config(channels=channels, range=range, max_megapixels=max_megapixels)
+    classifier = classifier.seeing(pictures, progress, **config.of_files)
+    number = None if label is None else classifier.classes.index(label)
+    wanted = Path(FOLDER if out is None else out)
+    folder = run_folder.new_folder(wanted)
+    rows: list[dict[str, Any]] = []
+    with (
+        files.temporary_beside(folder) as made,
+        files.told_of(folder, made),
+        progress.track("Explaining", len(pictures), "pictures") as tick,
+    ):
+        made.mkdir(parents=True)
+        for row, pair in _explained(classifier, pictures, number, layer, device):
+            if pair is not None:
+                name = f"{len(rows) + 1:04}-{Path(row['filename']).stem[:60]}.png"  # of 255 bytes that a name may have
+                pair.save(made / name)
+                row["heatmap"] = name
+            rows.append(row)
+            tick(1)
+        if all(row["error"] for row in rows):
+            raise NoImages(f"None of the {len(rows)} pictures can be read; the first: {rows[0]['error']}.")
+        run_folder.take(made, wanted, lambda folder: _write(rows, made, folder))
+    return rows
+
+
+def _write(rows: Sequence[dict[str, Any]], made: Path, folder: Path) -> None:
+    """Let the rows name their PNGs by where they will lie, and write the table."""
+    for row in rows:
+        if row["heatmap"]:
+            row["heatmap"] = str(folder / Path(row["heatmap"]).name)
+    files.write_csv(made / ROWS, HEADER, ([row[name] for name in HEADER] for row in rows))
+
+
+def _explained(
+    classifier: Classifier, pictures: Sequence[Path], number: int | None, layer: str | None, device: str
+) -> Iterator[tuple[dict[str, Any], Image.Image | None]]:
+    """Yield a row for each picture, and the picture beside its heat map where there is something to see."""
+    network = engines.on_torch(classifier.network(), engines.pick_device(device), half=False)
+    for batch in batched(read_pixels(pictures, classifier.backbone.preprocessing), BATCH):
+        good = [(position, pixels) for position, pixels in batch if not isinstance(pixels, BadImage)]
+        rows = {at: _row(pictures[at], error=str(bad)) for at, bad in batch if isinstance(bad, BadImage)}
+        pairs: dict[int, Image.Image] = {}
+        if good:
+            together = np.stack([pixels for _, pixels in good])  # [b, s, s, 3]
+            probabilities = network(together)[0]  # [b, classes]
+            chosen = classifier.answers(probabilities) if number is None else np.full(len(good), number)
+            heats = heat_maps(classifier, together, chosen, layer=layer, device=device)  # [b, s, s]
+            for (position, pixels), answer, found, heat in zip(good, chosen, probabilities, heats, strict=True):
+                rows[position] = _row(pictures[position], classifier.classes[answer], float(found[answer]))
+                if heat.any():
+                    pairs[position] = _beside(pixels, heat)
+        yield from ((rows[position], pairs.get(position)) for position, _ in batch)
+
+
+def _row(picture: Path, label: str | None = None, prob: float | None = None, error: str = "") -> dict[str, Any]:
+    rounded = None if prob is None else round(prob, 6)
+    return {"filename": str(picture), "label": label, "prob": rounded, "heatmap": None, "error": error}
+
+
+def _beside(pixels: np.ndarray, heat: np.ndarray) -> Image.Image:
+    from PIL import Image
+
+    return Image.fromarray(np.concatenate([pixels, np.asarray(overlay(pixels, heat))], axis=1))

@@ -1,0 +1,286 @@
+"""Network x pictures -> features: what one stage makes of each picture, computed once, kept, read back in chunks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from regraft.activations import BATCH, batched, cache_folder, engines
+from regraft.activations.store import Store, make_room
+from regraft.backbones import Backbone
+from regraft.config import Config
+from regraft.data import DECODER, adjusted, find_pictures, read_digests, read_pixels
+from regraft.errors import BadImage, ConfigError, NoImages
+from regraft.inference import bundle
+from regraft.inference.classifier import Classifier
+from regraft.utils import arrays
+from regraft.utils.progress import Progress
+from regraft.weights import digest_state, filled
+
+CHUNK_BYTES = 16 << 20  # read back and written at once: what memory a file of any size takes
+
+SMALLER = "leave out --no-pool, or take a later --layer or a smaller --img-size"
+"""What helps where rows do not fit."""
+
+
+def features(
+    model: Path | str | Classifier,
+    paths: Sequence[Path | str],
+    *,
+    layer: str | None = None,
+    pool: bool = True,
+    weights: str | None = None,
+    img_size: int | None = None,
+    channels: str | None = None,
+    range: str | None = None,
+    max_megapixels: int | None = None,
+    device: str = "auto",
+    engine: str = "auto",
+    cache_limit: float = Config.cache_limit,
+    progress: Progress | None = None,
+) -> np.ndarray:
+    """Return what a network makes of pictures: float32 ``[n, c]``, one row per picture, in the order of `paths`.
+
+    Rows are kept on disk: pictures that this network has seen before are only read back.
+
+    Args:
+        model: a run or bundle folder, a model already loaded, or a network's name.
+        paths: files; a folder stands for all pictures in it, in natural order.
+        layer: the stage whose output is wanted; the last one by default.
+        pool: take the mean over height and width, as Keras' ``pooling="avg"``; without it the rows are whole maps
+            ``[n, c, h, w]``, as with ``include_top=False``.
+        weights: where the tensors of a network given by its name come from.
+        img_size: side in pixels of the square that the network sees. Default: what the weights or the model expect.
+        channels, range, max_megapixels: as in training; by default those of the model's, and of a network given by its
+            name a range that is found from these pictures.
+        device, engine, cache_limit: as in the settings.
+        progress: says what is going on; silent by default.
+
+    Raises:
+        BadImage: a picture that cannot be read: without its row all later ones would belong to the wrong picture.
+        UnknownName: there is no such network or stage.
+        CacheFull: the rows do not fit under the limit.
+    """
+    config = Config(
+        img_size=img_size,
+        channels=channels,
+        range=range,
+        max_megapixels=max_megapixels,
+        device=device,
+        engine=engine,
+        cache_limit=cache_limit,
+    )
+    kept = _compute(model, paths, layer, pool, weights, config, progress or Progress())
+    for path, reason in kept.skipped.items():
+        more = f" ({len(kept.skipped) - 1} more cannot)" if len(kept.skipped) > 1 else ""
+        raise BadImage(f"{path} cannot be read: {reason}{more}. Leave it out of the list.")
+    return kept.store.rows(kept.digests)
+
+
+@dataclass(frozen=True)
+class Written:
+    """The file that was written, and what is in it."""
+
+    file: Path
+    shape: tuple[int, ...]  # of all rows
+    skipped: dict[str, str]  # pictures that could not be read, and why
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what ``--json`` prints."""
+        skipped = [{"path": path, "reason": reason} for path, reason in self.skipped.items()]
+        return {"file": str(self.file), "n": self.shape[0], "shape": list(self.shape), "skipped": skipped}
+
+
+def extract(
+    model: Path | str | Classifier,
+    paths: Sequence[Path | str],
+    output: Path,
+    *,
+    layer: str | None = None,
+    pool: bool = True,
+    weights: str | None = None,
+    progress: Progress | None = None,
+    **settings: Any,
+) -> Written:
+    """Write the features of pictures to an .npz or .parquet file, in constant memory.
+
+    All arguments but `output` are as in `features`, `settings` those from img_size to cache_limit. A picture that
+    cannot be read is left out and named. A stopped run goes on where it was.
+
+    Raises:
+        ConfigError: the file has another ending.
+        NoImages: no picture can be read.
+    """
+    arrays.writer_of(output)
+    progress = progress or Progress()
+    kept = _compute(model, paths, layer, pool, weights, Config(**settings), progress)
+    skipped = {_text(path): reason for path, reason in kept.skipped.items()}
+    for name, reason in skipped.items():
+        progress.warn(f"{name} is left out: {reason}.")
+    if not kept.paths:
+        name, reason = next(iter(skipped.items()))
+        raise NoImages(f"None of the {len(skipped)} pictures can be read; the first: {name}: {reason}.")
+    arrays.write(output, [_text(path) for path in kept.paths], kept.chunks(), kept.store.shape)
+    return Written(output, (len(kept.paths), *kept.store.shape), skipped)
+
+
+def _text(path: Path) -> str:
+    """Return a path that every file format can hold: Unix allows names that are no text."""
+    return str(path).encode("utf-8", "backslashreplace").decode()
+
+
+# ---- what happens, in order -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Kept:
+    """The pictures that could be read, in order, where their rows are, and why others could not be read."""
+
+    store: Store
+    paths: list[Path]
+    digests: list[str]
+    skipped: dict[Path, str]
+
+    def chunks(self) -> Iterator[np.ndarray]:
+        """Read the rows back, a few MB at once."""
+        size = max(1, CHUNK_BYTES // self.store.row_bytes)
+        for start in range(0, len(self.digests), size):
+            yield self.store.rows(self.digests[start : start + size])
+
+
+def _compute(
+    model: Path | str | Classifier,
+    paths: Sequence[Path | str],
+    layer: str | None,
+    pool: bool,
+    weights: str | None,
+    config: Config,
+    progress: Progress,
+) -> Kept:
+    """Run the network over the pictures whose rows are not kept yet; pictures of equal content have one row."""
+    pictures = find_pictures(paths, progress)
+    backbone, trained = _open(model, weights, config.img_size)
+    look = adjusted(backbone.preprocessing, pictures, trained=trained, **config.of_files, progress=progress)
+    network = Network(replace(backbone, preprocessing=look), layer, pool)
+    device = engines.pick_device(config.device)
+    extractor = Extractor(network, device, engines.choose(config.engine, device, len(pictures)), progress)
+    store = extractor.store()
+
+    digests = read_digests(pictures)
+    one_each = dict(zip(digests, pictures, strict=True))
+    gone = store.missing(digest for digest in one_each if isinstance(digest, str))
+    missing = {digest: one_each[digest] for digest in one_each if isinstance(digest, str) and digest in gone}
+    needed, limit = len(missing) * store.row_bytes, int(config.cache_limit * 1e9)
+    if missing:
+        make_room([store.folder.parent], needed, limit, spare=[store.folder], instead=SMALLER)
+    bad = extractor.fill(store, missing) if missing else {}
+
+    answers = [digest if isinstance(digest, BadImage) else bad.get(digest, digest) for digest in digests]
+    kept = Kept(store, [], [], {})
+    for path, answer in zip(pictures, answers, strict=True):
+        if isinstance(answer, BadImage):
+            kept.skipped[path] = str(answer)
+        else:
+            kept.paths.append(path)
+            kept.digests.append(answer)
+    return kept
+
+
+def _open(model: Path | str | Classifier, weights: str | None, img_size: int | None) -> tuple[Backbone, bool]:
+    """Return a filled backbone, and whether it was trained here.
+
+    One that is given by its name sees pictures as a training by default would.
+    """
+    found = model if isinstance(model, Classifier) else bundle.load_or(model, lambda name: _published(name, weights))
+    if isinstance(found, Backbone):
+        return found.sized(img_size, Config.fit), False
+    if weights is not None:
+        raise ConfigError(f"--weights {weights}: this model brings its own. Leave it out, or name a network.")
+    own = found.backbone
+    return own.sized(img_size, own.preprocessing.fit) if img_size else own, found.spec is not None
+
+
+def _published(name: str, weights: str | None) -> Backbone:
+    return filled(name, weights)[0]
+
+
+# ---- the network, and what runs it ----------------------------------------------------------------------------------
+
+
+class Network(nn.Module):
+    """The stages up to one of them, and the mean over their places where that is wanted."""
+
+    def __init__(self, backbone: Backbone, layer: str | None = None, pool: bool = True) -> None:
+        super().__init__()
+        cut = len(backbone.stages) if layer is None else backbone.cut_above(layer)
+        self.backbone, self.layer, self.pool = backbone, backbone.stages[cut - 1].name, pool
+        maps = backbone.shapes(backbone.preprocessing.size)[cut - 1]
+        self.shape = maps[:1] if pool else maps
+        self.body = nn.Sequential(backbone.prefix(0), *(stage.module for stage in backbone.stages[:cut]))
+        self.eval()
+
+    def forward(self, pixels: Tensor) -> list[Tensor]:
+        """uint8 [b, s, s, 3] -> [b, c] or [b, c, h, w]; in a list, as the engines expect."""
+        maps = self.body(pixels)  # [b, c, h, w]
+        return [maps.mean((2, 3)) if self.pool else maps]
+
+
+@dataclass(frozen=True, eq=False)
+class Extractor:
+    """A network on an engine, whose rows are kept."""
+
+    network: Network
+    device: torch.device
+    engine: str
+    progress: Progress
+
+    @cached_property
+    def recipe(self) -> dict[str, Any]:
+        """Everything that a row depends on, beside the picture."""
+        return {
+            "what": "features",
+            "backbone": self.network.backbone.name,
+            "after": self.network.layer,
+            "pooled": "mean" if self.network.pool else "",
+            "weights": digest_state(self.network.body.state_dict()),
+            "pixels": self.network.backbone.preprocessing.as_dict(),
+            "decoder": DECODER,
+            "engine": self.engine if self.device.type == "cpu" else f"{self.engine}/{self.device.type}",
+        }
+
+    def store(self) -> Store:
+        """Open the rows that are there already."""
+        root, warn = cache_folder() / "activations", self.progress.warn
+        return Store(root, self.recipe, self.network.shape, "float32", instead=SMALLER, warn=warn)
+
+    def fill(self, store: Store, missing: Mapping[str, Path]) -> dict[str, BadImage]:
+        """Add the rows of pictures, by digest; returns those that cannot be decoded, and why."""
+        digests, bad = list(missing), dict[str, BadImage]()
+        pictures = read_pixels(list(missing.values()), self.network.backbone.preprocessing, digests=digests)
+        tracked = self.progress.track(self.network.backbone.name, len(missing), "pictures")
+        with store.writer() as writer, tracked as tick:
+            for batch in batched(pictures, BATCH):
+                good = {digests[index]: pixels for index, pixels in batch if not isinstance(pixels, BadImage)}
+                bad |= {digests[index]: pixels for index, pixels in batch if isinstance(pixels, BadImage)}
+                if good:
+                    writer.add(list(good), self.run(np.stack(list(good.values())))[0])
+                tick(len(batch))
+        return bad
+
+    @cached_property
+    def run(self) -> engines.Engine:
+        """The engine, started when the first picture needs it."""
+        if self.engine == "torch":
+            return engines.on_torch(self.network, self.device)
+        size, folder = self.network.backbone.preprocessing.size, cache_folder() / "prefixes"
+        if not engines.export_path(self.recipe, folder).exists():
+            self.progress.note(f"Exporting {self.network.backbone.name} for ONNX Runtime, once.")
+        warn = self.progress.warn
+        return engines.on_onnxruntime(self.network, size=size, recipe=self.recipe, folder=folder, warn=warn)

@@ -1,0 +1,378 @@
+"""Model x pictures -> answers: predict for pictures without labels, evaluate for those with."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from regraft import run_folder
+from regraft.config import READING, Config
+from regraft.data import Manifest, augmentations, find_pictures, read_digests, scan
+from regraft.errors import ConfigError, DataError, NoImages
+from regraft.inference import bundle
+from regraft.inference.classifier import Classifier, Prediction, pretrained
+from regraft.metrics.baseline import Baseline, Circumstances, reasons
+from regraft.metrics.functions import Scores
+from regraft.metrics.functions import evaluate as score
+from regraft.metrics.thresholds import abstaining, rates, rounded
+from regraft.utils import files
+from regraft.utils.progress import Progress
+
+MOST_VIEWS = 1000  # as many as training may draw
+WNID = re.compile(r"n\d{8}(?![^ _-])")  # WordNet's identifier, alone or before a name
+
+
+def open_model(
+    model: Path | str | Classifier, *, weights: str | None = None, progress: Progress | None = None
+) -> Classifier:
+    """Return the model in a run or bundle folder, or a pretrained network by its name, with its own ImageNet head.
+
+    `progress` hears where it is the model of an unfinished run.
+
+    Raises:
+        BundleError: a folder without a model.
+        UnknownName: neither a folder nor a network.
+        ConfigError: `weights` beside a model that brings its own.
+    """
+    if weights is not None and (isinstance(model, Classifier) or Path(model).is_dir()):
+        raise ConfigError(
+            f"--weights {weights}: {called(model)} brings its own. Leave it out, or name a network instead."
+        )
+    folder = None if isinstance(model, Classifier) else bundle.folder_of(Path(model))
+    found = model
+    if not isinstance(found, Classifier):
+        found = bundle.load_or(found, lambda name: pretrained(name, weights))
+    if progress and (notice := run_folder.unfinished(called(model), folder and folder.parent, found.about)):
+        progress.warn(notice)
+    return found
+
+
+def called(model: Path | str | Classifier) -> str:
+    """Return what a message calls a model: as the user named it."""
+    return "The model" if isinstance(model, Classifier) else str(model)
+
+
+def rows_of(
+    predictions: Iterator[Prediction], classifier: Classifier, top: int, abstain_below: float = 0.0
+) -> Iterator[dict[str, Any]]:
+    """Yield one row per picture and rank, the class answered first: filename, rank, index, label, prob, error.
+
+    A picture that cannot be read, and one whose highest probability is below `abstain_below`, has one row without a
+    label; the first has no probability and an error, the second its highest probability and no error.
+    """
+    for prediction in predictions:
+        found = prediction.probabilities
+        if found is None or float(found.max()) < abstain_below:
+            yield {
+                "filename": str(prediction.path),
+                "rank": 1,
+                "index": None,
+                "label": None,
+                "prob": None if found is None else round(float(found.max()), 6),
+                "error": prediction.error,
+            }
+            continue
+        for rank, index in enumerate(classifier.ranking(found)[:top].tolist(), start=1):
+            yield {
+                "filename": str(prediction.path),
+                "rank": rank,
+                "index": index,
+                "label": classifier.classes[index],
+                "prob": round(float(found[index]), 6),
+                "error": "",
+            }
+
+
+def check_abstaining(model: str, classifier: Classifier, below: float | None) -> None:
+    """Raise ConfigError where `below` is no probability, or the model has another rule of answering."""
+    if below is None:
+        return
+    if not 0 <= below <= 1:
+        raise ConfigError(f"--abstain-below is {below}; expected a probability from 0 to 1.")
+    if classifier.threshold is not None:
+        raise ConfigError(
+            f"{model} answers {classifier.threshold}. --abstain-below asks for another rule, and both do not go "
+            "together. Leave it out, or use a model that was trained without a target."
+        )
+
+
+def _drawn_views(
+    model: Path | str | Classifier, classifier: Classifier, views: int, progress: Progress
+) -> dict[str, Any]:
+    """Return the arguments of `Classifier.predict` for so many views, drawn as the model's training was to draw them.
+
+    Raises:
+        ConfigError: `views` is out of range.
+    """
+    if not 1 <= views <= MOST_VIEWS:
+        raise ConfigError(f"--tta is {views}; expected 1 (the plain picture alone) to {MOST_VIEWS} views.")
+    if views > 1 and classifier.threshold is not None:
+        progress.warn(
+            f"The threshold, {rounded(classifier.threshold.value)}, was chosen on plain pictures: with --tta the model "
+            "may reach less than was asked, or more."
+        )
+    asked = None if isinstance(model, Classifier) else _setting_of(str(model), "augment")
+    return {"views": views, "augment": augmentations(Config.augment if asked is None else asked)}
+
+
+def predict(
+    model: Path | str | Classifier,
+    paths: Sequence[Path | str],
+    *,
+    top: int = 1,
+    tta: int = 1,
+    abstain_below: float | None = None,
+    weights: str | None = None,
+    channels: str | None = None,
+    range: str | None = None,
+    max_megapixels: int | None = None,
+    device: str = "auto",
+    engine: str = "auto",
+    progress: Progress | None = None,
+) -> list[dict[str, Any]]:
+    """Classify files and folders of pictures.
+
+    Returns rows with filename, rank (1 to `top`), index, label, prob and error; a picture that cannot be read has one
+    row with its error and nothing else. With `abstain_below`, a picture whose highest probability is lower has one row
+    with that probability and no label. A model with a threshold answers by it: its label may be the less probable one.
+    `channels`, `range` and `max_megapixels` are as in training; by default those of the model's.
+    With `tta`, the probabilities are the mean over so many views of a picture, the plain one among them, which takes
+    so many times as long; the others are drawn as in the model's training.
+
+    Raises:
+        ConfigError: `abstain_below` is no probability, or the model has a threshold; `tta` is out of range.
+    """
+    progress = progress or Progress()
+    classifier = open_model(model, weights=weights, progress=progress)
+    check_abstaining(called(model), classifier, abstain_below)
+    views = _drawn_views(model, classifier, tta, progress)
+    if classifier.rule:
+        progress.note(f"{called(model)} answers {classifier.rule}.")
+    pictures = find_pictures(paths, progress)
+    config = Config(channels=channels, range=range, max_megapixels=max_megapixels)
+    classifier = classifier.seeing(pictures, progress, **config.of_files)
+    answers = classifier.predict(pictures, **views, device=device, engine=engine, progress=progress)
+    rows = list(rows_of(answers, classifier, top, abstain_below or 0.0))
+    if abstain_below is not None:
+        unsure = sum(row["label"] is None and not row["error"] for row in rows)
+        progress.note(f"{unsure} of {len({row['filename'] for row in rows})} pictures are unsure and get no label.")
+    return rows
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A model's figures on labelled pictures."""
+
+    model: str
+    classifier: Classifier
+    seconds: float
+    test: Scores
+    skipped: dict[str, str]  # pictures that could not be read, and why
+    threshold: dict[str, Any] | None = None  # of a model that has one, and what it reaches here
+    abstain: dict[str, Any] | None = None  # coverage and accuracy where unsure pictures are not answered
+    baseline: Baseline | None = None  # always answering the commonest class; None where there is one class only
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what ``--json`` prints."""
+        return {
+            "run": self.model,
+            "backbone": self.classifier.backbone.name,
+            "method": self.classifier.about.get("method", "pretrained"),
+            "n_test": self.test.n,
+            "seconds": round(self.seconds, 2),
+            "test": self.test.as_dict(),
+            **({"baseline": self.baseline.as_dict()} if self.baseline else {}),
+            **({"threshold": self.threshold} if self.threshold else {}),
+            **({"abstain": self.abstain} if self.abstain else {}),
+        }
+
+
+def evaluate(
+    model: Path | str,
+    data: Path | str,
+    *,
+    tta: int = 1,
+    abstain_below: float | None = None,
+    weights: str | None = None,
+    channels: str | None = None,
+    range: str | None = None,
+    max_megapixels: int | None = None,
+    device: str = "auto",
+    engine: str = "auto",
+    progress: Progress | None = None,
+    **reading: Any,
+) -> Evaluation:
+    """Measure a model on labelled pictures: all of `data`, or its test part where it has parts.
+
+    Pictures that the model has learned from are left out, by their content, where others remain; `progress` says so.
+    Classes are matched by name, so a folder may lack some of the model's classes. `Evaluation.test` is measured on all
+    pictures; with `abstain_below`, `Evaluation.abstain` says how many have a highest probability that is no lower, and
+    how many of these are right. Intervals are drawn over `groups`, else over those of the run that made the model,
+    where they fit the data; `reading` takes `groups` and the other settings of how data are read (label_pattern, images
+    …), as in `train`. `tta`, `channels`, `range` and `max_megapixels` are as in `predict`.
+
+    Raises:
+        ConfigError: `abstain_below` is no probability, or the model has a threshold; `tta` is out of range.
+        DataError: the data has a class that the model does not know.
+        NoImages: no picture could be read.
+    """
+    started, progress = time.perf_counter(), progress or Progress()
+    classifier = open_model(model, weights=weights, progress=progress)
+    check_abstaining(str(model), classifier, abstain_below)
+    views = _drawn_views(model, classifier, tta, progress)
+    found = _scan(Path(data), reading, str(model), progress)
+    for notice in found.notices:
+        progress.warn(notice)
+    manifest, unseen = _unseen(_test_part(found), str(model), progress)
+    if unseen:
+        _tell_known_groups(manifest, str(model), progress)
+    labels = _labels_of_model(manifest, classifier, str(model))
+    paths = [item.path for item in manifest.items]
+    config = Config(channels=channels, range=range, max_megapixels=max_megapixels)
+    classifier = classifier.seeing(paths, progress, **config.of_files)
+    answers = list(classifier.predict(paths, **views, device=device, engine=engine, progress=progress))
+    answered = {index: answer.probabilities for index, answer in enumerate(answers) if answer.probabilities is not None}
+    skipped = {manifest.items[index].name: answer.error for index, answer in enumerate(answers) if answer.error}
+    if not answered:
+        raise NoImages(f"None of the {len(answers)} pictures in {data} can be read; the first: {answers[0].error}.")
+    probabilities = np.stack(list(answered.values())).astype(np.float64)
+    groups_of = manifest.groups  # made anew each time
+    chosen = [groups_of[index] for index in answered] if groups_of else None
+    truth, given = labels[list(answered)], classifier.answers(probabilities)
+    scores = score(probabilities, truth, classifier.classes, answered=given, groups=chosen)
+    for caution in scores.cautions():
+        progress.warn(caution)
+    reached = _reached(classifier, given, truth, chosen)
+    abstain = None if abstain_below is None else abstaining(probabilities, truth, abstain_below, chosen, answered=given)
+    baseline = _baseline(classifier, probabilities, truth, scores, chosen)
+    seconds = time.perf_counter() - started
+    return Evaluation(str(model), classifier, seconds, scores, skipped, reached, abstain, baseline)
+
+
+def _baseline(
+    classifier: Classifier, probabilities: np.ndarray, labels: np.ndarray, scores: Scores, groups: Sequence[str] | None
+) -> Baseline | None:
+    """Set a model beside always answering the commonest class; None where these pictures are of one class."""
+    if len(set(labels.tolist())) == 1:
+        return None
+    answered = classifier.answers(probabilities)
+    found = Baseline.of(answered, labels, scores, classifier.classes, groups)
+    if found.verdict == "better":
+        return found
+    known = Circumstances(
+        others=int((labels != classifier.classes.index(found.label)).sum()),
+        tested=len(labels),
+        size=classifier.backbone.preprocessing.size,
+        costly=bool((answered == labels).mean() < (probabilities.argmax(1) == labels).mean()),
+        aimed=classifier.threshold is not None,
+    )
+    return replace(found, reasons=reasons(found, known))
+
+
+def _scan(data: Path, reading: Mapping[str, Any], model: str, progress: Progress) -> Manifest:
+    """Group pictures as asked; else as the run did that made the model, where their names or columns allow it.
+
+    Raises:
+        ConfigError: a setting that says nothing of how data are read.
+    """
+    if idle := reading.keys() - set(READING):
+        raise ConfigError(f"evaluate makes no use of {', '.join(sorted(idle))}. Expected some of {', '.join(READING)}.")
+    how = {**Config(**reading).reading, "learn": False}
+    of_run = _setting_of(model, "groups") if how["groups"] is None else None
+    if of_run is None:
+        return scan(data, **how)
+    try:
+        return scan(data, **{**how, "groups": of_run})
+    except DataError as error:
+        manifest = scan(data, **how)  # raises what else is wrong with the data
+        progress.warn(f"{error} {model} was trained with them; intervals are drawn over single pictures here.")
+        return manifest
+
+
+def _setting_of(model: str, name: str) -> str | None:
+    """Return a setting of the run that made the model, where the model lies in its run's folder."""
+    folder = bundle.folder_of(Path(model))
+    if folder is None or not (folder.parent / run_folder.SETTINGS).exists():
+        return None
+    asked = run_folder.read_as(folder.parent / run_folder.SETTINGS, run_folder.Begun).settings.get(name)
+    return asked if isinstance(asked, str) else None
+
+
+def _reached(
+    classifier: Classifier, answered: np.ndarray, labels: np.ndarray, groups: Sequence[str] | None
+) -> dict[str, Any] | None:
+    threshold = classifier.threshold
+    if threshold is None:
+        return None
+    index = classifier.classes.index(threshold.positive)
+    return {**asdict(threshold), "test": rates(answered == index, labels == index, groups)}
+
+
+def _test_part(manifest: Manifest) -> Manifest:
+    test = manifest.part("test")
+    return manifest.keep(test) if len(test) else manifest
+
+
+def _unseen(manifest: Manifest, model: str, progress: Progress) -> tuple[Manifest, bool]:
+    """Return the pictures that a model has not learned from, and True; all of them, and False, where it knows all."""
+    learned = bundle.learned_from(Path(model))
+    digests = read_digests([item.path for item in manifest.items]) if learned else []
+    unseen = [index for index, digest in enumerate(digests) if digest not in learned]
+    if not learned or len(unseen) == len(manifest):
+        return manifest, True
+    if not unseen:
+        progress.warn(
+            f"All {len(manifest)} pictures were used to train {model}: these figures are too good. "
+            "Those on its test part are in its metrics.json."
+        )
+        return manifest, False
+    count = len(manifest) - len(unseen)
+    progress.warn(f"{count} of {len(manifest)} pictures were used to train {model} and are left out.")
+    return manifest.keep(unseen), True
+
+
+def _tell_known_groups(manifest: Manifest, model: str, progress: Progress) -> None:
+    """Say how many pictures, though new, are of patients or sources that the model has learned from."""
+    folder = bundle.folder_of(Path(model))
+    if folder is None or not manifest.groups or not (folder.parent / "split.csv").exists():
+        return
+    rows = files.read_csv(folder.parent / "split.csv", needed=["group", "split"])
+    known = {row["group"] for row in rows if row["split"] != "test"} - {""}
+    count = sum(group in known for group in manifest.groups)
+    if count:
+        progress.warn(
+            f"{count} of {len(manifest)} pictures are of groups that {model} has learned from: "
+            "figures on new groups may be lower."
+        )
+
+
+def _labels_of_model(manifest: Manifest, classifier: Classifier, model: str) -> np.ndarray:
+    classes = classifier.classes
+    by_name = {name: index for index, name in enumerate(classes)}
+    if classifier.spec is None:  # n02504013 may stand for "n02504013 Indian_elephant"; users' classes are as they are
+        short = {name.split(" ")[0]: index for index, name in enumerate(classes)}
+        by_name = _imagenet_folders(manifest.classes, classes) | short | by_name
+    unknown = [name for name in manifest.classes if name not in by_name]
+    if unknown:
+        raise DataError(
+            f"{model} does not know the class{'es' * (len(unknown) > 1)} {', '.join(unknown[:3])}; "
+            f"it knows {', '.join(classes[:5])}{' …' if len(classes) > 5 else ''}. "
+            "Rename the folder, or train on these classes."
+        )
+    return np.array([by_name[manifest.classes[label]] for label in manifest.labels])
+
+
+def _imagenet_folders(folders: Sequence[str], classes: Sequence[str]) -> dict[str, int]:
+    """Other usual names for the folders of the 1000 ImageNet classes: ``n01440764_tench``, or the class's number."""
+    wnids = {match[0]: index for index, name in enumerate(classes) if (match := WNID.match(name))}
+    if len(wnids) != 1000:
+        return {}
+    numbers = {folder: int(folder) for folder in folders if folder.isdecimal() and int(folder) < len(classes)}
+    named = {folder: wnids[match[0]] for folder in folders if (match := WNID.match(folder)) and match[0] in wnids}
+    return numbers | named

@@ -1,0 +1,1 @@
+"""Predictions and labels -> figures, their intervals, and what they mean."""

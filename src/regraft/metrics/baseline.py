@@ -1,0 +1,145 @@
+"""Answers x truth -> is a model better than always answering the commonest class, and if not, what is the reason?"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from regraft.metrics.functions import Scores
+from regraft.metrics.significance import p_value
+
+LEVEL = 0.05
+FEW_TO_LEARN, FEW_TO_TEST = 20, 10  # pictures of a class; of all classes but the commonest
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """What always answering the commonest class of the test pictures would have been right for, beside a model."""
+
+    label: str
+    accuracy: float  # its share of the test pictures
+    of_model: float  # the model's accuracy
+    told_apart: bool  # whether the model's is more than chance would make it
+    learned: bool  # whether it ranks the classes better than chance, though it may answer no better
+    reasons: tuple[str, ...] = ()  # why it may be no better, the likeliest first
+    chance: bool = False  # whether its ranking may be chance; without an interval of the AUROC neither is known
+
+    @classmethod
+    def of(
+        cls,
+        answered: np.ndarray,
+        labels: np.ndarray,
+        scores: Scores,
+        classes: Sequence[str],
+        groups: Sequence[str] | None = None,
+        *,
+        seed: int = 0,
+    ) -> Baseline:
+        """Compare answers [n] with labels [n]; `scores` are the figures of these."""
+        common, of_model = int(np.bincount(labels).argmax()), float((answered == labels).mean())
+        hits, always = answered == labels, labels == common
+        # the test alone will not do: of five groups it cannot give less than 0.06
+        apart = _low(scores, "accuracy") > always.mean() or p_value(hits, always, groups, seed=seed) <= LEVEL
+        ranks = _low(scores, "auroc")
+        learned = bool(ranks > 0.5)
+        # where one right order or one wrong one is all there is, there is no interval, and only the figure to go by
+        chance = not learned and not (math.isnan(ranks) and scores.values["auroc"] > 0.5)
+        return cls(classes[common], float(always.mean()), of_model, bool(apart), learned, chance=chance)
+
+    @property
+    def verdict(self) -> str:
+        """``better``, ``no better`` as far as these pictures can tell, or ``worse``."""
+        if self.of_model < self.accuracy:
+            return "worse"
+        return "better" if self.told_apart else "no better"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what metrics.json and ``--json`` say."""
+        return {
+            "class": self.label,
+            "accuracy": self.accuracy,
+            "below": self.verdict == "worse",
+            "verdict": self.verdict,
+            **({"reasons": list(self.reasons)} if self.reasons else {}),
+        }
+
+
+def _low(scores: Scores, name: str) -> float:
+    """Return the lower end of a figure's interval, for these groups alone where there is none for others; or nan."""
+    low = scores.intervals[name][0]
+    return scores.these[name][0] if math.isnan(low) and scores.these else low
+
+
+def sentences(found: Mapping[str, Any] | None, accuracy: float) -> list[str]:
+    """Say first what a model is not good for, and why; nothing where it is better than its baseline.
+
+    Args:
+        found: what metrics.json says of the baseline; None in runs of before.
+        accuracy: of the model.
+    """
+    if not found or found["verdict"] == "better":
+        return []
+    always = f"always answering {found['class']!r}"
+    right = f"of the test pictures {100 * accuracy:.1f} % are answered right, against {100 * found['accuracy']:.1f} %"
+    said = (
+        f"Worse than {always}: {right}."
+        if found["below"]
+        else f"Not shown to be better than {always}: {right}{', which may be chance' * (accuracy > found['accuracy'])}."
+    )
+    return [said, *found.get("reasons", ())]
+
+
+@dataclass(frozen=True)
+class Circumstances:
+    """What is known of a model that is no better than its baseline."""
+
+    others: int  # test pictures that are not of the commonest class
+    tested: int
+    size: int  # pixels, of what the network sees
+    counts: Mapping[str, int] = field(default_factory=dict)  # training pictures of each class
+    epochs: int | None = None  # that the user asked for
+    unfinished: str = ""  # where it was stopped
+    diverged: bool = False
+    random: bool = False  # the frozen part has random weights
+    costly: bool = False  # the most probable class would have been right more often than what is answered
+    aimed: bool = False  # what is answered goes by a target, such as a recall; else rare classes may be weighed
+
+
+def reasons(found: Baseline, known: Circumstances) -> tuple[str, ...]:
+    """Return why a model may be no better than its baseline, the likeliest first."""
+    rarest, few = min(known.counts.items(), key=lambda pair: pair[1], default=("", FEW_TO_LEARN))
+    said = {
+        f"The training was {known.unfinished}.": known.unfinished,
+        "The training diverged: its loss ceased to be a number. Use a smaller --lr or --tail-lr.": known.diverged,
+        "What is frozen has random weights, and what comes after it can do little with that: use pretrained ones.": (
+            known.random
+        ),
+        f"It was to learn for {known.epochs} epoch{'s' * (known.epochs != 1)} only.": known.epochs and known.epochs < 5,
+        f"There are {few} training pictures of {rarest!r}: few to learn from.": few < FEW_TO_LEARN,
+        f"Of the {known.tested} test pictures only {known.others} {'is' if known.others == 1 else 'are'} not "
+        f"{found.label!r}: too few for any model to show more.": known.others < FEW_TO_TEST,
+        "Rare classes are weighed up when answering; --class-weights off answers the most probable class.": (
+            known.costly and not known.aimed
+        ),
+        "It answers by its target, and not the most probable class, which would be right more often.": (
+            known.costly and known.aimed
+        ),
+        "It does tell the classes apart to some degree, see AUROC and balanced accuracy.": found.learned,
+        "Nor does it rank the classes better than chance: are the labels right (regraft check), and can one see the "
+        f"classes in {known.size} pixels (--img-size)?": found.chance,
+    }
+    return tuple(sentence for sentence, holds in said.items() if holds)
+
+
+def is_random(lineage: Sequence[Mapping[str, Any]]) -> bool:
+    """Say whether the weights that a run began with are random."""
+    return len(lineage) == 1 and str(lineage[0].get("weights", "")).startswith("random")
+
+
+def diverged(history: Sequence[Mapping[str, Any]]) -> bool:
+    """Say whether the loss of an epoch is no number."""
+    return any(not math.isfinite(float(row["val_loss"])) for row in history)

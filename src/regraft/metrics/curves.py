@@ -1,0 +1,226 @@
+"""Answers -> curves: is it as sure as it is right, how right where it is surest, and what does each threshold cost?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from regraft.metrics.functions import CONFIDENCE_BINS, confidence_bins
+from regraft.metrics.intervals import BLOCKS, NONE, Interval, Resampling, few, for_groups_to_come
+
+
+class Bin(NamedTuple):
+    """The pictures whose highest probability is from `low` up to `high`; nan where there are none."""
+
+    low: float
+    high: float
+    confidence: float  # mean of the highest probabilities
+    accuracy: float
+    pictures: int
+
+
+class Covered(NamedTuple):
+    """The pictures that are answered when all below `confidence` are left to a human."""
+
+    confidence: float
+    coverage: float  # share that is answered
+    accuracy: float  # on these
+
+
+class Curve(NamedTuple):
+    """One class against the rest, at every threshold, strictest first; and a band of what other pictures would give.
+
+    At each place of the grid, the band goes from percentile to percentile of y over the draws of a bootstrap, the same
+    draws as those of `evaluate`'s intervals; with groups, it is the interval of y for groups to come. It is nan where
+    it would say nothing: with few groups, and where no draw differs from the others, as for a class that is told apart
+    without a mistake. Where the curve comes near 1, few pictures decide, and the band is too narrow.
+    """
+
+    x: np.ndarray  # [points]
+    y: np.ndarray  # [points]
+    thresholds: np.ndarray  # [points], the class is answered where its probability is that or more
+    grid: np.ndarray  # [places], along x
+    low: np.ndarray  # [places], of the band
+    high: np.ndarray  # [places]
+    area: float  # under the curve
+    area_interval: tuple[float, float]
+
+
+def roc(
+    probabilities: np.ndarray,
+    labels: np.ndarray,
+    positive: int,
+    groups: Sequence[str] | None = None,
+    *,
+    bootstraps: int = 1000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> Curve:
+    """Return the recall (y) against the share of other pictures called positive (x); the area is the AUROC.
+
+    The first point is that of a threshold that nothing reaches (inf): nothing is called positive.
+
+    Args:
+        probabilities: [n, k].
+        labels: [n], indices into the classes.
+        positive: the class, an index.
+        groups: [n], as in `evaluate`.
+        bootstraps: draws.
+        level: of the band at each place.
+        seed: of the draws.
+
+    Raises:
+        ValueError: there is no picture of the class, or no other.
+    """
+    grid = np.arange(101) / 100
+    again = Resampling.of(len(labels), groups, bootstraps=bootstraps, level=level, seed=seed)
+    return _curve(probabilities, labels, positive, again, grid, _roc_points, _between)
+
+
+def precision_recall(
+    probabilities: np.ndarray,
+    labels: np.ndarray,
+    positive: int,
+    groups: Sequence[str] | None = None,
+    *,
+    bootstraps: int = 1000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> Curve:
+    """Return the precision (y) against the recall (x); the area is the average precision.
+
+    The curve is one of steps: y at a recall between two points is that of the next point, as the average precision has
+    it. Straight lines between points would promise too much (Davis & Goadrich 2006). Arguments and errors as of `roc`.
+    """
+    grid = np.arange(1, 101) / 100  # a recall of 0 has no precision
+    again = Resampling.of(len(labels), groups, bootstraps=bootstraps, level=level, seed=seed)
+    return _curve(probabilities, labels, positive, again, grid, _pr_points, _step)
+
+
+Points = tuple[np.ndarray, np.ndarray, np.ndarray]  # x and y [b, points], area [b]
+
+
+def _curve(
+    probabilities: np.ndarray,
+    labels: np.ndarray,
+    positive: int,
+    again: Resampling,
+    grid: np.ndarray,
+    points_of: Callable[[np.ndarray, np.ndarray], Points],
+    at: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray],
+) -> Curve:
+    scores, truth = probabilities[:, positive], labels == positive
+    if truth.all() or not truth.any():
+        raise ValueError(f"{truth.sum()} of {len(truth)} pictures are of the class; a curve needs some and some others")
+    order = np.argsort(-scores, kind="stable")
+    last = np.flatnonzero(np.diff(scores[order], append=-1.0))  # of each run of equals: they are called together
+
+    def points(weights: np.ndarray) -> Points:
+        found, false = (
+            np.cumsum((weights * of)[:, order], axis=1, dtype=np.float64)[:, last] for of in (truth, ~truth)
+        )
+        drawn = (found[:, -1] > 0) & (false[:, -1] > 0)  # a draw of one kind alone has no curve
+        return points_of(found[drawn], false[drawn])
+
+    def read_off(some: Iterable[np.ndarray]) -> np.ndarray:  # [draws, places and the area]
+        rows = [np.empty((0, len(grid) + 1))]
+        for weights in some:
+            found = points(weights)
+            heights = np.array([at(grid, x, y) for x, y, _ in zip(*found, strict=True)]).reshape(-1, len(grid))
+            rows.append(np.column_stack([heights, found[2]]))
+        return np.concatenate(rows)
+
+    x, y, area = (found[0] for found in points(np.ones((1, len(scores)))))
+    values = np.append(at(grid, x, y), area)
+    without = read_off(again.left_out())
+    if again.grouped:
+        right = float(((probabilities.argmax(1) == positive) == truth).mean())
+        bounds = _for_groups_to_come(values, without, right, again)
+    else:
+        draws = read_off(again.weights())
+        bounds = [*map(again.interval, draws[:, :-1].T), again.interval(draws[:, -1], float(area), without[:, -1])]
+    band = np.array(bounds[:-1])  # [places, 2]
+    thresholds = scores[order][last]
+    nothing = np.full(len(x) - len(thresholds), np.inf)
+    return Curve(x, y, np.append(nothing, thresholds), grid, band[:, 0], band[:, 1], float(area), bounds[-1])
+
+
+def _for_groups_to_come(values: np.ndarray, without: np.ndarray, right: float, again: Resampling) -> list[Interval]:
+    """Return the interval of each figure [f], from what they are without each group [g, f]."""
+    sizes = again.sizes
+    if few(right, int(sizes.sum())) or len(without) < min(len(sizes), BLOCKS):  # without one group there is no curve
+        return [NONE] * len(values)
+    return [
+        for_groups_to_come(value, rest, sizes, level=again.level)
+        for value, rest in zip(values.tolist(), without.T, strict=True)
+    ]
+
+
+def _roc_points(found: np.ndarray, false: np.ndarray) -> Points:
+    x, y = (np.pad(count / count[:, -1:], ((0, 0), (1, 0))) for count in (false, found))
+    return x, y, (np.diff(x) * (y[:, 1:] + y[:, :-1]) / 2).sum(1)
+
+
+def _pr_points(found: np.ndarray, false: np.ndarray) -> Points:
+    recall = found / found[:, -1:]
+    called = found + false
+    precision = np.divide(found, called, out=np.zeros_like(found), where=called > 0)  # a draw may lack the first ones
+    return recall, precision, (np.diff(recall, prepend=0.0) * precision).sum(1)
+
+
+def _between(grid: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Return y on straight lines between points; where several share an x, that of the last, the highest."""
+    places: np.ndarray = np.interp(grid, x, y)
+    return places
+
+
+def _step(grid: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Return y of the first point that has come as far as each place."""
+    places: np.ndarray = y[np.searchsorted(x, grid)]
+    return places
+
+
+def reliability(probabilities: np.ndarray, labels: np.ndarray) -> list[Bin]:
+    """Return the 15 bins of equal width of a reliability diagram (Guo et al. 2017), least sure first.
+
+    Args:
+        probabilities: [n, k].
+        labels: [n], indices into the classes.
+    """
+    confidence, hits = _confidence_and_hits(probabilities, labels)
+    bins = confidence_bins(confidence)
+    edges = np.linspace(0, 1, CONFIDENCE_BINS + 1).tolist()
+    return [
+        Bin(edges[index], edges[index + 1], _mean(confidence[inside]), _mean(hits[inside]), int(inside.sum()))
+        for index in range(CONFIDENCE_BINS)
+        for inside in [bins == index]
+    ]
+
+
+def coverage_accuracy(probabilities: np.ndarray, labels: np.ndarray) -> list[Covered]:
+    """Return how many pictures are answered, and how well, for each confidence that may be asked for; strictest first.
+
+    Pictures of equal confidence are answered together (El-Yaniv & Wiener 2010). The last point answers all.
+
+    Args:
+        probabilities: [n, k].
+        labels: [n], indices into the classes.
+    """
+    confidence, hits = _confidence_and_hits(probabilities, labels)
+    order = np.argsort(-confidence, kind="stable")
+    confidence, right = confidence[order], np.cumsum(hits[order])
+    last = np.flatnonzero(np.diff(confidence, append=-1.0))  # of each run of equals
+    return [
+        Covered(float(confidence[index]), (index + 1) / len(labels), float(right[index] / (index + 1)))
+        for index in last.tolist()
+    ]
+
+
+def _confidence_and_hits(probabilities: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return probabilities.max(1).astype(np.float64), probabilities.argmax(1) == labels
+
+
+def _mean(values: np.ndarray) -> float:
+    return float(values.mean()) if len(values) else float("nan")

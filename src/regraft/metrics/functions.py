@@ -1,0 +1,395 @@
+"""Probabilities x labels -> Scores: every metric with its interval.
+
+A metric is one function and its row in ``METRICS``. It takes weights [b, n], one row per bootstrap draw (a picture
+drawn twice weighs 2, one left out weighs 0), so that many draws are one call.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypedDict
+
+import numpy as np
+import numpy.typing as npt
+
+from regraft.errors import NoImages
+from regraft.metrics.intervals import (
+    DIFFERENCE,
+    LEAST_MISTAKES,
+    LOSS,
+    NONE,
+    SHARE,
+    Interval,
+    Resampling,
+    few,
+    few_groups,
+    few_mistakes,
+    for_groups_to_come,
+    share_for_groups_to_come,
+)
+
+Array = npt.NDArray[Any]
+
+
+def accuracy(probs: Array, labels: Array, weights: Array) -> Array:
+    """Share of pictures whose most probable class is the true one. probs [n, k], labels [n], weights [b, n] -> [b]."""
+    return _mean(_hits(probs, labels), weights)
+
+
+def balanced_accuracy(probs: Array, labels: Array, weights: Array) -> Array:
+    """Mean recall of the classes that occur among the labels; a class without pictures has no recall.
+
+    probs [n, k], labels [n], weights [b, n] -> [b].
+    """
+    k = probs.shape[1]
+    hits = _per_class(weights * _hits(probs, labels), labels, k)
+    return _macro(hits, _per_class(weights, labels, k))
+
+
+def macro_f1(probs: Array, labels: Array, weights: Array) -> Array:
+    """Mean F1 of the classes that occur among the labels or the predictions (scikit-learn's rule).
+
+    probs [n, k], labels [n], weights [b, n] -> [b].
+    """
+    k = probs.shape[1]
+    hits = _per_class(weights * _hits(probs, labels), labels, k)
+    return _macro(2 * hits, _per_class(weights, labels, k) + _per_class(weights, probs.argmax(1), k))
+
+
+def auroc(probs: Array, labels: Array, weights: Array) -> Array:
+    """Area under the ROC curve; a tie counts half (Mann-Whitney).
+
+    Two classes: of the second. More: mean of one class against the rest, over the classes for which it is defined
+    (some pictures of the class, some of others). Nan where it is defined for none.
+    probs [n, k], labels [n], weights [b, n] -> [b].
+    """
+    k = probs.shape[1]
+    classes = [1] if k == 2 else range(k)
+    wrong = np.stack([_wrong_pairs(probs[:, c], labels == c, weights) for c in classes], axis=1)
+    positives = _per_class(weights, labels, k)
+    pairs = (positives * (positives.sum(1, keepdims=True) - positives))[:, classes]
+    return _macro(pairs - wrong, pairs)
+
+
+def log_loss(probs: Array, labels: Array, weights: Array) -> Array:
+    """Mean of -ln(probability of the true class), in nats; probabilities below 2.2e-16 count as that.
+
+    probs [n, k], labels [n], weights [b, n] -> [b].
+    """
+    true = probs[np.arange(len(labels)), labels].astype(np.float64)
+    return _mean(-np.log(np.clip(true, np.finfo(np.float64).eps, 1.0)), weights)
+
+
+def top5_accuracy(probs: Array, labels: Array, weights: Array) -> Array:
+    """Share of pictures whose true class is among the five most probable; among equal ones the first count.
+
+    probs [n, k], labels [n], weights [b, n] -> [b].
+    """
+    true = probs[np.arange(len(labels)), labels][:, None]
+    ahead = (probs > true) | ((probs == true) & (np.arange(probs.shape[1]) < labels[:, None]))
+    return _mean(np.asarray(ahead.sum(1) < 5, dtype=np.float32), weights)
+
+
+CONFIDENCE_BINS = 15  # as in Guo et al. 2017
+
+
+def calibration_error(probs: Array, labels: Array, weights: Array) -> Array:
+    """Expected calibration error: how far confidence and accuracy lie apart (Guo et al. 2017, 15 bins of equal width).
+
+    probs [n, k], labels [n], weights [b, n] -> [b].
+    """
+    confidence = probs.max(1).astype(np.float64)
+    bins = confidence_bins(confidence)
+    gaps = _per_class(weights * (_hits(probs, labels) - confidence), bins, CONFIDENCE_BINS)  # [b, bins]
+    error: Array = np.abs(gaps).sum(1) / weights.sum(1, dtype=np.float64)
+    return error
+
+
+def confidence_bins(confidence: Array) -> Array:
+    """Return the bin of each confidence float64 [n], 0 to 14; a bin holds its lower edge, the last one 1 as well."""
+    bins: Array = np.minimum((confidence * CONFIDENCE_BINS).astype(np.int64), CONFIDENCE_BINS - 1)
+    return bins
+
+
+class Metric(NamedTuple):
+    """A row of the table: the function, its value for a perfect model, and the direction of better."""
+
+    function: Callable[[Array, Array, Array], Array]
+    best: float
+    higher_is_better: bool
+
+
+METRICS = {
+    "accuracy": Metric(accuracy, best=1.0, higher_is_better=True),
+    "balanced_accuracy": Metric(balanced_accuracy, best=1.0, higher_is_better=True),
+    "macro_f1": Metric(macro_f1, best=1.0, higher_is_better=True),
+    "auroc": Metric(auroc, best=1.0, higher_is_better=True),
+    "log_loss": Metric(log_loss, best=0.0, higher_is_better=False),
+    "calibration_error": Metric(calibration_error, best=0.0, higher_is_better=False),
+}
+
+
+# Where there are five classes or fewer, this one would always be 1.
+OF_MANY_CLASSES = {"top5_accuracy": Metric(top5_accuracy, best=1.0, higher_is_better=True)}
+
+
+SHARES = {"accuracy", "top5_accuracy"}  # of pictures that are right
+
+SCALES = {"log_loss": LOSS}  # all others are shares, or lie between 0 and 1 as shares do
+
+OF_ANSWERS = {"accuracy", "balanced_accuracy", "macro_f1"}  # look at which class is answered, not at how probable it is
+
+
+def metrics_of(classes: int) -> dict[str, Metric]:
+    """The metrics that say something about so many classes."""
+    return METRICS | (OF_MANY_CLASSES if classes > 5 else {})
+
+
+class ClassScores(TypedDict):
+    """One class; None where undefined: precision of a class never predicted, recall of one without pictures."""
+
+    label: str
+    precision: float | None
+    recall: float | None
+    f1: float | None
+    support: int
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What a model scored on one part of the data. An undefined value is nan."""
+
+    values: dict[str, float]
+    intervals: dict[str, Interval]  # for pictures to come; where there are groups, for groups to come
+    these: dict[str, Interval]  # for other pictures of these very groups; empty where there are none
+    per_class: list[ClassScores]
+    confusion: Array  # [k, k] counts, rows = truth
+    n: int
+    groups: int | None  # how many groups the pictures are of; None: the intervals are over pictures
+
+    def cautions(self) -> list[str]:
+        """Say where groups, or mistakes, are too few for the intervals."""
+        count = self.groups if self.these else None  # groups of one picture each are pictures
+        return [*few_groups(count), *few_mistakes(count, self.values["accuracy"], self.n)]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The metrics for JSON: ``{"accuracy": 0.95, "accuracy_ci": [0.93, 0.97], ...}``; nan becomes None.
+
+        Where there are groups, ``accuracy_ci`` is for groups to come, ``accuracy_ci_these`` for these groups alone.
+        """
+        flat: dict[str, Any] = {}
+        for name, value in self.values.items():
+            flat[name] = defined(value)
+            for key, intervals in ((f"{name}_ci", self.intervals), (f"{name}_ci_these", self.these)):
+                flat |= {key: [defined(bound) for bound in intervals[name]]} if name in intervals else {}
+        return flat
+
+
+def evaluate(
+    probs: Array,
+    labels: Array,
+    classes: Sequence[str],
+    *,
+    answered: Array | None = None,
+    groups: Sequence[str] | None = None,
+    bootstraps: int = 1000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> Scores:
+    """Score probabilities [n, k] against labels [n], indices into classes [k].
+
+    `answered` [n] are the classes that were answered, where that is not the most probable one, as with a threshold;
+    what judges the probabilities (AUROC, log loss, calibration) does not look at it.
+
+    Without groups, the intervals are those of a bootstrap over pictures, see `Resampling`. Pictures of one patient
+    resemble each other, so drawing them one by one would promise too much: with groups, the intervals are for groups to
+    come, see `for_groups_to_come`, and a second one is for other pictures of these very groups, which stay as they are.
+
+    The calibration error is larger in any sample, and in samples of samples more so. Its percentiles are left as they
+    are, and drawn out to the error itself where they miss it; for groups to come it has no interval.
+
+    Where all draws agree, as where no picture is wrong, the bootstrap would promise certainty, of six pictures too. An
+    accuracy of 1 or 0 then has the exact interval of that many independent pictures, other metrics have none (nan).
+
+    Raises:
+        NoImages: nothing to score.
+        ValueError: shapes that do not fit, labels outside the classes, probabilities that are not finite.
+    """
+    n, k = _checked_shape(probs, labels, classes)
+    answered = probs.argmax(1) if answered is None else answered
+    decided = np.eye(k, dtype=np.float32)[answered]
+
+    def measured(weights: Array) -> Array:  # [metrics, b]
+        seen = [(decided if name in OF_ANSWERS else probs, metric.function) for name, metric in metrics_of(k).items()]
+        return np.stack([function(what, labels, weights) for what, function in seen])
+
+    settings: dict[str, Any] = {"bootstraps": bootstraps, "level": level, "seed": seed}
+    again, these = Resampling.of(n, groups, **settings), {}
+    values = dict(zip(metrics_of(k), measured(np.ones((1, n)))[:, 0].tolist(), strict=True))
+    if groups is not None and again.grouped:
+        intervals = _for_groups_to_come(measured, values, again)
+        these = _resampled(measured, values, Resampling.within(groups, **settings))
+    else:
+        intervals = _resampled(measured, values, again)
+    confusion = np.bincount(labels * k + answered, minlength=k * k).reshape(k, k)
+    return Scores(
+        values=values,
+        intervals=intervals,
+        these=these,
+        per_class=_class_scores(confusion, classes),
+        confusion=confusion,
+        n=n,
+        groups=None if groups is None else len(set(groups)),
+    )
+
+
+Measured = Callable[[Array], Array]  # weights [b, n] -> metrics [metrics, b]
+
+
+def _resampled(measured: Measured, values: dict[str, float], again: Resampling) -> dict[str, Interval]:
+    draws, without = (
+        np.concatenate([measured(weights) for weights in some], axis=1) for some in (again.weights(), again.left_out())
+    )
+    intervals = {}
+    for (name, value), row, rest in zip(values.items(), draws, without, strict=True):
+        interval = again.interval_of_share if name in SHARES else again.interval
+        if name == "calibration_error":
+            low, high = again.interval(row)
+            intervals[name] = min(low, value), max(high, value)
+        else:
+            intervals[name] = interval(row, value, rest)
+    return intervals
+
+
+def _for_groups_to_come(measured: Measured, values: dict[str, float], again: Resampling) -> dict[str, Interval]:
+    without = np.concatenate([measured(weights) for weights in again.left_out()], axis=1)
+    few_tell = few(values["accuracy"], int(again.sizes.sum()))
+    intervals = {}
+    for (name, value), rest in zip(values.items(), without, strict=True):
+        if name in SHARES:
+            intervals[name] = share_for_groups_to_come(value, rest, again.sizes, level=again.level)
+        elif few_tell or name == "calibration_error":
+            intervals[name] = NONE
+        else:
+            scale = SCALES.get(name, SHARE)
+            intervals[name] = for_groups_to_come(value, rest, again.sizes, scale, level=again.level)
+    return intervals
+
+
+def share(
+    hits: Array, groups: Sequence[str] | None = None, *, bootstraps: int = 1000, level: float = 0.95, seed: int = 0
+) -> tuple[float, Interval]:
+    """Return the share of pictures that are hits, bool [n], and its interval, as `evaluate` has it; nan of none."""
+    if not len(hits):
+        return math.nan, NONE
+    value = float(np.mean(hits))
+    again = Resampling.of(len(hits), groups, bootstraps=bootstraps, level=level, seed=seed)
+    found = hits.astype(np.float32)
+    without = np.concatenate([_mean(found, weights) for weights in again.left_out()])
+    if again.grouped:
+        return value, share_for_groups_to_come(value, without, again.sizes, level=level)
+    draws = np.concatenate([_mean(found, weights) for weights in again.weights()])
+    return value, again.interval_of_share(draws, value, without)
+
+
+def difference(
+    first: Array, second: Array, groups: Sequence[str] | None = None, *, level: float = 0.95, seed: int = 0
+) -> Interval:
+    """Return the interval of how much more often the first is right than the second, on the same pictures, bool [n].
+
+    For pictures to come, or for groups to come where there are groups; nan where too few pictures tell them apart.
+    """
+    apart = first.astype(np.float32) - second.astype(np.float32)
+    again, value = Resampling.of(len(apart), groups, level=level, seed=seed), float(apart.mean(dtype=np.float64))
+    if np.count_nonzero(apart) < LEAST_MISTAKES:
+        return NONE
+    without = np.concatenate([_mean(apart, weights) for weights in again.left_out()])
+    if again.grouped:
+        return for_groups_to_come(value, without, again.sizes, DIFFERENCE, level=level)
+    draws = np.concatenate([_mean(apart, weights) for weights in again.weights()])
+    return again.interval(draws, value, without)
+
+
+def _checked_shape(probs: Array, labels: Array, classes: Sequence[str]) -> tuple[int, int]:
+    n, k = len(labels), len(classes)
+    if n == 0:
+        raise NoImages("There are 0 pictures to evaluate. Expected at least one; is the test part empty?")
+    if probs.shape != (n, k):
+        raise ValueError(f"probs has shape {probs.shape}, expected {(n, k)}: one row per label, one column per class")
+    if labels.min() < 0 or labels.max() >= k:
+        raise ValueError(f"labels run from {labels.min()} to {labels.max()}, expected 0 to {k - 1}")
+    if not np.isfinite(probs).all():
+        raise ValueError("probs holds values that are not finite; did the training diverge?")
+    return n, k
+
+
+def _class_scores(confusion: Array, classes: Sequence[str]) -> list[ClassScores]:
+    rows = zip(
+        classes, confusion.diagonal().tolist(), confusion.sum(1).tolist(), confusion.sum(0).tolist(), strict=True
+    )
+    return [
+        ClassScores(
+            label=label,
+            precision=hits / predicted if predicted else None,
+            recall=hits / support if support else None,
+            f1=2 * hits / (support + predicted) if support + predicted else None,
+            support=support,
+        )
+        for label, hits, support, predicted in rows
+    ]
+
+
+def defined(value: float) -> float | None:
+    """Return the value as JSON has it: nan becomes None."""
+    return None if math.isnan(value) else value
+
+
+def _hits(probs: Array, labels: Array) -> Array:
+    return np.asarray(probs.argmax(1) == labels, dtype=np.float32)
+
+
+def _mean(values: Array, weights: Array) -> Array:
+    """Mean of values [n] under every row of weights [b, n], in float64 -> [b]."""
+    sums = weights @ np.stack([values, np.ones(len(values))], axis=1)  # [b, 2]
+    means: Array = sums[:, 0] / sums[:, 1]
+    return means
+
+
+def _macro(part: Array, whole: Array) -> Array:
+    """Mean of part / whole [b, k] over the classes where whole is not 0; nan where there is none -> [b]."""
+    present = whole > 0
+    ratios = np.divide(part, whole, out=np.zeros(whole.shape), where=present)
+    count = present.sum(1)
+    means: Array = np.divide(ratios.sum(1), count, out=np.full(len(count), math.nan), where=count > 0)
+    return means
+
+
+def _per_class(weights: Array, index: Array, k: int) -> Array:
+    """Sum of the weights [b, n] in each class, index [n] being the class -> [b, k]."""
+    order = np.argsort(index, kind="stable")
+    edges = np.searchsorted(index[order], np.arange(1, k + 1))
+    sums: Array = np.diff(_before(weights, order, edges), axis=1, prepend=0.0)
+    return sums
+
+
+def _wrong_pairs(scores: Array, positive: Array, weights: Array) -> Array:
+    """Weight of the (positive, negative) pairs that scores [n] put in the wrong order; a tie is half wrong -> [b]."""
+    below = -scores  # best first
+    mine = below[positive]
+    rivals = np.flatnonzero(below <= mine.max(initial=-np.inf))  # the others rank below every positive, as they should
+    rivals = rivals[np.argsort(below[rivals])]
+    edges = [np.searchsorted(below[rivals], mine, side) for side in ("left", "right")]
+    rank = _before(weights, rivals, np.stack(edges)).mean(1)  # [b, positives], ties at their middle
+    own = weights.T[positive].T
+    wrong: Array = (own * rank).sum(1) - own.sum(1, dtype=np.float64) ** 2 / 2  # without the pairs of two positives
+    return wrong
+
+
+def _before(weights: Array, order: Array, edges: Array) -> Array:
+    """Sum of the weights [b, n] of the first e pictures of an order, for every e in edges -> float64 [b, *edges]."""
+    cuts, where = np.unique(np.append(0, edges), return_inverse=True)
+    steps = np.add.reduceat(weights.T.take(order[: cuts[-1]], axis=0), cuts[:-1], axis=0)
+    sums = np.cumsum(np.pad(steps, ((1, 0), (0, 0))), axis=0, dtype=np.float64)  # [cuts, b]
+    return np.reshape(sums[where[1:]].T, (len(weights), *edges.shape))

@@ -1,0 +1,137 @@
+"""Keep what a model answered on the test part: every figure and curve of a report is computed from it."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from regraft.data import Manifest
+from regraft.errors import RunError, reason_of
+from regraft.metrics.baseline import Baseline
+from regraft.metrics.functions import Scores, evaluate
+from regraft.utils import files
+
+ANSWERS = "answers.npz"
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """Probabilities for all test pictures, in the order of predictions.csv, with what they are measured against."""
+
+    probabilities: np.ndarray  # [n, classes]
+    labels: np.ndarray  # [n]
+    groups: list[str] | None  # [n]
+    answered: np.ndarray | None = None  # [n], the classes answered; None: the most probable ones
+
+    @classmethod
+    def of(
+        cls, split: Manifest, probabilities: np.ndarray, answered: np.ndarray | None = None, part: str = "test"
+    ) -> Answers:
+        """Return the answers for a part of a split."""
+        which, groups = split.part(part), split.groups
+        return cls(probabilities, split.labels[which], groups and [groups[index] for index in which], answered)
+
+    @classmethod
+    def together(cls, folds: Sequence[Answers]) -> Answers:
+        """Join the folds of a cross-validation."""
+        groups = None if folds[0].groups is None else [group for fold in folds for group in fold.groups or ()]
+        return cls(
+            np.concatenate([fold.probabilities for fold in folds]),
+            np.concatenate([fold.labels for fold in folds]),
+            groups,
+            None if all(fold.answered is None for fold in folds) else np.concatenate([fold.given for fold in folds]),
+        )
+
+    @property
+    def given(self) -> np.ndarray:
+        """The classes answered, [n]."""
+        given: np.ndarray = self.probabilities.argmax(1) if self.answered is None else self.answered
+        return given
+
+    @property
+    def hits(self) -> np.ndarray:
+        """Whether the class answered is the true one, [n]."""
+        right: np.ndarray = self.given == self.labels
+        return right
+
+    @property
+    def most_probable(self) -> Answers:
+        """The same, answered by the probabilities alone."""
+        return replace(self, answered=None)
+
+    def scores(self, classes: Sequence[str], seed: int) -> Scores:
+        """Return the figures, with intervals over groups where there are groups."""
+        return evaluate(self.probabilities, self.labels, classes, answered=self.answered, groups=self.groups, seed=seed)
+
+    def baseline(self, scores: Scores, classes: Sequence[str], seed: int) -> Baseline:
+        """Set the answers beside always answering the commonest class; `scores` are their figures."""
+        return Baseline.of(self.given, self.labels, scores, classes, self.groups, seed=seed)
+
+    def write_csv(
+        self, path: Path, names: Sequence[str], classes: Sequence[str], folds: np.ndarray | None = None
+    ) -> None:
+        """Write predictions.csv: filename, index, label, prob of the class answered, truth (a class name).
+
+        With `folds` [n] also the fold whose model answered, a number from 1. The file appears whole or not at all. A
+        file name that is not valid UTF-8 keeps its bytes.
+        """
+        given = self.given
+        columns = {
+            "filename": names,
+            "index": given.tolist(),
+            "label": [classes[index] for index in given],
+            "prob": [f"{share:.6g}" for share in self.probabilities[np.arange(len(given)), given]],
+            "truth": [classes[index] for index in self.labels],
+            **({} if folds is None else {"fold": folds.tolist()}),
+        }
+        files.write_csv(path, list(columns), zip(*columns.values(), strict=True))
+
+    def save(self, folder: Path) -> None:
+        """Write answers.npz, whole or not at all."""
+        groups = np.array(self.groups or [], dtype=np.str_)
+        with files.whole(folder / ANSWERS) as temporary, temporary.open("wb") as file:
+            arrays = {"probabilities": self.probabilities, "labels": self.labels, "groups": groups}
+            np.savez(file, **arrays, **({} if self.answered is None else {"answered": self.answered}))  # type: ignore[arg-type]
+
+    @classmethod
+    def load(cls, folder: Path) -> Answers:
+        """Read what `save` wrote.
+
+        Raises:
+            RunError: it is missing, damaged, or does not fit together.
+        """
+        path = folder / ANSWERS
+        try:
+            return cls._checked(_arrays(path))
+        except Exception as error:
+            reason = f"it has no {error}" if isinstance(error, KeyError) else reason_of(error).splitlines()[0]
+            raise RunError(f"{path} cannot be read ({reason}). It is missing or damaged: train again.") from error
+
+    @classmethod
+    def _checked(cls, kept: Mapping[str, np.ndarray]) -> Answers:
+        probabilities, labels, groups = kept["probabilities"], kept["labels"], kept["groups"]
+        answered = kept.get("answered")
+        n, classes = probabilities.shape
+        if probabilities.dtype.kind != "f" or not np.isfinite(probabilities).all() or not n:
+            raise ValueError("no probabilities")
+        if probabilities.min() < 0 or abs(probabilities.sum(1) - 1).max() > 0.01:
+            raise ValueError("probabilities that do not add up to 1")
+        for found in (labels, *([] if answered is None else [answered])):
+            if found.dtype.kind not in "iu" or found.shape != (n,) or found.min() < 0 or found.max() >= classes:
+                raise ValueError(f"labels that are not {n} of {classes} classes")
+        if groups.dtype.kind != "U" or groups.shape not in ((0,), (n,)):
+            raise ValueError("groups that are no names")
+        return cls(probabilities, labels, groups.tolist() or None, answered)
+
+
+def _arrays(path: Path) -> dict[str, np.ndarray]:
+    """Return the arrays of an .npz file, none of which takes more memory than the file has bytes."""
+    with zipfile.ZipFile(path) as archive:
+        if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
+            raise ValueError("packed arrays")
+    with np.load(path, allow_pickle=False) as kept:
+        return {name: kept[name] for name in kept.files if name in ("probabilities", "labels", "groups", "answered")}

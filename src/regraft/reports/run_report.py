@@ -1,0 +1,503 @@
+"""Run folder -> report.html: what a run found, on one page that anyone can open, print and pass on.
+
+Everything is read from the run folder, so that the page of a finished run can be written anew, with equal bytes. Only
+the pictures lie elsewhere; where they have gone, or changed, the page says so and does without them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from regraft import run_folder
+from regraft.audit.groups import Proposal, proposed_in
+from regraft.audit.identical import identical
+from regraft.audit.judging import FINDINGS, KINDS, NAMES, Gathered, Remark, by_kind, gathered, read_remarks
+from regraft.config import Config, changed, command, option
+from regraft.data import PARTS, decode, digest
+from regraft.data.reading import read_file
+from regraft.data.rows import name_some
+from regraft.errors import BadImage, RunError
+from regraft.inference import bundle
+from regraft.inference.classifier import Classifier
+from regraft.inference.heatmaps import heat_maps, overlay
+from regraft.methods._plan import StageRow, stage_rows
+from regraft.metrics.baseline import sentences
+from regraft.metrics.intervals import FOLDS, LEAST_GROUPS, few_groups, few_mistakes
+from regraft.metrics.predictions import Answers
+from regraft.metrics.thresholds import UNBALANCED, shortfall
+from regraft.training.loop import Stop, epochs_of, read_history
+from regraft.utils import files
+
+MISTAKES, HITS = 12, 8  # pictures on the page, each with its heat map: about 15 kB
+FEW_PICTURES = 30  # of a class in the test part; with fewer, its own figures say little
+
+MEANINGS = {
+    "accuracy": "share of the pictures that are answered right",
+    "balanced_accuracy": "the same, as the mean over the classes: a rare class counts as much as a common one",
+    "macro_f1": "balance of missed pictures and false alarms, as the mean over the classes; 1 is best",
+    "auroc": "how often a picture of a class gets more of it than one of another does; 0.5 is chance, 1 is best",
+    "log_loss": "surprise at the truth; being sure and wrong costs most; 0 is best",
+    "calibration_error": "how far sureness and being right lie apart; 0 is best",
+    "top5_accuracy": "share of the pictures whose true class is among the five most probable",
+}
+
+
+class Measure(NamedTuple):
+    """A figure on the test part."""
+
+    name: str
+    value: float | None
+    low: float | None
+    high: float | None
+    these: tuple[float | None, float | None] | None  # for these groups alone, where there are groups
+    meaning: str
+
+
+class Confusion(NamedTuple):
+    """How many pictures of one class were taken for another."""
+
+    truth: str
+    answer: str
+    pictures: int
+    share: float  # of the true class
+
+
+class GroupRow(NamedTuple):
+    """The pictures of one patient or source."""
+
+    group: str
+    pictures: int
+    right: int
+    share: float
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A test picture on the page, as the network sees it."""
+
+    name: str
+    truth: str
+    answer: str
+    probability: float  # of the answer
+    pixels: np.ndarray  # uint8 [s, s, 3]
+    heat: np.ndarray | None  # uint8 [s, s, 3], it under its heat map; None where no place speaks for the answer
+
+
+@dataclass(frozen=True)
+class Files:
+    """The files of a run's pictures, as far as they are where they were, and unchanged."""
+
+    root: Path  # the folder that their names start from
+    digests: Mapping[str, str]  # of what was in them; empty where that is not known
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any], split: Iterable[Mapping[str, str]]) -> Files:
+        """Return the pictures of config.json and split.csv."""
+        data = Path(config["data"])
+        digests = {row["filename"]: row.get("digest", "") for row in split}
+        return cls(data if data.is_dir() else data.parent, digests)
+
+    def read(self, name: str) -> bytes | None:
+        """Return what is in a file; None where it is not the one that was used."""
+        if name not in self.digests:
+            return None
+        try:
+            content = read_file(self.root / name)
+        except BadImage:
+            return None
+        return content if self.digests[name] in ("", digest(content)) else None
+
+
+@dataclass(frozen=True, eq=False)
+class Report:
+    """What the page says about a run."""
+
+    name: str
+    metrics: dict[str, Any]  # metrics.json
+    config: dict[str, Any]  # config.json
+    answers: Answers
+    history: list[dict[str, Any]]
+    split: list[dict[str, str]]
+    skipped: list[dict[str, str]]
+    stages: list[StageRow]
+    about: dict[str, Any]  # bundle.json, of the first fold where there are folds
+    mistakes: list[Shown]
+    hits: list[Shown]
+    missing: int  # pictures that were to be shown and are no longer there
+    remarks: list[Remark] | None  # findings.csv; None where the data were not judged
+    proposal: Proposal | None  # groups.json: of groups that were not given
+
+    # ---- figures ----------------------------------------------------------------------------------------------------
+
+    @property
+    def classes(self) -> list[str]:
+        """The class names, in the order of the probabilities."""
+        return list(self.metrics["classes"])
+
+    @property
+    def folds(self) -> int:
+        """How many models answered; 0 where it is one, on a test part."""
+        return len(self.metrics.get("folds", ()))
+
+    @property
+    def tested(self) -> int:
+        """How many pictures were tested."""
+        return len(self.answers.labels)
+
+    @property
+    def accuracy(self) -> float:
+        """Share of the test pictures that were answered right."""
+        return float(self.metrics["test"]["accuracy"])
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """The accuracy's 95 % interval, where there is one."""
+        return self._interval("accuracy_ci")
+
+    @property
+    def interval_of_these(self) -> tuple[float, float] | None:
+        """The same for other pictures of these very groups."""
+        return self._interval("accuracy_ci_these")
+
+    def _interval(self, key: str) -> tuple[float, float] | None:
+        low, high = self.metrics["test"].get(key, (None, None))
+        return None if low is None or high is None else (low, high)
+
+    @cached_property
+    def common(self) -> tuple[str, float]:
+        """The most frequent class of the test pictures, and its share."""
+        counts = np.bincount(self.answers.labels, minlength=len(self.classes))
+        return self.classes[int(counts.argmax())], float(counts.max() / counts.sum())
+
+    @property
+    def measures(self) -> list[Measure]:
+        """Every figure with its interval and its meaning."""
+        test = self.metrics["test"]
+        return [
+            Measure(name.replace("_", " "), test[name], low, high, test.get(name + "_ci_these"), meaning)
+            for name, meaning in MEANINGS.items()
+            if name in test
+            for low, high in [test[name + "_ci"]]
+        ]
+
+    @property
+    def confusion(self) -> np.ndarray:
+        """Counts [k, k], rows = truth."""
+        return np.array(self.metrics["confusion"])
+
+    @property
+    def confusions(self) -> list[Confusion]:
+        """What is taken for what, the most frequent first."""
+        counts = self.confusion
+        pairs = [(row, column) for row, column in np.argwhere(counts).tolist() if row != column]
+        found = [
+            Confusion(self.classes[row], self.classes[column], int(counts[row, column]), counts[row, column] / of)
+            for row, column in pairs
+            for of in [counts[row].sum()]
+        ]
+        return sorted(found, key=lambda one: (-one.pictures, -one.share))
+
+    @cached_property
+    def groups(self) -> list[GroupRow]:
+        """Each group's figures, the worst first; none where the pictures are not grouped."""
+        hits: dict[str, list[bool]] = defaultdict(list)
+        for group, hit in zip(self.answers.groups or (), self.answers.hits.tolist(), strict=False):
+            hits[group].append(hit)
+        rows = [GroupRow(group, len(found), sum(found), sum(found) / len(found)) for group, found in hits.items()]
+        return sorted(rows, key=lambda row: (row.share, -row.pictures))
+
+    # ---- in plain words ---------------------------------------------------------------------------------------------
+
+    @property
+    def sentence(self) -> str:
+        """Say in plain words what the accuracy means."""
+        of = 100 if self.accuracy <= 0.99 else 1000
+        said = f"Of {of:,} new pictures like these, expect about {of * self.accuracy:.0f} to be answered right"
+        if self.interval:
+            low, high = (of * bound for bound in self.interval)
+            said += f"; with 95 % confidence between {low:.0f} and {high:.0f}"
+        name, share = self.common
+        if self.balanced is not None:
+            said += f", and of each class, on average, {of * self.balanced:.0f} (balanced accuracy)"
+        return f"{said}. Always answering {name} would be right for {of * share:.0f} of them."
+
+    @property
+    def unfinished(self) -> str:
+        """Say where Ctrl-C has ended the training; nothing of a finished run."""
+        found = self.metrics.get("unfinished")
+        return str(Stop(**found)) if found else "stopped early" * bool(self.metrics.get("interrupted"))
+
+    @property
+    def going_on(self) -> str:
+        """The command that finishes the run."""
+        return command("train", self.config["data"], "--out", self.name, "--resume")
+
+    @property
+    def grave(self) -> list[str]:
+        """Say first what the model is not good for, and why."""
+        return sentences(self.metrics.get("baseline"), self.accuracy)
+
+    @property
+    def balanced(self) -> float | None:
+        """The balanced accuracy, where classes are so unequal that it says something else than the accuracy."""
+        share = self.common[1]
+        found = self.metrics["test"].get("balanced_accuracy")
+        return None if found is None or share * len(self.classes) <= UNBALANCED else float(found)
+
+    @property
+    def cautions(self) -> list[str]:
+        """Say what makes the figures less sure than they look."""
+        few = [row["label"] for row in self.metrics["per_class"] if row["support"] < FEW_PICTURES]
+        leaks = self._copies_apart if self.remarks is None else len(self.found.get("leak", ()))
+        said = {
+            f"{leaks} leaks between parts or groups were found, see Data: the figures may be too good.": leaks > 1,
+            "A leak between parts or groups was found, see Data: the figures may be too good.": leaks == 1,
+            "Many tested pictures lie nearer to a training picture than these to each other, see Data: the figures "
+            "may be too good.": "close-parts" in self.found,
+            **dict.fromkeys(shortfall(self.metrics.get("threshold")), True),
+            **dict.fromkeys(self._few, True),
+            "There is no interval: one picture does not show how others vary.": self.tested == 1,
+            f"Fewer than {FEW_PICTURES} test pictures of {name_some(few, 5)}: their own figures say little.": few,
+        }
+        return [sentence for sentence, holds in said.items() if holds]
+
+    @property
+    def _few(self) -> list[str]:
+        if not self.groups or len(self.groups) == self.tested:
+            return []
+        every = len({row["group"] for row in self.split})
+        more = not self.folds and self.config["settings"].get("split_from") is None and every > len(self.groups)
+        return [
+            *few_groups(len(self.groups), FOLDS * more),
+            *few_mistakes(len(self.groups), self.accuracy, self.tested),
+        ]
+
+    @property
+    def over(self) -> str:
+        """Say what the intervals were drawn over."""
+        return f"{len(self.groups)} groups" if self.groups else f"{self.tested} pictures"
+
+    @property
+    def spread(self) -> str:
+        """Say how far the groups lie apart; nothing where they are few."""
+        if len(self.groups) < LEAST_GROUPS:
+            return ""
+        low, middle = np.quantile([row.share for row in self.groups], (0.1, 0.5), method="inverted_cdf")
+        return f"Of half of the groups {100 * middle:.0f} % or less are right, of one in ten {100 * low:.0f} % or less."
+
+    # ---- the data ---------------------------------------------------------------------------------------------------
+
+    @property
+    def parts(self) -> list[str]:
+        """The parts of the split; with folds every picture has been in each of them."""
+        return [] if self.folds else [part for part in PARTS if any(row["split"] == part for row in self.split)]
+
+    @property
+    def counts(self) -> dict[str, list[int]]:
+        """How many pictures of each class lie in each part, and in all."""
+        found = Counter((row["label"], row["split"]) for row in self.split)
+        all_of = Counter(row["label"] for row in self.split)
+        return {name: [*(found[name, part] for part in self.parts), all_of[name]] for name in self.classes}
+
+    @cached_property
+    def _same(self) -> list[list[dict[str, str]]]:
+        """The pictures whose files are the same byte for byte."""
+        digests = [row.get("digest") or BadImage("unknown") for row in self.split]
+        return [[self.split[at] for at in twins] for twins in identical(digests)]
+
+    @property
+    def _copies_apart(self) -> int:
+        """How many pictures lie in two parts, as copies; with folds every picture has been in each part."""
+        return 0 if self.folds else sum(len({row["split"] for row in twins}) > 1 for twins in self._same)
+
+    @property
+    def findings(self) -> list[str]:
+        """Say what the files themselves show: unreadable ones, copies, groups in two parts."""
+        conflicts = sum(len({row["label"] for row in twins}) > 1 for twins in self._same)
+        groups = len({row["group"] for row in self.split if row["group"]})
+        both = f"{_count(self._copies_apart, 'picture')} in two parts, as copies."
+        return [
+            f"{len(self.split)} pictures were used{f', in {groups} groups' * bool(groups)}; "
+            f"{len(self.skipped) or 'none'} could not be read.",
+            f"{_count(len(self._same), 'file')} there more than once, byte for byte.",
+            f"{_count(conflicts, 'picture')} under two labels.",
+            *([] if self.folds else [both]),
+            *(["Groups were kept together: no group was both learned and tested."] if groups else []),
+        ]
+
+    @cached_property
+    def found(self) -> dict[str, list[Gathered]]:
+        """The findings of each kind that has some, the gravest kind first; each set of copies once."""
+        return {kind: gathered(remarks) for kind, remarks in by_kind(self.remarks or ()).items()}
+
+    @property
+    def kinds(self) -> dict[str, str]:
+        """What is looked for, and what it is."""
+        return KINDS
+
+    @property
+    def names(self) -> dict[str, tuple[str, str]]:
+        """What one finding of a kind is called, and several."""
+        return NAMES
+
+    @cached_property
+    def files(self) -> Files:
+        """The pictures' files."""
+        return Files.of(self.config, self.split)
+
+    # ---- how it came about ------------------------------------------------------------------------------------------
+
+    @cached_property
+    def settings(self) -> list[tuple[str, Any, Any, str]]:
+        """Every setting: its option, its value, its default, what it does."""
+        defaults, now = Config().as_dict(), self.config["settings"]
+        helps = {name: spec.metadata["help"] for name, spec in Config.__dataclass_fields__.items()}
+        return [(option(name), now[name], defaults[name], helps[name]) for name in defaults if name in now]
+
+    @property
+    def command(self) -> str:
+        """The command that trains the same again."""
+        return command("train", self.config["data"], **changed(self.config["settings"]))
+
+    @property
+    def check_command(self) -> str:
+        """The command that looks deeper into the data."""
+        settings = self.config["settings"]
+        seen = {name: settings.get(name) for name in ("backbone", "weights", "img_size", "fit", "groups", "seed")}
+        parts = [] if self.folds else ["--split-from", self.name]  # of folds, every picture is in each part
+        return command("check", self.config["data"], *parts, **changed(seen))
+
+    @property
+    def epochs(self) -> int:
+        """How many epochs it learned, in all phases."""
+        return epochs_of(self.history)
+
+    @property
+    def lineage(self) -> list[dict[str, Any]]:
+        """Where the weights come from, oldest first."""
+        return list(self.about.get("lineage", ()))
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number or 'No'} {noun}{' is' if number < 2 else 's are'}"
+
+
+# ---- read from its folder --------------------------------------------------------------------------------------------
+
+
+def read(folder: Path) -> Report:
+    """Read what the page says from a run's folder.
+
+    Raises:
+        RunError, BundleError: as `report`.
+    """
+    if (folder / run_folder.SETTINGS).exists() and not (folder / run_folder.METRICS).exists():
+        raise RunError(f"{folder} has no figures yet: its training has not ended. Go on with --resume.")
+    metrics = run_folder.read_json(folder / run_folder.METRICS, run_folder.Measured)
+    config = run_folder.read_json(folder / run_folder.SETTINGS, run_folder.Begun)
+    parts = [folder / f"fold-{number}" for number in range(1, len(metrics.get("folds", ())) + 1)]
+    first = parts[0] if parts else folder
+    answers = Answers.load(folder)
+    predictions = files.read_csv(folder / "predictions.csv", ["filename", "index", "label", "prob", "truth"])
+    if len(predictions) != len(answers.labels):
+        raise RunError(
+            f"{folder} has {len(predictions)} rows in predictions.csv and {len(answers.labels)} answers. "
+            "Was a file of another run copied into it? Train again."
+        )
+    split = files.read_csv(first / "split.csv", ["filename", "label", "group", "split"])
+    model = bundle.load(first)
+    if not model.classes == tuple(metrics["classes"]) or answers.probabilities.shape[1] != len(model.classes):
+        raise RunError(f"{folder} has other classes in its model than in its figures. Copy it again, or train again.")
+    plan = config["plan"]
+    show = _Pictures(folder, Files.of(config, split), model, predictions)
+    chosen = [*worst_mistakes(answers), *typical_hits(answers)]
+    shown = show(chosen)
+    return Report(
+        folder.absolute().name,
+        metrics,
+        config,
+        answers,
+        read_history(folder / "history.csv"),
+        split,
+        files.read_csv(folder / "skipped.csv", ["filename", "reason"]),
+        stage_rows(model.backbone, plan["cut"], plan["frozen_layers"], linear=plan["phases"][-1]["linear"]),
+        model.about,
+        [one for one in shown if one.truth != one.answer],
+        [one for one in shown if one.truth == one.answer],
+        len(chosen) - len(shown),
+        read_remarks(folder / FINDINGS) if (folder / FINDINGS).exists() else None,
+        # to the run, or to the cross-validation or comparison that it is part of
+        proposed_in(folder) or proposed_in(folder.absolute().parent),
+    )
+
+
+# ---- which pictures are shown ---------------------------------------------------------------------------------------
+
+
+def worst_mistakes(answers: Answers) -> list[int]:
+    """Return the wrong answers that leave the true class least probability, the worst first."""
+    true = answers.probabilities[np.arange(len(answers.labels)), answers.labels]
+    return [at for at in np.argsort(true, kind="stable").tolist() if not answers.hits[at]][:MISTAKES]
+
+
+def typical_hits(answers: Answers) -> list[int]:
+    """Return right answers, the surest of each class in turn."""
+    sureness = answers.probabilities[np.arange(len(answers.labels)), answers.given]
+    right = [at for at in np.argsort(-sureness, kind="stable").tolist() if answers.hits[at]]
+    nth: Counter[int] = Counter()
+    turns = []
+    for at in right:
+        label = int(answers.labels[at])
+        turns.append((nth[label], label, at))
+        nth[label] += 1
+    return [at for _, _, at in sorted(turns)[:HITS]]
+
+
+class _Pictures:
+    """Shows test pictures by their position in predictions.csv."""
+
+    def __init__(
+        self, folder: Path, sources: Files, model: Classifier, predictions: Sequence[Mapping[str, str]]
+    ) -> None:
+        self.folder, self.sources, self.predictions = folder, sources, predictions
+        self.models = {"": model}
+
+    def __call__(self, positions: Sequence[int]) -> list[Shown]:
+        found = [(row, pixels) for at in positions for row in [self.predictions[at]] for pixels in self._read(row)]
+        heats = self._heats([row for row, _ in found], [pixels for _, pixels in found])
+        return [
+            Shown(row["filename"], row["truth"], row["label"], float(row["prob"]), pixels, heat)
+            for (row, pixels), heat in zip(found, heats, strict=True)
+        ]
+
+    def _read(self, row: Mapping[str, str]) -> list[np.ndarray]:
+        """Return the pixels as the network sees them; nothing where the file is not the one that was tested."""
+        content = self.sources.read(row["filename"])
+        try:
+            return [] if content is None else [decode(content, self.models[""].backbone.preprocessing)]
+        except BadImage:
+            return []
+
+    def _heats(self, rows: Sequence[Mapping[str, str]], pixels: Sequence[np.ndarray]) -> list[np.ndarray | None]:
+        """Return each picture under its heat map, of the model that answered; all pictures of a model at once."""
+        shown: list[np.ndarray | None] = [None] * len(rows)
+        for fold in sorted({row.get("fold", "") for row in rows}):
+            of = [at for at, row in enumerate(rows) if row.get("fold", "") == fold]
+            answers = np.array([int(rows[at]["index"]) for at in of])
+            heats = heat_maps(self._model(fold), np.stack([pixels[at] for at in of]), answers, device="cpu")
+            for at, heat in zip(of, heats, strict=True):
+                shown[at] = np.asarray(overlay(pixels[at], heat)) if heat.any() else None
+        return shown
+
+    def _model(self, fold: str) -> Classifier:
+        """Return the model that gave the answer."""
+        if fold not in self.models:
+            self.models[fold] = bundle.load(self.folder / f"fold-{fold}")
+        return self.models[fold]

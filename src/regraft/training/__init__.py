@@ -1,0 +1,1 @@
+"""Activations -> a trained head and tail."""

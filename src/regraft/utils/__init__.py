@@ -1,0 +1,1 @@
+"""What any room may use: files, tables, arrays, progress, streams; nothing of networks or pictures."""

@@ -1,0 +1,87 @@
+"""Answers from several views of a picture: predict and eval agree, and draw them as the training did."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import regraft as package
+from regraft.errors import ConfigError
+from regraft.inference import predict
+
+
+def probabilities(rows: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
+    found: dict[str, dict[str, float]] = defaultdict(dict)
+    for row in rows:
+        found[row["filename"]][row["label"]] = row["prob"]
+    return found
+
+
+def test_predict_and_eval_answer_from_the_same_views(regraft: Callable[..., Any], small_run: Path, drawn: Path) -> None:
+    folders = sorted(drawn.iterdir())
+    rows = json.loads(regraft("predict", small_run, *folders, "--top", 4, "--tta", 3, "--json").out)["rows"]
+    found = probabilities(rows)
+    assert found != probabilities(predict.predict(small_run, folders, top=4))
+    truth = np.array([found[name][Path(name).parent.name] for name in found])
+    measured = json.loads(regraft("eval", small_run, drawn, "--tta", 3, "--json").out)
+    assert measured["test"]["log_loss"] == pytest.approx(-np.log(truth).mean(), abs=1e-4)
+
+
+def test_views_are_drawn_as_in_the_training_of_the_model(shapes: Path, drawn: Path, tmp_path: Path) -> None:
+    """Of a model that learned without augmentation, every view is the plain picture."""
+    plain = package.train(shapes, out=tmp_path / "plain", img_size=64, method="features", augment="", seed=0).folder
+    flipped = package.train(shapes, out=tmp_path / "turn", img_size=64, method="features", augment="turn").folder
+    pictures = sorted(drawn.iterdir())
+    once, thrice = (predict.predict(plain, pictures, tta=views) for views in (1, 3))
+    np.testing.assert_allclose([row["prob"] for row in once], [row["prob"] for row in thrice], atol=1e-5)
+    once, thrice = (predict.predict(flipped, pictures, tta=views) for views in (1, 3))
+    assert not np.allclose([row["prob"] for row in once], [row["prob"] for row in thrice], atol=1e-4)
+
+
+@pytest.mark.parametrize("views", [0, 1001])
+def test_no_view_and_too_many_are_refused(small_run: Path, drawn: Path, views: int) -> None:
+    with pytest.raises(ConfigError, match=rf"--tta is {views}; expected 1"):
+        predict.predict(small_run, [drawn / "red"], tta=views)
+    with pytest.raises(ConfigError, match=rf"--tta is {views}; expected 1"):
+        predict.evaluate(small_run, drawn, tta=views)
+
+
+def test_a_model_that_is_worse_than_one_answer_for_all_says_so_first(
+    regraft: Callable[..., Any], small_run: Path, drawn: Path
+) -> None:
+    """With every label moved on to the next colour, what the model has learned is of no use."""
+    colours = sorted(path.name for path in drawn.iterdir())
+    for colour in colours:
+        (drawn / colour).rename(drawn / f"was {colour}")
+    for colour, other in zip(colours, [*colours[1:], colours[0]], strict=True):
+        (drawn / f"was {colour}").rename(drawn / other)
+    found = json.loads(regraft("eval", small_run, drawn, "--json").out)
+    assert list(found)[-2:] == ["test", "baseline"]
+    assert found["baseline"]["accuracy"] == 0.25
+    assert found["baseline"]["below"]
+    said = " ".join(regraft("eval", small_run, drawn).out.split())
+    right = 100 * found["test"]["accuracy"]
+    assert said.startswith(
+        f"Worse than always answering '{found['baseline']['class']}': of the test pictures {right:.1f} % are answered "
+        "right, against 25.0 %. Nor does it rank the classes better than chance: are the labels right"
+    )
+
+
+def test_a_good_model_is_not_called_worse_and_of_one_class_there_is_nothing_to_be_better_than(
+    regraft: Callable[..., Any], small_run: Path, drawn: Path
+) -> None:
+    assert json.loads(regraft("eval", small_run, drawn, "--json").out)["baseline"]["verdict"] == "better"
+    assert "always answering" not in regraft("eval", small_run, drawn).out
+    for colour in ("blue", "red"):
+        shutil.copytree(drawn / colour, drawn.parent / "parts" / "train" / colour)
+    shutil.copytree(drawn / "red", drawn.parent / "parts" / "test" / "red")
+    answer = regraft("eval", small_run, drawn.parent / "parts", "--json")
+    assert (json.loads(answer.out)["n_test"], "baseline" in json.loads(answer.out)) == (8, False)
+    assert "always answering" not in regraft("eval", small_run, drawn.parent / "parts").out
