@@ -85,7 +85,7 @@ def test_a_file_as_run_folder_is_refused_and_gets_no_number(out: Path | None) ->
     Path("runs").mkdir()
     Path("runs/data").write_text("not a folder")
     with pytest.raises(RunError, match=r"data is a file; expected a folder\. Name another one: --out FOLDER"):
-        new_folder(out)
+        new_folder(wanted_folder(out, Path("data")))
 
 
 @pytest.mark.parametrize("out", [".", "..", "/", "a/..", ""])

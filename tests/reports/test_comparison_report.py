@@ -270,7 +270,7 @@ def test_the_files_say_the_same(tmp_path: Path) -> None:
     found = findings(
         [row("a", 0.95), row("b", 0.5), FAILED], Control.of(row("a", 0.95), learned(0.95, 0.9), learned(0.5, 0.4), 1)
     )
-    found.write(tmp_path)
+    write(found, tmp_path)
     table = list(csv.DictReader((tmp_path / "leaderboard.csv").open()))
     kept = json.loads((tmp_path / "leaderboard.json").read_text())
     assert [line["backbone"] for line in table] == [line["backbone"] for line in kept["rows"]] == ["a", "b", "vgg16"]
@@ -301,7 +301,7 @@ def test_where_no_row_is_better_than_one_answer_for_all_that_is_said_first(
     found = findings([replace(row("a", accuracy), baseline=judged), replace(row("b", 0.3), baseline=judged)])
     assert found.advice().startswith(said)
     assert ("always answering" in found.advice()) == bool(said)
-    found.write(tmp_path)
+    write(found, tmp_path)
     page = (tmp_path / "comparison.html").read_text().replace("&#39;", "'")
     first = page[page.index("</h1>") : page.index("<h2>")]  # what is read before the table
     assert (said in first, 'role="alert"' in first) == (True, bool(said))
