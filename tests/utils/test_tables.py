@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -11,7 +13,7 @@ from regraft.backbones import build
 from regraft.config import Config
 from regraft.methods import plan
 from regraft.methods._plan import stage_table
-from regraft.utils.tables import fold, print_table
+from regraft.utils.tables import fold, print_table, write
 
 NAMES = (
     "red",
@@ -84,3 +86,18 @@ def test_a_table_of_stages_fits_80_columns(name):
     backbone = build(name)
     table = stage_table(backbone, plan(backbone, Config(method="finetuned", backbone=name)))
     assert max(map(len, table.splitlines())) <= 80
+
+
+@given(name=st.text(st.characters(codec="utf-8"), min_size=1))
+@example(name="hos/a/cr\rx.jpg")
+@example(name='a,"b"\r\n')
+def test_every_reader_cuts_a_csv_of_predictions_into_its_rows(
+    name: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "predictions.csv"
+    write([{"filename": name, "label": "red"}, {"filename": "b.jpg", "label": "blue"}], "csv", path)
+    with path.open(encoding="utf-8", newline="") as file:
+        header, first, second = csv.reader(file, strict=True)
+    assert header == ["filename", "label"]
+    assert first in ([name, "red"], [f"'{name}", "red"])
+    assert second == ["b.jpg", "blue"]

@@ -15,6 +15,7 @@ import time
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import TextIO
 
 from regraft.errors import NotWritten, RunError, reason_of
 
@@ -319,8 +320,13 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]
         whole(path, flushed=flushed) as temporary,
         temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file,
     ):
-        plain = csv.writer(file, lineterminator="\n")
-        quoted = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
-        for row in (header, *map(no_formulas, rows)):
-            # a carriage return ends a row for every reader, and Python quotes it from 3.13 on only
-            (quoted if any("\r" in str(cell) for cell in row) else plain).writerow(row)
+        write_rows(file, header, rows)
+
+
+def write_rows(file: TextIO, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write CSV that every reader cuts into the same rows, and in which no spreadsheet finds a formula."""
+    plain = csv.writer(file, lineterminator="\n")
+    quoted = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
+    for row in (header, *map(no_formulas, rows)):
+        # a carriage return ends a row for every reader, and Python quotes it from 3.13 on only
+        (quoted if any("\r" in str(cell) for cell in row) else plain).writerow(row)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 import re
@@ -80,8 +79,7 @@ def _answer(row: dict[str, Any]) -> str:
 
 def _csv(rows: Rows) -> bytes:
     text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerows([rows[0].keys(), *(files.no_formulas(row.values()) for row in rows)])
+    files.write_rows(text, list(rows[0]), (list(row.values()) for row in rows))
     return _as_bytes(text.getvalue())
 
 
