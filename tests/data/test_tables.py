@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from regraft.data import columns as columns_module
-from regraft.data import scan
-from regraft.data.columns import TABLE_SUFFIXES, read_columns
+from regraft.data import scan, sheets
+from regraft.data.columns import read_columns
+from regraft.data.sheets import TABLE_SUFFIXES
 from regraft.errors import DataError, MissingExtra, NoImages
 
 COUNT = 24
@@ -336,7 +336,7 @@ cells = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs", "Zs
 @given(
     rows=st.lists(st.tuples(cells, cells, cells), min_size=1, max_size=5),
     encoding=st.sampled_from(["utf-8", "utf-8-sig", "utf-16"]),
-    delimiter=st.sampled_from(columns_module.DELIMITERS),
+    delimiter=st.sampled_from(sheets.DELIMITERS),
 )
 def test_what_a_spreadsheet_writes_is_read_as_it_was(tmp_path_factory, rows, encoding, delimiter):
     import csv
@@ -364,6 +364,98 @@ def test_a_column_of_parts_may_have_any_name_and_usual_words(folder):
     table = write(folder / "t.csv", "path,label,where,fold", rows)
     manifest = meant(table, split_column="where")
     assert (len(manifest.part("train")), len(manifest.part("test"))) == (16, 8)
+
+
+YES_NO = [("1", "0"), ("True", "False"), ("yes", "no"), ("1.0", "0.0")]
+
+
+@pytest.mark.parametrize(
+    ("columns", "third"),
+    [
+        ({"is_train": "train"}, "test"),
+        ({"isValid": "test"}, "train"),  # without a test part, the val part is the one that measures
+        ({"is_test": "test"}, "train"),
+        ({"is_train": "train", "is_test": "test"}, "val"),
+        ({"train": "train", "valid": "val"}, "test"),
+    ],
+)
+@pytest.mark.parametrize(("yes", "no"), YES_NO)
+def test_columns_of_yes_and_no_tell_the_parts_and_it_is_said(folder, columns, third, yes, no):
+    rows = [
+        (*row, *(yes if number // 2 % 3 == at else no for at in range(len(columns)))) for number, row in enumerate(ROWS)
+    ]
+    manifest = meant(write(folder / "t.csv", ",".join(("path,label", *columns)), rows))
+    told = [*columns.values(), third, third]
+    assert [item.part for item in manifest.items] == [told[number // 2 % 3] for number in NUMBERS]
+    assert ", ".join(columns) in " ".join(manifest.notices)
+
+
+def test_a_column_of_yes_and_no_that_may_be_a_class_is_said_and_may_be_asked_for(folder):
+    table = write(folder / "t.csv", "path,label,train", [(*row, number // 2 % 2) for number, row in enumerate(ROWS)])
+    manifest = meant(table)
+    assert {item.part for item in manifest.items} == {None}
+    assert "--split-column train" in manifest.notices[0]
+    assert len(meant(table, split_column="train").part("train")) == COUNT // 2
+
+
+def test_a_row_in_two_parts_is_refused_by_its_number(folder):
+    rows = [(*row, number % 2, int(number == 5)) for number, row in enumerate(ROWS)]
+    line = refusal(write(folder / "t.csv", "path,label,is_train,is_test", rows))
+    assert "Row 6" in line
+    assert "train and test" in line
+
+
+def test_a_column_whose_words_are_parts_tells_them_whatever_it_is_called(folder):
+    rows = [(*row, ("Training", "PublicTest")[number // 2 % 2]) for number, row in enumerate(ROWS)]
+    manifest = meant(write(folder / "t.csv", "path,label,data_split", rows))
+    assert len(manifest.part("test")) == COUNT // 2
+    assert "data_split" in manifest.notices[0]
+
+
+def test_two_columns_of_different_parts_are_refused_until_one_is_named(folder):
+    parts = ("train", "test")
+    rows = [(*row, parts[number // 2 % 2], parts[number // 4 % 2]) for number, row in enumerate(ROWS)]
+    table = write(folder / "t.csv", "path,label,official,split", rows)
+    assert "by split and by official" in refusal(table)
+    meant(table, split_column="official")
+
+
+@pytest.mark.parametrize("name", ["kfold", "Fold", "cv", "fold_id"])
+def test_folds_under_any_usual_name_are_said_not_to_be_used(folder, name):
+    rows = [(*row, number % 4 if number else "") for number, row in enumerate(ROWS)]
+    assert "--folds 4" in meant(write(folder / "t.csv", f"path,label,{name}", rows)).notices[0]
+
+
+NOTHING = ["NA", "nan", "NULL", "N/A", "<NA>", "#N/A", "-", "?", "none"]
+
+
+@pytest.mark.parametrize("word", [*NOTHING, "unknown"])
+def test_a_word_for_nothing_is_no_patient(folder, word):
+    rows = [(*row, f"P{number // 4}" if number % 7 else word) for number, row in enumerate(ROWS)]
+    manifest = meant(write(folder / "t.csv", "path,label,patient", rows), groups="patient")
+    assert len(set(manifest.groups)) == 6 + 4
+    assert f"says '{word}' in 4 of 24 rows" in manifest.notices[-1]
+
+
+@pytest.mark.parametrize("word", NOTHING)
+def test_a_word_for_nothing_is_no_class(folder, word):
+    rows = [(path(number), word if number in (4, 7) else kind(number)) for number in NUMBERS]
+    rows += [(path(number), kind(number)) for number in NUMBERS if number not in (4, 7)]
+    manifest = scan(write(folder / "t.csv", "path,label", rows))
+    assert (len(manifest), manifest.classes) == (COUNT - 2, ("coarse", "größer"))
+    assert f"says '{word}': 2 of 46 rows" in manifest.notices[0]
+    line = refusal(write(folder / "t.csv", "path,label", rows[:COUNT]))
+    assert f"says '{word}' in 2 of 24 rows (if that is a class, give it another name)" in line
+
+
+def test_an_unlabelled_test_part_of_r_is_left_out(folder):
+    rows = [(*row, "train") if number < 16 else (row[0], "NA", "test") for number, row in enumerate(ROWS)]
+    assert len(scan(write(folder / "t.csv", "path,label,split", rows))) == 16
+
+
+def test_a_table_in_which_no_row_has_a_label_is_refused(folder):
+    rows = [(path(number), "", "test") for number in NUMBERS]
+    assert "is empty in 24 of 24 rows" in refusal(write(folder / "t.csv", "path,label,split", rows))
 
 
 def test_pictures_without_a_patient_are_groups_of_their_own(folder):

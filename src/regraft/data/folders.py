@@ -11,6 +11,7 @@ from regraft.data.kinds import USUAL_SUFFIXES, by_suffix, is_picture, left_out, 
 from regraft.data.layouts import Layout, level_of, read_layout, unlabelled, wrapped
 from regraft.data.naming import label_by_pattern, match_names, propose
 from regraft.data.rows import Found, Reading, Row, name_some, natural_key, part_called
+from regraft.data.sheets import SURE_SUFFIXES
 from regraft.errors import DataError, NoImages
 from regraft.utils.progress import Progress
 
@@ -91,8 +92,7 @@ def _next_step(tree: _Tree, pictures: list[str]) -> str:
 
 def _tables_beside(tree: _Tree) -> str:
     """Say that a table beside the pictures may hold the labels."""
-    kinds = (".csv", ".tsv", ".xlsx", ".jsonl")
-    tables = [name for name in tree.files if name.count("/") < 2 and suffix(name) in kinds]
+    tables = [name for name in tree.files if name.count("/") < 2 and suffix(name) in SURE_SUFFIXES]
     return f"the table {name_some(tables)} may hold the labels: give it in place of the folder" if tables else ""
 
 

@@ -46,14 +46,14 @@ def single(table: Path, column: str, labels: Sequence[str], *, learn: bool = Tru
 
 def refuse_columns_of_classes(table: Path, columns: Columns) -> None:
     """Raise DataError where each class has a column of 0 and 1 (one-hot, or several labels a picture)."""
-    found = {name: marks for name, cells in columns.items() if (marks := _marks(cells)) is not None}
+    found = {name: ones for name, cells in columns.items() if (ones := marks(cells)) is not None}
     if len(found) < 2:
         return
     counts = [sum(row) for row in zip(*found.values(), strict=True)]
     told = f"{table} has a column of 0 and 1 for each class ({name_some(found)})"
     if max(counts) > 1:
         at = counts.index(max(counts))
-        several = " and ".join(name for name, marks in found.items() if marks[at])
+        several = " and ".join(name for name, ones in found.items() if ones[at])
         raise DataError(
             f"{told}, and several labels a picture: row {at + 1} is {several}. {ONE_CLASS}. Write one column with one "
             "class a row, or name a single one of these: --label-column NAME."
@@ -75,7 +75,7 @@ def on_a_scale(labels: Sequence[str]) -> bool:
         return False
 
 
-def _marks(cells: Sequence[str]) -> list[bool] | None:
+def marks(cells: Sequence[str]) -> list[bool] | None:
     """Return which cells are 1; None for a column that holds anything but 0 and 1, or only one of them."""
     low = [cell.casefold() for cell in cells]
     marks = [cell in ONE for cell in low]

@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from regraft.data.columns import TABLE_SUFFIXES
 from regraft.data.headers import headers, is_tag
 from regraft.data.metadata import read_either
 from regraft.data.naming import match_names
 from regraft.data.rows import Found, Reading, Row, name_some, natural_key, settle_parts
+from regraft.data.sheets import TABLE_SUFFIXES
 from regraft.data.tables import read_table
 from regraft.errors import DataError
 

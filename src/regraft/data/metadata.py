@@ -7,11 +7,11 @@ from pathlib import Path
 
 from regraft.data.folders import read_folder
 from regraft.data.rows import Found, Reading, Row, part_called
+from regraft.data.sheets import SURE_SUFFIXES
 from regraft.data.tables import read_table
 from regraft.errors import DataError, RegraftError
 
 NAMES = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
-KINDS = (".csv", ".tsv", ".xlsx", ".jsonl", ".parquet")
 NEARLY_ALL = 0.9  # of a folder's pictures: a list of the marks on some of them names no classes
 MOST_TABLES = 5  # that are looked into, beside folders of pictures
 OF_TABLES = ("path_column", "label_column", "split_column", "images")
@@ -55,7 +55,7 @@ def _refuse_other_classes(folder: Path, rows: Sequence[Row]) -> None:
 
     `part_1` and `part_2` beside a table are no classes, and nothing in the folders says so.
     """
-    for table in sorted(path for path in folder.iterdir() if path.suffix.lower() in KINDS)[:MOST_TABLES]:
+    for table in sorted(path for path in folder.iterdir() if path.suffix.lower() in SURE_SUFFIXES)[:MOST_TABLES]:
         try:
             listed = read_table(table, Reading(images=folder))
         except RegraftError:  # another table, or one for which a package is missing: the folders count

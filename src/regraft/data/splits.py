@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from regraft.data.columns import Columns, read_columns
+from regraft.data.columns import Columns, filled, read_columns, require
 from regraft.data.manifest import Manifest
+from regraft.data.part_columns import PART_COLUMNS, read_parts
 from regraft.data.rows import name_some, settle_parts
-from regraft.data.tables import PART_COLUMNS, filled, read_parts, require
 from regraft.errors import ConfigError, SplitError
 from regraft.utils import files
 
