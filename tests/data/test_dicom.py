@@ -113,6 +113,17 @@ def test_without_a_window_the_bits_make_the_scale(tmp_path):
     assert survey(written(tmp_path, hounsfield)).value_range == (-1024, 3071)
 
 
+def test_8_bits_that_are_full_have_their_own_scale_beside_12_bits(tmp_path):
+    values = RNG.integers(0, 256, (SIDE, SIDE)).astype(np.uint8)
+    paths = written(tmp_path, dicom(values, stored=8), dicom(raw(4000)))
+    found = survey(paths)
+    assert found.value_range == (0, 4095)
+    assert "1 of 2 pictures hold" in found.notices[0]
+    np.testing.assert_array_equal(shown(paths[0].read_bytes(), value_range=(0, 4095)), values)
+    narrow = dicom(values, stored=8, WindowCenter=100.5, WindowWidth=101)  # a window that is not full is kept
+    np.testing.assert_allclose(shown(narrow, value_range=(50, 150)), scaled(values, 50, 150), atol=1)
+
+
 def test_of_many_frames_the_middle_one_is_shown_and_said(tmp_path):
     frames = np.stack([raw() for _ in range(5)])
     (path,) = written(tmp_path, dicom(frames))

@@ -2,6 +2,7 @@
 
 import io
 import itertools
+import struct
 from dataclasses import replace
 
 import numpy as np
@@ -242,12 +243,48 @@ def test_reals_with_a_predictor_of_their_own_are_read():
     assert_shown(bytes(content), scaled(values, 0, 1), value_range=(0, 1))
 
 
+def packed(values, bits):
+    """Write grey pages of any number of bits as a TIFF: rows begin with a byte, the first value in its high bits."""
+    content, after = bytearray(b"II*\0\0\0\0\0"), 4
+    for page in values:
+        rows = ["".join(f"{value:0{bits}b}" for value in row) for row in page]
+        data = b"".join(int(row, 2).to_bytes(len(row) // 8, "big") for row in rows)
+        fields = {256: SIDE, 257: SIDE, 258: bits, 259: 1, 262: 1, 273: len(content), 277: 1, 278: SIDE, 279: len(data)}
+        content += data
+        content[after : after + 4] = len(content).to_bytes(4, "little")
+        entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in fields.items())
+        content += struct.pack("<H", len(fields)) + entries
+        after = len(content)
+        content += bytes(4)
+    return bytes(content)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("bits", [1, 2, 4, 6, 10, 12, 14])
+def test_any_number_of_bits_is_read(bits, count):
+    top = 2**bits - 1
+    values = deep(count, top)
+    assert_shown(packed(np.moveaxis(values, 2, 0), bits), scaled(values, 0, top), value_range=(0, top))
+
+
+def test_bits_are_black_and_white_whoever_writes_them():
+    values = RNG.integers(0, 2, (SIDE, SIDE)).astype(bool)
+    assert_shown(tiff(values, photometric="minisblack"), values * 255)
+    assert_shown(tiff(values, photometric="miniswhite"), ~values * 255)
+
+
+def test_later_pages_are_unpacked_like_the_first():
+    values, buffer = deep(3), io.BytesIO()
+    first, *others = (Image.fromarray(page) for page in pages(values))
+    first.save(buffer, "tiff", save_all=True, append_images=others, compression="tiff_lzw")
+    assert_shown(buffer.getvalue(), scaled(values, 0, 4095), value_range=(0, 4095))
+
+
 # ---- PNG, PNM, JPEG 2000 ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
 def test_all_16_bits_of_a_png_are_read(channels):
-    import struct
     import zlib
 
     values = deep(channels)
@@ -376,21 +413,110 @@ def test_holes_are_shown_as_the_low_end_and_counted(tmp_path):
     (path,) = write(tmp_path, values)
     found = survey([path])
     assert found.value_range == (0, 1)
-    assert any("1 pictures hold values that are no numbers (NaN)" in notice for notice in found.notices)
+    assert "1 pictures hold values that are no numbers (NaN), which are shown as 0." in found.notices
+    assert "1 pictures hold infinite values, which are shown as the ends of the scale." in found.notices
     pixels = decode(path.read_bytes(), Preprocessing(16, 16, "stretch", "nearest", value_range=(0, 1)))[..., 0]
     np.testing.assert_array_equal(pixels[:4], scaled(values[:4], 0, 1))
     assert (pixels[4] == 255).all()
     assert (pixels[5:] == 0).all()
 
 
-def test_a_few_hot_pixels_of_one_picture_do_not_darken_all_others(tmp_path):
+def test_infinite_values_are_not_called_no_numbers(tmp_path):
+    values = drawn(0.0, 1.0, np.float32)
+    values[4, 4] = -np.inf
+    said = " ".join(survey(write(tmp_path, values)).notices)
+    assert "1 pictures hold infinite values" in said
+    assert "NaN" not in said
+
+
+@pytest.mark.parametrize("hot", [[3], range(10)])
+def test_hot_pixels_do_not_darken_the_pictures(tmp_path, hot):
     pictures = [drawn(0, 4000, np.uint16).repeat(4, 0).repeat(4, 1) for _ in range(10)]
-    pictures[3][7, 7] = 65535
-    found = survey(write(tmp_path / "one", *pictures))
+    for number in hot:
+        pictures[number][7, 7:9] = 65535, 65000 - 9 * number
+    found = survey(write(tmp_path, *pictures))
     assert found.value_range == (0, 4095)
-    for values in pictures:
-        values[7, 7] = 65535  # where most pictures have them, they are what is to be seen
-    assert survey(write(tmp_path / "all", *pictures)).value_range == (0, 65535)
+    assert f"{len(hot)} pictures hold values far from all others (" in found.notices[1]
+
+
+@pytest.mark.parametrize("code", [-9999, -3.4e38, 1e20])
+@pytest.mark.parametrize("with_holes", [1, 6])
+def test_a_code_for_no_data_does_not_become_an_end_of_the_scale_however_often_it_stands(tmp_path, code, with_holes):
+    pictures = [drawn(200.0, 500.0, np.float32) for _ in range(6)]
+    for values in pictures[:with_holes]:
+        values[:, :10] = code
+    pictures[5][15, 15] = 500
+    found = survey(write(tmp_path, *pictures))
+    assert found.value_range == (0, 500)
+    assert f"{with_holes} pictures hold values far from all others ({np.float32(code):g})" in found.notices[1]
+    assert not any("one colour" in notice for notice in found.notices)
+
+
+def test_the_padding_of_a_scanner_below_its_values_is_no_value(tmp_path):
+    values = drawn(-1024, 3071, np.int16)
+    values[8:] = -32768
+    assert survey(write(tmp_path, values)).value_range == (-1024, 3071)
+
+
+@pytest.mark.parametrize("values", [(0, 65535), (0, 1, 2, 60_000), (0, 40_000, 65_535)])
+def test_no_value_of_a_mask_is_out_of_place(tmp_path, values):
+    masks = [RNG.choice(np.array(values, np.uint16), (16, 16)) for _ in range(4)]
+    found = survey(write(tmp_path, *masks))
+    assert found.value_range == (0, 65535)
+    assert len(found.notices) == 1
+
+
+def test_bright_spots_that_run_up_without_a_gap_are_no_faults(tmp_path):
+    pictures = [RNG.normal(100, 5, (64, 64)).clip(1).astype(np.float32) for _ in range(4)]
+    for values in pictures:  # a few stars: each about twice as bright as the next
+        values[np.arange(6), np.arange(6)] = 200.0 * 2 ** np.arange(6)
+    found = survey(write(tmp_path, *pictures))
+    assert found.value_range == (0, 6400)
+    assert len(found.notices) == 1
+
+
+def test_whole_pictures_in_another_unit_are_no_faults(tmp_path):
+    pictures = [*(drawn(0.0, 1.0, np.float32) for _ in range(9)), drawn(50_000.0, 60_000.0, np.float32)]
+    found = survey(write(tmp_path, *pictures))
+    assert found.value_range == (0, 65535)
+    assert any(
+        notice.startswith("9 of 10 pictures are one colour on the scale 0 to 65535:") for notice in found.notices
+    )
+
+
+def test_pictures_that_a_scale_leaves_in_one_colour_are_counted_by_class(tmp_path):
+    pictures = [drawn(0, 4000, np.uint16) for _ in range(5)]
+    pictures[0][:] = 7
+    paths, labels = write(tmp_path, *pictures), ["cat", "cat", "cat", "dog", "dog"]
+    (notice,) = [notice for notice in survey(paths, labels=labels).notices if "one colour" in notice]
+    assert "1 of 5 pictures are one colour on the scale 0 to 4095 (1 of 3 of cat)" in notice
+    found = survey(paths, labels=labels, value_range=(50_000, 60_000))
+    (notice,) = [notice for notice in found.notices if "one colour" in notice]
+    assert "5 of 5" in notice
+    assert "(all 3 of cat, all 2 of dog)" in notice
+    assert "--range LO:HI" in notice
+
+
+@pytest.mark.parametrize(("top", "told"), [(1, True), (20, True), (60, False)])
+def test_classes_in_other_units_are_said(tmp_path, top, told):
+    dim, bright = ([drawn(0.0, end, np.float32) for _ in range(4)] for end in (top, 255.0))
+    notices = survey(write(tmp_path, *dim, *bright), labels=["cat"] * 4 + ["dog"] * 4).notices
+    said = [
+        notice
+        for notice in notices
+        if notice.startswith(f"The values of dog usually reach 255, and those of cat {top}")
+    ]
+    assert len(said) == told
+
+
+@pytest.mark.parametrize("deep", [[4, 5, 6, 7], [0, 1, 4, 5]])
+def test_classes_with_other_bits_are_said(tmp_path, deep):
+    pictures = [np.full((16, 16), 9, np.uint8) for _ in range(8)]
+    for number in deep:
+        pictures[number] = drawn(0, 4000, np.uint16)
+    notices = survey(write(tmp_path, *pictures), labels=["cat"] * 4 + ["dog"] * 4).notices
+    said = ["100% of the pictures of dog have more than 8 bits, and 0% of those of cat" in notice for notice in notices]
+    assert any(said) is (deep[0] == 4)
 
 
 def test_most_pictures_with_open_channels_are_refused_in_one_line(tmp_path):

@@ -40,8 +40,9 @@ Image.core.set_block_size(1 << 26)  # type: ignore[attr-defined]
 MAX_MEGAPIXELS = 89
 """The size above which Pillow itself warns of a decompression bomb; --max-megapixels sets another."""
 
-DECODER = 2
-"""Part of the name under which what was made of pictures is kept; 1 showed the first page of a file alone."""
+DECODER = 3
+"""Part of the name under which what was made of pictures is kept; 1 showed the first page of a file alone, 2 stretched
+DICOM of 8 bits to the scale of more."""
 
 MAX_SIDE = 1_000_000
 """Pixels: resampling takes memory in proportion to the longest side. JPEG ends at 65,535; line scans are longer."""

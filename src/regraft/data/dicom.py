@@ -63,7 +63,14 @@ def _type_of(file: Any, colours: bool) -> np.dtype[Any]:
         return np.dtype(np.uint8)
     if "ModalityLUTSequence" in file or _rescaled(file) != (1.0, 0.0):
         return np.dtype(np.float32)
-    return np.dtype(np.int32)  # never taken as 8 or 16 bits that are full: DICOM counts the bits itself
+    return np.dtype(np.uint8 if _fills_8_bits(file) else np.int32)  # of other bits DICOM counts how many are used
+
+
+def _fills_8_bits(file: Any) -> bool:
+    """Say whether values run from 0 to 255, and are to be shown so: their scale is then that of any picture."""
+    window = _window(file)
+    full = window is None or (window[0] <= 0 and window[1] >= 255)
+    return full and file.get("BitsAllocated") == file.get("BitsStored") == 8 and not file.get("PixelRepresentation")
 
 
 def _rescaled(file: Any) -> tuple[float, float]:

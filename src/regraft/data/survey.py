@@ -8,44 +8,36 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from regraft.data.decode import MAX_MEGAPIXELS, Preprocessing, digest, numbers_of, plain_reasons
-from regraft.data.numbers import ROOM, Array, Numbers, Range
+from regraft.data.numbers import ROOM, Range
 from regraft.data.reading import ahead_of, read_file
+from regraft.data.scale import Scale, Sight, scale_of, sight_of
 from regraft.errors import BadImage, ConfigError
 from regraft.utils.progress import Progress
 
-OUTLIERS = 0.001
-"""Share of a picture's values at either end that may be faults, such as hot pixels."""
+ONE_COLOUR = 4
+"""Steps of 255 that the values of a picture lie apart at most where people see one colour."""
 
-FAR = 8
-"""Outliers of single pictures that would make the scale so many times wider are shown as its end instead."""
+APART = 10
+"""Times as bright as those of another class: then a model learns the scanner, or the unit."""
 
-FEW = 0.05
-"""Share of the pictures that have such outliers at most; where more have them, they are what is to be seen."""
-
-TOPS = (1.0, 255.0, 1023.0, 4095.0, 16383.0, 65535.0)
-"""Where scales of reals usually end; values that reach beyond the half of one are meant on it."""
-
-SAMPLED = 10**6  # values of a picture that are put in order, evenly spaced: the outliers of more are no others
+FEWEST_OF_A_CLASS = 3  # pictures of more than 8 bits: the brightness of fewer says nothing of a class
 
 
 @dataclass(frozen=True)
-class Sight:
-    """What the numbers of one picture are; what cannot be known of it is left to the pass that decodes it."""
+class Seen:
+    """What one file is; what cannot be known of it is left to the pass that decodes it."""
 
-    kind: str  # numpy's: u, i or f
-    low: float
-    high: float
-    inner: Range  # without the share of outliers at either end
-    holes: int = 0  # values that are no numbers
-    window: Range | None = None  # the values that the file wants shown
-    says: str = ""
+    digest: str
+    sight: Sight | None = None  # of its numbers, where it has more than 8 bits
+    undecided: BadImage | None = None  # it has too many channels, and none are chosen
+    says: str = ""  # what of it is not shown
 
 
 @dataclass(frozen=True)
@@ -54,13 +46,14 @@ class Surveyed:
 
     digests: dict[Path, str | BadImage]
     value_range: Range | None = None  # of all pictures of more than 8 bits
-    deep: int = 0  # how many these are
+    sights: dict[Path, Sight] = field(default_factory=dict)  # of these
     notices: tuple[str, ...] = ()
 
 
 def survey(
     paths: Sequence[Path],
     *,
+    labels: Sequence[str] = (),
     channels: Sequence[int] | None = None,
     value_range: Range | None = None,
     max_megapixels: int | None = None,
@@ -68,28 +61,37 @@ def survey(
 ) -> Surveyed:
     """Digest every file, and find the scale of those that need one, unless it is given.
 
+    With `labels`, the class of each file, it is said where these are told apart by bits, units or blank pictures.
     `channels` are those that are shown; `max_megapixels` as in the settings.
 
     Raises:
         ConfigError: most pictures have more channels than are shown, and none are chosen.
     """
-    digests: dict[Path, str | BadImage] = {}
-    sights: list[Sight] = []
-    open_choice: list[BadImage] = []
+    found: list[Seen | BadImage] = []
     see = partial(_see, channels=channels, most_pixels=10**6 * (max_megapixels or MAX_MEGAPIXELS))
     with (progress or Progress()).track("Reading", len(paths), "files") as tick:
-        for index, seen in ahead_of(see, paths):
-            digests[paths[index]], sight = (seen, None) if isinstance(seen, BadImage) else seen
-            if isinstance(sight, Sight):
-                sights.append(sight)
-            elif isinstance(sight, BadImage):
-                open_choice.append(sight)
+        for _, one in ahead_of(see, paths):
+            found.append(one)
             tick(1)
-    if 2 * len(open_choice) > len(paths):
-        raise ConfigError(f"{len(open_choice)} of {len(paths)} pictures hold {open_choice[0]}.")
-    shown = value_range or scale_of(sights)
-    deep = sum(bool(sight.kind) for sight in sights)
-    return Surveyed(digests, shown, deep, (*_passed_over(sights), *_told(sights, value_range, shown, len(paths))))
+    _refuse_undecided(found)
+    sights = [one.sight if isinstance(one, Seen) else None for one in found]
+    scale = scale_of([sight for sight in sights if sight])
+    shown = value_range or (scale.shown if scale else None)
+    notices = [*_passed_over(found), *_told(sights, scale, value_range)]
+    if scale and shown:
+        notices += [*_blank(sights, labels, shown), *_of_classes(found, labels, scale)]
+    return Surveyed(
+        {path: one.digest if isinstance(one, Seen) else one for path, one in zip(paths, found, strict=True)},
+        shown,
+        {path: sight for path, sight in zip(paths, sights, strict=True) if sight},
+        tuple(notices),
+    )
+
+
+def _refuse_undecided(found: Sequence[Seen | BadImage]) -> None:
+    undecided = [one.undecided for one in found if isinstance(one, Seen) and one.undecided]
+    if 2 * len(undecided) > len(found):
+        raise ConfigError(f"{len(undecided)} of {len(found)} pictures hold {undecided[0]}.")
 
 
 def adjusted(
@@ -122,7 +124,7 @@ def adjusted(
         value_range=look.value_range or full,
         max_megapixels=look.max_megapixels,
     )
-    if look.value_range is not None or seen.deep:
+    if look.value_range is not None or seen.sights:
         for notice in seen.notices:
             progress.warn(notice)
     return look if trained else replace(look, value_range=seen.value_range)
@@ -131,110 +133,60 @@ def adjusted(
 _ALWAYS_8_BITS = (".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".gif")
 
 
-def _see(path: Path, channels: Sequence[int] | None, most_pixels: int) -> tuple[str, Sight | BadImage | None]:
-    """Read a file once: its digest, and what its numbers are; that it has too many channels is an answer too."""
+def _see(path: Path, channels: Sequence[int] | None, most_pixels: int) -> Seen:
+    """Read a file once: its digest, and what its numbers are."""
     content = read_file(path)
-    name = digest(content)
+    seen = Seen(digest(content))
     try:
         numbers = numbers_of(content, most_pixels)
     except BadImage:
-        return name, None  # is said when it is decoded
+        return seen  # is said when it is decoded
     if numbers is None:
-        return name, None
+        return seen
     try:
         which = numbers.chosen(channels)
     except BadImage as reason:
-        return name, reason
+        return replace(seen, undecided=reason)
     if not numbers.is_deep:
-        return name, Sight("", 0, 255, (0, 255), says=numbers.says)
+        return replace(seen, says=numbers.says)
     try:
         with plain_reasons(), ROOM.hold(numbers.width * numbers.height * len(which) * (numbers.dtype.itemsize + 8)):
-            return name, _sight(numbers, numbers.load(which))
+            return replace(seen, sight=sight_of(numbers, numbers.load(which)), says=numbers.says)
     except BadImage:
-        return name, None
-
-
-def _sight(numbers: Numbers, values: Array) -> Sight | None:
-    flat = np.asarray(values).reshape(-1)
-    holes = 0
-    if flat.dtype.kind == "f":
-        known = np.isfinite(flat)
-        holes = len(flat) - int(np.count_nonzero(known))
-        flat = flat[known] if holes else flat
-    if not len(flat):
-        return None
-    some = np.sort(flat[:: -(-len(flat) // SAMPLED)])
-    at = round(OUTLIERS * (len(some) - 1))
-    inner = float(some[at]), float(some[-1 - at])
-    return Sight(flat.dtype.kind, float(flat.min()), float(flat.max()), inner, holes, numbers.window, numbers.says)
-
-
-# ---- one scale for all -----------------------------------------------------------------------------------------------
-
-
-def scale_of(sights: Sequence[Sight]) -> Range | None:
-    """Return the values that are shown black and white, of all pictures together; None where all have 8 bits.
-
-    Whole numbers from 0 end where their bits do: of 12 bits at 4095. Reals end at the largest value, or where scales of
-    reals usually do. Where every file asks for a window, as DICOM does, the scale holds all of these.
-    """
-    deep = [sight for sight in sights if sight.kind]
-    if not deep:
-        return None
-    windows = [sight.window for sight in deep if sight.window]
-    if len(windows) == len(deep):
-        return min(low for low, _ in windows), max(high for _, high in windows)
-    low, high = _without_faults(deep)
-    return _rounded(low, high, whole=all(sight.kind in "iu" for sight in deep))
-
-
-def _without_faults(deep: Sequence[Sight]) -> Range:
-    """Return the lowest and highest value, but for a few outliers in a few pictures that would darken all others."""
-    inner = min(sight.inner[0] for sight in deep), max(sight.inner[1] for sight in deep)
-    far = FAR * (inner[1] - inner[0])
-    few = max(1, FEW * len(deep)) if far else 0
-    low_ones = [sight.low for sight in deep if sight.low >= inner[0] - far]
-    high_ones = [sight.high for sight in deep if sight.high <= inner[1] + far]
-    low = min(low_ones if len(deep) - len(low_ones) <= few < len(deep) else (sight.low for sight in deep))
-    high = max(high_ones if len(deep) - len(high_ones) <= few < len(deep) else (sight.high for sight in deep))
-    return low, high
-
-
-def _rounded(low: float, high: float, *, whole: bool) -> Range:
-    if whole and low >= 0:
-        return 0.0, float(2 ** max(1, int(high).bit_length()) - 1)
-    if not whole and low >= 0:
-        return 0.0, next((top for top in TOPS if top / 2 < high <= top), high) or 1.0
-    if not whole and -1 <= low < -0.5 and 0.5 < high <= 1:
-        return -1.0, 1.0
-    return low, high if high > low else low + 1
+        return seen
 
 
 # ---- what is said ----------------------------------------------------------------------------------------------------
 
 
-def _passed_over(sights: Sequence[Sight]) -> list[str]:
-    return [f"{count} pictures {says}." for says, count in Counter(sight.says for sight in sights).items() if says]
+def _passed_over(found: Sequence[Seen | BadImage]) -> list[str]:
+    counts = Counter(one.says for one in found if isinstance(one, Seen) and one.says)
+    return [f"{count} pictures {says}." for says, count in counts.items()]
 
 
-def _told(sights: Sequence[Sight], given: Range | None, shown: Range | None, total: int) -> list[str]:
+def _told(sights: Sequence[Sight | None], scale: Scale | None, given: Range | None) -> list[str]:
     """Return a sentence on the scale, and on what it does not hold."""
-    deep = [sight for sight in sights if sight.kind]
-    if shown is None or not deep:
-        return ["Every picture has 8 bits, which run from 0 to 255: --range has no effect."] * bool(given)
-    low, high = shown
+    deep = [sight for sight in sights if sight]
+    if scale is None:
+        return ["Every picture has 8 bits, which run from 0 to 255: --range has no effect."] if given and sights else []
+    low, high = given or scale.shown
     kind = "whole numbers" if all(sight.kind in "iu" for sight in deep) else "real numbers"
     found = f"{min(sight.low for sight in deep):g} to {max(sight.high for sight in deep):g}"
     windows = len({sight.window for sight in deep} - {None})
     why = "" if given or not all(sight.window for sight in deep) else _of_windows(windows)
     said = [
-        f"{len(deep)} of {total} pictures hold {kind} of more than 8 bits, {found}: all are shown on one scale, "
+        f"{len(deep)} of {len(sights)} pictures hold {kind} of more than 8 bits, {found}: all are shown on one scale, "
         f"{low:g} to {high:g}{why}. Set another with --range LO:HI."
     ]
-    if beyond := sum(sight.low < low or sight.high > high for sight in deep):
+    beyond = sum(sight.low < low or sight.high > high for sight in deep)
+    if scale.faults and not given:
+        said.append(_of_faults(deep, scale))
+    elif beyond:
         said.append(f"{beyond} pictures reach beyond the scale {low:g} to {high:g}, and are shown as its ends there.")
     if holes := sum(sight.holes > 0 for sight in deep):
         said.append(f"{holes} pictures hold values that are no numbers (NaN), which are shown as {low:g}.")
+    if infinite := sum(sight.infinite > 0 for sight in deep):
+        said.append(f"{infinite} pictures hold infinite values, which are shown as the ends of the scale.")
     return said
 
 
@@ -242,3 +194,80 @@ def _of_windows(count: int) -> str:
     return (
         ", the window that their files ask for" if count == 1 else f", which holds the {count} windows of their files"
     )
+
+
+def _of_faults(deep: Sequence[Sight], scale: Scale) -> str:
+    low, high = scale.core
+    count = sum(sight.low < low or sight.high > high for sight in deep)
+    few = ", ".join(f"{value:g}" for value in scale.faults[:3]) + ", …" * (len(scale.faults) > 3)
+    return (
+        f"{count} pictures hold values far from all others ({few}): these are taken for missing data or faulty pixels, "
+        f"and shown as the ends of the scale. If they are meant, give one that holds them with --range LO:HI."
+    )
+
+
+def _blank(sights: Sequence[Sight | None], labels: Sequence[str], shown: Range) -> list[str]:
+    """Say how many pictures a scale shows in one colour, and of which classes."""
+    step = (shown[1] - shown[0]) / 255
+    blank = [sight is not None and sight.spread_within(shown) <= ONE_COLOUR * step for sight in sights]
+    if not any(blank):
+        return []
+    where = f" ({shares(labels, blank)})" if labels else ""
+    return [
+        f"{sum(blank)} of {len(sights)} pictures are one colour on the scale {shown[0]:g} to {shown[1]:g}{where}: "
+        "leave them out, or set a scale that shows what is in them with --range LO:HI."
+    ]
+
+
+def shares(labels: Sequence[str], chosen: Sequence[bool]) -> str:
+    """Return how many of each class are chosen, of the classes that have some: ``3 of 20 of cat, all 7 of dog``."""
+    total, count = Counter(labels), Counter(label for label, one in zip(labels, chosen, strict=True) if one)
+    said = [
+        f"all {total[name]} of {name}" if count[name] == total[name] else f"{count[name]} of {total[name]} of {name}"
+        for name in total
+        if count[name]
+    ]
+    return ", ".join(said[:6]) + ", …" * (len(said) > 6)
+
+
+def _of_classes(found: Sequence[Seen | BadImage], labels: Sequence[str], scale: Scale) -> list[str]:
+    """Say where classes differ so much in bits or brightness that these tell them apart, whatever is to be seen."""
+    if not labels:
+        return []
+    seen = [(label, one) for label, one in zip(labels, found, strict=True) if isinstance(one, Seen)]
+    deep = {name: [one.sight for label, one in seen if label == name and one.sight] for name in dict.fromkeys(labels)}
+    total = Counter(label for label, _ in seen)
+    return [*_of_bits({name: len(deep[name]) / total[name] for name in total}), *_of_brightness(deep, scale.core)]
+
+
+def _of_bits(deep: dict[str, float]) -> list[str]:
+    most, least = max(deep, key=deep.__getitem__), min(deep, key=deep.__getitem__)
+    if deep[most] < 0.9 or deep[least] > 0.1:
+        return []
+    return [
+        f"{deep[most]:.0%} of the pictures of {most} have more than 8 bits, and {deep[least]:.0%} of those of {least}: "
+        "a model may learn the scanner instead of the classes."
+    ]
+
+
+def _of_brightness(deep: dict[str, list[Sight]], core: Range) -> list[str]:
+    reach = {
+        name: float(np.median([_reach(sight, core) for sight in sights]))
+        for name, sights in deep.items()
+        if len(sights) >= FEWEST_OF_A_CLASS
+    }
+    if len(reach) < 2:
+        return []
+    bright, dim = max(reach, key=reach.__getitem__), min(reach, key=reach.__getitem__)
+    if not 0 < reach[dim] * APART <= reach[bright]:
+        return []
+    return [
+        f"The values of {bright} usually reach {reach[bright]:g}, and those of {dim} {reach[dim]:g}: other bits, or "
+        "another unit? On one scale a model learns that instead of the classes. Bring them to one unit first."
+    ]
+
+
+def _reach(sight: Sight, core: Range) -> float:
+    """Return the highest value of a picture, measured from 0 or from its lowest below; but for outliers."""
+    low, high = np.clip(sight.inner, *core)
+    return float(high - min(low, 0))

@@ -72,7 +72,11 @@ def read_tiff(content: bytes, most_pixels: int) -> Numbers | None:
         raise BadImage("a TIFF without a picture")
     series = _fitting(file.series[0], most_pixels)
     page = series.keyframe
-    plain = page.dtype == np.uint8 and page.imagewidth * page.imagelength <= min(most_pixels, MOST_OF_PILLOW)
+    plain = (
+        page.dtype == np.uint8
+        and page.bitspersample in (2, 4, 8)
+        and page.imagewidth * page.imagelength <= min(most_pixels, MOST_OF_PILLOW)
+    )
     pages = math.prod(size for size, axis in zip(series.shape, series.axes, strict=True) if axis not in "YXS")
     own = _COLOURS.get(_colours_of(page), 1)
     turned = pages > 1 and own == page.samplesperpixel == 3 and set(series.axes) <= set("IQYXS")
@@ -127,7 +131,7 @@ def _numbers(content: bytes, series: Any, own: int, pages: int, turned: bool, mo
         -(-page.imagewidth // step),
         -(-page.imagelength // step),
         planes,
-        np.dtype(np.uint8) if page.dtype.kind == "b" else page.dtype,
+        _type_of(page),
         functools.partial(_load, content, series, samples, pages, step),
         usual=usual,
         layout=_layout(series, planes),
@@ -137,6 +141,10 @@ def _numbers(content: bytes, series: Any, own: int, pages: int, turned: bool, mo
         orientation=int(page.tags.valueof(274, 1)),
         says=_says(series, pages, usual, turned),
     )
+
+
+def _type_of(page: Any) -> np.dtype[Any]:
+    return np.dtype(np.uint8 if page.dtype.kind == "b" else page.dtype)
 
 
 def _says(series: Any, pages: int, usual: tuple[int, ...] | None, turned: bool) -> str:
@@ -167,7 +175,8 @@ def _load(content: bytes, series: Any, samples: int, pages: int, step: int, whic
     page = series.keyframe
     if len(series.pages) < pages:  # ImageJ writes one page for many planes that follow each other
         return _follow(content, series, samples, pages, step, which)
-    read = functools.cache(lambda number: _page(content, series.pages[number], page, step))
+    unpack = _unpacker(page)  # once: it tells the page, which describes all others, how they are unpacked
+    read = functools.cache(lambda number: _page(content, series.pages[number], page, step, unpack))
     return np.stack([read(plane // samples)[..., plane % samples] for plane in which], axis=2)
 
 
@@ -184,20 +193,20 @@ def _follow(content: bytes, series: Any, samples: int, pages: int, step: int, wh
     return np.asarray(chosen.astype(dtype.newbyteorder("=")))
 
 
-def _page(content: bytes, page: Any, keyframe: Any, step: int) -> Array:
+def _page(content: bytes, page: Any, keyframe: Any, step: int, unpack: Callable[[bytes, int], bytes]) -> Array:
     """Return one page [h, w, samples]; with a step, the mean over squares of so many pixels."""
     separate, depth, length, width, contiguous = keyframe.shaped
     if depth != 1:
         raise BadImage("a TIFF of volumes")
     _check_promise(content, page, keyframe)
-    unpack = _unpacker(keyframe)
-    height = -(-length // step)
-    out = np.zeros((height, -(-width // step), separate * contiguous), "f8" if step > 1 else keyframe.dtype)
+    height, kind = -(-length // step), _type_of(keyframe)
+    out = np.zeros((height, -(-width // step), separate * contiguous), "f8" if step > 1 else kind)
     for index, (offset, count) in enumerate(zip(page.dataoffsets, page.databytecounts, strict=True)):
         if not count:  # a strip or tile that was never written: empty by the standard
             continue
         values, (plane, _, y, x, _), shape = keyframe.decode(unpack(content[offset : offset + count], index), index)
         part = values[0, : length - y, : width - x]  # [h, w, samples]; a tile may reach over the edge
+        part = part if part.dtype != np.bool_ else part * np.uint8(255)
         if len(part) < min(shape[1], length - y):
             raise BadImage("cut off")
         planes = slice(plane * contiguous, (plane + 1) * contiguous)
@@ -205,7 +214,7 @@ def _page(content: bytes, page: Any, keyframe: Any, step: int) -> Array:
             out[y : y + len(part), x : x + part.shape[1], planes] = part
         else:
             _add_squares(out[:, x // step :, planes], part, y, step)
-    return out if step == 1 else _means(out, length, width, step).astype(keyframe.dtype)
+    return out if step == 1 else _means(out, length, width, step).astype(kind)
 
 
 def _check_promise(content: bytes, page: Any, keyframe: Any) -> None:
@@ -243,6 +252,10 @@ def _unpacker(page: Any) -> Callable[[bytes, int], bytes]:
     if page.predictor == 3 and 3 not in tifffile.TIFF.UNPREDICTORS:
         page.compression, page.predictor = 1, 1
         return lambda data, index: _add_up(page, unpack(data, index))
+    bits = page.bitspersample
+    if 1 < bits < 16 and bits != 8 and page.dtype.kind == "u" and page.fillorder == 1:
+        page.compression, page.bitspersample = 1, 8 * page.dtype.itemsize
+        return lambda data, index: _widened(page, bits, unpack(data, index))
     if page.compression in _OF_LIBTIFF:
         page.compression = 1
         return unpack
@@ -264,13 +277,11 @@ def _decompressor(page: Any) -> Callable[[bytes, int], bytes]:
 
 def _segment(page: Any, index: int) -> tuple[int, int]:
     """Return the bytes of a row and the rows of one strip or tile."""
-    if page.is_tiled:
-        width, rows = page.tilewidth, page.tilelength
-    else:
+    rows = page.tilelength
+    if not page.is_tiled:
         strips = -(-page.imagelength // page.rowsperstrip)
-        width, rows = page.imagewidth, min(page.rowsperstrip, page.imagelength - index % strips * page.rowsperstrip)
-    samples = page.samplesperpixel if page.planarconfig == 1 else 1
-    return -(-width * samples * page.bitspersample // 8), rows
+        rows = min(page.rowsperstrip, page.imagelength - index % strips * page.rowsperstrip)
+    return -(-_values_across(page) * page.bitspersample // 8), rows
 
 
 def _with_libtiff(data: bytes, compression: int, row_bytes: int, rows: int) -> bytes:
@@ -283,10 +294,32 @@ def _with_libtiff(data: bytes, compression: int, row_bytes: int, rows: int) -> b
         return bytes(image.tobytes())
 
 
+def _widened(page: Any, bits: int, data: bytes) -> bytes:
+    """Return whole numbers of 2 to 15 bits, whose rows begin with a byte, as such of 8 that are full, or of 16."""
+    across = _values_across(page)
+    row_bytes = -(-across * bits // 8)
+    rows = np.frombuffer(data, np.uint8)[: len(data) // row_bytes * row_bytes].reshape(-1, row_bytes)
+    weights = 1 << np.arange(bits - 1, -1, -1)
+    times = 255 / (2**bits - 1) if bits < 8 else 1
+    out = np.empty((len(rows), across), page.dtype.newbyteorder(page.parent.byteorder))
+    for row, packed in zip(out, rows, strict=True):  # one by one: its bits take many times its memory
+        row[:] = np.unpackbits(packed)[: across * bits].reshape(across, bits) @ weights * times
+    return out.tobytes()
+
+
+def _values_across(page: Any) -> int:
+    """Return how many values a row of a strip or tile holds."""
+    samples = page.samplesperpixel if page.planarconfig == 1 else 1
+    return int((page.tilewidth if page.is_tiled else page.imagewidth) * samples)
+
+
 def _add_up(page: Any, data: bytes) -> bytes:
     """Undo the predictor for reals (Adobe's technical note 3): bytes of equal weight lie together, as differences."""
-    size, samples = page.dtype.itemsize, page.samplesperpixel if page.planarconfig == 1 else 1
-    width = (page.tilewidth if page.is_tiled else page.imagewidth) * samples
+    size, samples, width = (
+        page.dtype.itemsize,
+        page.samplesperpixel if page.planarconfig == 1 else 1,
+        _values_across(page),
+    )
     rows = np.frombuffer(data, np.uint8)[: len(data) // (width * size) * width * size].reshape(-1, width * size)
     summed = np.add.accumulate(rows.reshape(len(rows), -1, samples), axis=1, dtype=np.uint8)
     values = summed.reshape(-1, size, width).transpose(0, 2, 1)  # the weightiest byte first

@@ -220,7 +220,8 @@ class Session:
         """What the files are, read once: their digests, and the scale on which more than 8 bits are shown."""
         if self.surveyed is None:
             paths = [item.path for item in self.manifest.items]
-            self.surveyed = survey(paths, **self.config.of_files, progress=self.progress)
+            labels = [self.manifest.classes[item.label] for item in self.manifest.items]
+            self.surveyed = survey(paths, labels=labels, **self.config.of_files, progress=self.progress)
             for notice in self.surveyed.notices:
                 self.progress.warn(notice)
         digests = self.surveyed.digests
