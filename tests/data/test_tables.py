@@ -522,7 +522,11 @@ def test_a_table_without_rows_is_refused(folder):
 
 
 @pytest.mark.parametrize(
-    "both", ["coarse|größer", "coarse;größer", '"coarse,größer"', '"coarse, größer"', "coarse größer", "coarse+größer"]
+    "both",
+    [
+        *("coarse|größer", "coarse;größer", '"coarse,größer"', '"coarse, größer"', "coarse größer", "coarse+größer"),
+        *("coarse/größer", "coarse / größer", "Coarse & größer", "coarse and größer", "größer und coarse"),
+    ],
 )
 def test_several_labels_in_a_cell_are_refused_by_name(folder, both):
     rows = [(name, both if number % 3 == 0 else label) for number, (name, label) in enumerate(ROWS)]
@@ -559,6 +563,28 @@ def test_few_words_in_many_combinations_are_several_labels(folder):
 def test_names_of_several_words_are_one_class(folder, names):
     rows = [(path(number), f'"{names[number % 2]}"') for number in NUMBERS]
     assert scan(write(folder / "t.csv", "path,label", rows)).classes == tuple(sorted(names))
+
+
+@pytest.mark.parametrize(
+    ("column", "names", "doubtful"),
+    [
+        ("label", ("haze primary", "clear primary", "cloudy", "clear primary road"), "clear primary road"),
+        ("label", ("dog", "ship", "dog_ship"), "dog_ship"),
+        ("tags", ("haze primary", "cloudy"), "haze primary"),
+    ],
+)
+def test_what_may_be_several_labels_is_said(folder, column, names, doubtful):
+    rows = [(path(number), names[number % len(names)]) for number in NUMBERS]
+    manifest = scan(write(folder / "t.csv", f"path,{column}", rows))
+    assert set(manifest.classes) == set(names)
+    assert f"may hold several labels in one cell, such as '{doubtful}'" in manifest.notices[0]
+
+
+@pytest.mark.parametrize("names", [("infected", "not infected"), ("stop", "stop and go"), ("AC/DC", "Abba")])
+def test_a_name_of_several_words_beside_one_of_them_is_a_class(folder, names):
+    rows = [(path(number), names[number % 2]) for number in NUMBERS]
+    manifest = scan(write(folder / "t.csv", "path,label", rows))
+    assert (set(manifest.classes), manifest.notices) == (set(names), ())
 
 
 @pytest.mark.parametrize("form", ["{}", "{}.0"])

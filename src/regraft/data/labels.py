@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
 
-from regraft.data.columns import Columns
+from regraft.data.columns import Columns, plain
 from regraft.data.rows import name_some
 from regraft.errors import DataError
 
@@ -15,11 +15,15 @@ MOST_ON_A_SCALE = 10  # different numbers that are not whole, at least: grades i
 LEAST_TO_JUDGE = 20  # rows: among fewer, labels of their own may be chance
 ZERO, ONE = ("0", "0.0", "false", "-1", "no"), ("1", "1.0", "true", "yes")
 LIST = re.compile(r"\[.*\]|[({]\s*['\"].*[)}]")
+JOINS = r"[,/+&]|\s(?:and|und|et|y|e|og|och|en|with)\s"
+TAGS = ("tag", "keyword", "attribute")
+"""What people call a column of several labels, without the plural's s."""
+MOST_COMPARED = 200  # labels
 ONE_CLASS = "Regraft learns one class for each picture"
 
 
-def single(table: Path, column: str, labels: Sequence[str], *, learn: bool = True) -> list[str]:
-    """Return the labels, each the name of one class; a list of one is that one.
+def single(table: Path, column: str, labels: Sequence[str], *, learn: bool = True) -> tuple[list[str], list[str]]:
+    """Return the labels, each the name of one class (a list of one is that one), and what is doubtful about them.
 
     Raises:
         DataError: cells with several labels, labels on a scale, or, where they are to be learned, one for each row.
@@ -41,7 +45,11 @@ def single(table: Path, column: str, labels: Sequence[str], *, learn: bool = Tru
             f"The column {column!r} of {table} holds {different} different labels in {len(labels)} rows: that looks "
             "like an identifier, not like classes. Name the column of the classes: --label-column NAME."
         )
-    return labels
+    doubtful = _perhaps_several(column, labels)
+    told = (
+        f"The column {column!r} of {table} may hold several labels in one cell, such as {doubtful!r}: each is read as"
+    )
+    return labels, [f"{told} a class of its own. {ONE_CLASS}."] if doubtful else []
 
 
 def refuse_columns_of_classes(table: Path, columns: Columns) -> None:
@@ -97,23 +105,44 @@ def _items(label: str) -> list[str]:
 
 
 def _several(labels: Sequence[str]) -> str | None:
-    """Return a cell that holds several labels.
+    """Return a cell that surely holds several labels.
 
-    ``|`` and ``;`` join labels wherever they stand between two; commas, blanks, plus and ampersand are in names as
-    well (`tench, Tinca tinca`), and join where each piece is a label of its own, or where few words make many labels.
+    ``|`` and ``;`` join labels wherever they stand between two; commas, blanks, plus, slash and words such as `and` are
+    in names as well (`tench, Tinca tinca`), and join where each piece is a label of its own, or where few words make
+    many labels.
     """
     different = list(dict.fromkeys(labels))
     for label in different:
         if len(_items(label)) != 1 or len(_pieces(label, r"[|;]")) > 1:
             return label
-    known = set(different)
-    for mark in (",", r"\s+", r"\+", "&"):
-        combined = [label for label in different if len(_pieces(label, mark)) > 1]
-        if joined := next((label for label in combined if known.issuperset(_pieces(label, mark))), None):
+    for mark in (JOINS, r"\s+"):
+        if joined := _joined(different, mark):
             return joined
+        combined = [label for label in different if len(_pieces(label, mark)) > 1]
         if combined and _recombined(different, mark):
             return combined[0]
     return None
+
+
+def _perhaps_several(column: str, labels: Sequence[str]) -> str | None:
+    """Return a cell that may hold several labels: `clear primary road` beside `clear primary`, `dog_ship` beside both.
+
+    So are called single classes too (`maple tree` and `red maple tree`).
+    """
+    different = sorted(set(labels), key=len)
+    sets = {label: frozenset(_pieces(label, r"\s+")) for label in different}
+    of_several = [label for label in different if len(sets[label]) > 1]
+    if of_several and plain(column).removesuffix("s") in TAGS:
+        return of_several[-1]
+    within = (one for inner, one in combinations(of_several[:MOST_COMPARED], 2) if sets[inner] < sets[one])
+    return _joined(different, r"[-_:]") or next(within, None)
+
+
+def _joined(different: Sequence[str], mark: str) -> str | None:
+    """Return a label of which every piece is a label of its own."""
+    known = {label.casefold() for label in different}
+    pieces = {label: _pieces(label.casefold(), mark) for label in different}
+    return next((label for label in different if len(pieces[label]) > 1 and known.issuperset(pieces[label])), None)
 
 
 def _pieces(label: str, mark: str) -> list[str]:
@@ -124,5 +153,5 @@ def _recombined(different: Sequence[str], mark: str) -> bool:
     """Say whether labels are sets of a few words: of different sizes, and some within others."""
     sets = [frozenset(_pieces(label, mark)) for label in different]
     words = frozenset().union(*sets)
-    larger = any(one < other for one, other in combinations(sets[:200], 2))
+    larger = any(one < other for one, other in combinations(sets[:MOST_COMPARED], 2))
     return len(different) > 2 * len(words) and len(set(map(len, sets))) > 1 and larger

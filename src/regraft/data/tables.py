@@ -72,14 +72,11 @@ def read_table(table: Path, reading: Reading = Reading()) -> Found:  # noqa: B00
         parts = [parts[at] for at in keep]
     paths, located = locate(shelf, filled(table, columns, path_column))
     names = [_name(path, table, reading.images) for path in paths]
-    if reading.label_pattern is not None:
-        labels: Sequence[str] = label_by_pattern(names, reading.label_pattern)
-    else:
-        labels = single(table, str(label_column), columns[str(label_column)], learn=reading.learn)
+    labels, doubtful = _read_labels(table, columns, label_column, names, reading)
     groups, of_groups = _read_groups(table, columns, names, reading)
     rows = [Row(*row) for row in zip(paths, names, labels, parts, groups, strict=True)]
     rows, twice = _once(table, rows)
-    return Found(rows, [*notices, *unlabelled, *located, *of_parts, *of_groups, *twice])
+    return Found(rows, [*notices, *unlabelled, *doubtful, *located, *of_parts, *of_groups, *twice])
 
 
 # ---- which column is which ------------------------------------------------------------------------------------------
@@ -197,6 +194,15 @@ def _labelled(table: Path, label: str, written: Sequence[str], parts: PartOf) ->
             "predict is for pictures without a label), or name another column: --label-column NAME."
         )
     return keep, [f"Left out, since their column {label!r} {nothing}: {empty} of {table}."]
+
+
+def _read_labels(
+    table: Path, columns: Columns, column: str | None, names: Sequence[str], reading: Reading
+) -> tuple[Sequence[str], list[str]]:
+    """Return the label of every row, and what is doubtful about them; without a column, what the pattern finds."""
+    if column is None:
+        return label_by_pattern(names, str(reading.label_pattern)), []
+    return single(table, column, columns[column], learn=reading.learn)
 
 
 def _read_groups(
