@@ -6,7 +6,7 @@
 Each set is written to a folder, copies of a seventh of its pictures are planted with a seed (each kind of change alone,
 and all at once), and `regraft check` goes over it, with the default network. A pair of pictures neither of which was
 planted, and which are not of one original, counts as false; some are copies all the same, which were there before: the
-page of each check shows them, for you to judge. The thresholds were chosen on cells and insects, with the rest in view.
+page of each check shows them, for you to judge. The thresholds were chosen on cells and textures, the rest in view.
 
 Sets: malaria cells, photographs of insects, CIFAR-10 (32 pixels: turned by any angle, little is left), objects on plain
 walls in uneven light (`tuxpaint-stamps-default` of Debian), patches of textures and photographs (scikit-image's wheel),

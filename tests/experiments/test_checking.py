@@ -170,6 +170,30 @@ def test_sound_insects_raise_few_false_alarms(shared: Path, tmp_path: Path) -> N
     assert not any(counts.values()), counts
 
 
+def crops_in_test(source: Path, folder: Path, planted: int) -> Path:
+    """Make train and test folders of other photographs, and in test some crops of training ones, to 70 % of a side."""
+    for label in sorted(path for path in source.iterdir() if path.is_dir()):
+        pictures = sorted(label.glob("*.jpg"))[:60]
+        for part, those in (("train", pictures[:40]), ("test", [*pictures[:planted], *pictures[40 + planted :]])):
+            (folder / part / label.name).mkdir(parents=True)
+            for at, path in enumerate(those):
+                image = Image.open(path).convert("RGB")
+                if part == "test" and at < planted:
+                    width, height = image.size
+                    image = image.crop((width // 5, height // 10, 9 * width // 10, 8 * height // 10))
+                image.save(folder / part / label.name / f"{at}.png")
+    return folder
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("planted", [0, 10])
+def test_crops_of_training_photographs_in_test_are_said_to_lie_too_near(
+    planted: int, shared: Path, tmp_path: Path
+) -> None:
+    data = crops_in_test(shared / "data" / "hymenoptera", tmp_path / "insects", planted)
+    assert len(check(data, out=tmp_path / "out", device="cpu").audit.of("close-parts")) == (planted > 0)
+
+
 @pytest.mark.real
 def test_insects_among_real_cells_are_the_first_outliers(shared: Path, tmp_path: Path) -> None:
     data = link(shared / "data" / "malaria", tmp_path / "data", every=10)

@@ -13,14 +13,20 @@ matched filter in coloured noise). What is left of unrelated pictures is alike b
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 from torch import Tensor
 from torch.nn.functional import grid_sample
+
+from regraft.utils.machine import cores
 
 DISC = 0.95  # of the largest disc in a picture: at its very edge a turned copy is mixed with what fills its corners
 NOISE = 8.0  # grey levels: weaker patterns are as much the work of JPEG and resampling as of what was photographed
@@ -32,7 +38,9 @@ ANY_TWO = 1000  # pairs that show how alike any two pictures are
 RIVALS = (
     0.9  # of the best: mirrored or not, and which of the two is the part of the other, may be told by refining only
 )
-ROUNDS = 4  # of refinement at each level: a fifth moves nothing
+ROUNDS = 4  # of refinement at the first level: a fifth moves nothing
+FINE_ROUNDS = 2  # at the second, which begins where the first ended: 1 copy in 100 loses 0.002 by it
+GO_ON_AT = 0.75  # how alike two discs must be at the first level for the second: no copy was below
 LONGEST_STEP = 0.1  # of the radius: a Gauss-Newton step that goes further has left what it was derived for
 AT_ONCE = 256  # pairs, 20 MB
 
@@ -175,7 +183,9 @@ class Registered(NamedTuple):
     chance: float  # how alike 1 in 100 of any two pictures are, turned till they fit best
 
 
-def register(greys: NDArray[np.uint8], radii: NDArray[np.float32], known: NDArray[np.int64]) -> Registered:
+def register(
+    greys: NDArray[np.uint8], radii: NDArray[np.float32], known: NDArray[np.int64], *, upright: bool = False
+) -> Registered:
     """Look for copies among pictures, and lay over each other what comes near.
 
     Compared are, of each picture, those that are nearest in what no turn and no mirror changes, for several parts of
@@ -187,20 +197,53 @@ def register(greys: NDArray[np.uint8], radii: NDArray[np.float32], known: NDArra
         greys: small grey pictures, uint8 [n, s, s].
         radii: of the disc in each, along its width and its height, as a share of half its side [n, 2].
         known: [k, 2].
+        upright: none was turned and cut to a rectangle again: that is not looked for.
     """
-    sides = torch.from_numpy(radii)
+    with _one_thread_each():
+        return _register(greys, torch.from_numpy(radii), torch.from_numpy(known), SEARCHES[:2] if upright else SEARCHES)
+
+
+def _register(greys: NDArray[np.uint8], sides: Tensor, known: Tensor, searches: tuple[Search, ...]) -> Registered:
     coarse = Level.of(greys, sides, COARSE)
-    places, alike = _turned(coarse, sides, *_steps(coarse, sides, torch.from_numpy(known)))
-    places, chance = _refined(coarse, sides, _rivals(places, alike))[0], _chance(coarse, sides)
+    places, alike = _turned(coarse, sides, *_steps(coarse, sides, known, searches))
+    places, alike, strength = _refined(coarse, sides, _rivals(places, alike), ROUNDS)
+    near, chance = alike >= GO_ON_AT, _chance(coarse, sides)
     del coarse  # 16 kB a picture, which the next level takes
     fine = Level.of(greys, sides, FINE)
-    places, alike, strength = _refined(fine, sides, places)
+    nearer, alike[near], strength[near] = _refined(
+        fine, sides, Places(*(values[near] for values in places)), FINE_ROUNDS
+    )
+    places.turn[near] = nearer.turn
     order = alike.argsort(stable=True)  # of each pair the best place comes last
     pairs, which = _pairs(places)[order].unique(dim=0, return_inverse=True)
     last = torch.zeros(len(pairs), dtype=torch.long).scatter_reduce(0, which, torch.arange(len(order)), "amax")
     best = order[last]
     turn = places.turn[best].numpy()
     return Registered(pairs.numpy(), alike[best].numpy(), strength[best].numpy(), turn, chance)
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """Let each piece of work keep to one thread, since pieces are worked on beside each other.
+
+    Threads that share a piece wait for each other: on a busy machine that took 20 times as long.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with threadpool_limits(1):
+            yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+_One = TypeVar("_One")
+_Other = TypeVar("_Other")
+
+
+def _beside(work: Callable[[_One], _Other], pieces: Iterable[_One]) -> list[_Other]:
+    with ThreadPoolExecutor(cores()) as pool:
+        return list(pool.map(work, pieces))
 
 
 def _chance(level: Level, radii: Tensor) -> float:
@@ -217,7 +260,8 @@ def _pairs(places: Places) -> Tensor:
 
 def strengths(greys: NDArray[np.uint8], radii: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return by how many noise levels what each picture shows stands out [n]; 0 for plain surfaces."""
-    found: NDArray[np.float32] = Level.of(greys, torch.from_numpy(radii), FINE).strength.numpy()
+    with _one_thread_each():
+        found: NDArray[np.float32] = Level.of(greys, torch.from_numpy(radii), FINE).strength.numpy()
     return found
 
 
@@ -241,7 +285,7 @@ def _complex(rows: Tensor, rings: Rings) -> Tensor:
 # ---- steps ----------------------------------------------------------------------------------------------------------
 
 
-def _steps(level: Level, radii: Tensor, known: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _steps(level: Level, radii: Tensor, known: Tensor, searches: tuple[Search, ...]) -> tuple[Tensor, Tensor, Tensor]:
     """Return which step of which picture is to be compared with the whole of which other: part, step, whole [h].
 
     Compared is what no turn and no mirror changes: of the waves on the rings, at each frequency, how they lie to each
@@ -256,24 +300,27 @@ def _steps(level: Level, radii: Tensor, known: Tensor) -> tuple[Tensor, Tensor, 
     points = _unit(torch.from_numpy(pca.transform(wholes)).float())
     both_ways = torch.cat([known, known.flip(1)])
     both_ways = both_ways[both_ways[:, 0].argsort(stable=True)]
-    found = []
-    for some in torch.arange(len(points)).split(AT_ONCE // 4):
-        rows = _complex(_parts(level, radii, some), level.rings)  # [c, steps, f, r]
+
+    def compared(some: Tensor) -> Tensor:
+        rows = _complex(_parts(level, radii, some, searches), level.rings)  # [c, steps, f, r]
         parts = _unit(torch.from_numpy(pca.transform(_invariants(rows).flatten(0, 1).numpy())).float())
         alike = (parts @ points.T).unflatten(0, (len(some), -1))  # [c, steps, n]
         alike[torch.arange(len(some)), :, some] = -torch.inf
-        found += _nearest(alike, some)
         asked = both_ways[(both_ways[:, 0] >= some[0]) & (both_ways[:, 0] <= some[-1])]
-        best = alike[asked[:, 0] - some[0], :, asked[:, 1]].topk(TRIED, 1).indices
-        found.append(torch.stack([asked[:, :1].expand_as(best), best, asked[:, 1:].expand_as(best)], 2).flatten(0, 1))
+        best = alike[asked[:, 0] - some[0], :, asked[:, 1]]
+        best = best.topk(min(TRIED, best.shape[1]), 1).indices
+        nearby = torch.stack([asked[:, :1].expand_as(best), best, asked[:, 1:].expand_as(best)], 2).flatten(0, 1)
+        return torch.cat([*_nearest(alike, some, searches), nearby])
+
+    found = _beside(compared, torch.arange(len(points)).split(AT_ONCE // 4))
     part, step, whole = torch.cat(found).unique(dim=0).unbind(1)
     return part, step, whole
 
 
-def _nearest(alike: Tensor, some: Tensor) -> list[Tensor]:
+def _nearest(alike: Tensor, some: Tensor, searches: tuple[Search, ...]) -> list[Tensor]:
     """Return part, step and whole [h, 3] of the nearest in each search; `alike` are steps and wholes [c, steps, n]."""
     found, first = [], 0
-    for search in SEARCHES:
+    for search in searches:
         best, step = alike[:, first : first + len(search.steps)].max(1)
         whole = best.topk(min(search.nearest, best.shape[1] - 1), 1).indices
         found.append(
@@ -291,12 +338,12 @@ def _invariants(waves: Tensor) -> Tensor:
     return (products * torch.where(one == other, 1.0, 2**0.5)).flatten(-2)
 
 
-def _parts(level: Level, radii: Tensor, which: Tensor) -> Tensor:
+def _parts(level: Level, radii: Tensor, which: Tensor, searches: tuple[Search, ...]) -> Tensor:
     """Return all steps of some pictures, whitened [c, steps, d]."""
-    points = level.rings.points()
-    tried = torch.cat([share * points + place for share, place in STEPS]).expand(len(which), -1)
+    points, steps = level.rings.points(), [step for search in searches for step in search.steps]
+    tried = torch.cat([share * points + place for share, place in steps]).expand(len(which), -1)
     samples = _sample(level.pictures[which], radii[which], tried)[:, 0]
-    return level.whitening(samples.unflatten(1, (len(STEPS), -1)))[0]
+    return level.whitening(samples.unflatten(1, (len(steps), -1)))[0]
 
 
 def _turned(level: Level, radii: Tensor, part: Tensor, step: Tensor, whole: Tensor) -> tuple[Places, Tensor]:
@@ -305,7 +352,8 @@ def _turned(level: Level, radii: Tensor, part: Tensor, step: Tensor, whole: Tens
     share = torch.tensor([share for share, _ in STEPS])[step]
     move = torch.tensor([place for _, place in STEPS], dtype=torch.complex64)[step]
     alike, angle = torch.empty(len(part), 2), torch.empty(len(part), 2, dtype=torch.long)
-    for some in torch.arange(len(part)).split(AT_ONCE * 4):
+
+    def turn_all(some: Tensor) -> None:
         places = share[some, None] * points + move[some, None]
         rows, _ = level.whitening(_sample(level.pictures[part[some]], radii[part[some]], places)[:, 0])
         discs = _complex(level.discs[whole[some]], rings)
@@ -313,6 +361,8 @@ def _turned(level: Level, radii: Tensor, part: Tensor, step: Tensor, whole: Tens
         products = (_complex(rows, rings)[:, None] * both).sum(3)  # [h, mirrored, f]
         products[:, :, 1:-1] /= 2
         alike[some], angle[some] = torch.fft.irfft(products, n=rings.angles, norm="forward").max(2)
+
+    _beside(turn_all, torch.arange(len(part)).split(AT_ONCE * 4))
     turn = torch.polar(share[:, None].expand_as(alike).contiguous(), angle * (2 * torch.pi / rings.angles))
     mirrored = torch.tensor([False, True]).expand_as(angle)
     twice = [values.repeat_interleave(2) for values in (part, whole, move)]
@@ -332,20 +382,23 @@ def _rivals(places: Places, alike: Tensor) -> Places:
 # ---- refinement -----------------------------------------------------------------------------------------------------
 
 
-def _refined(level: Level, radii: Tensor, places: Places) -> tuple[Places, Tensor, Tensor]:
+def _refined(level: Level, radii: Tensor, places: Places, rounds: int) -> tuple[Places, Tensor, Tensor]:
     """Move, turn and scale by Gauss and Newton; returns the best places, and correlation and strength there [h]."""
     alike, strength = torch.full((len(places.part),), -1.0), torch.zeros(len(places.part))
     turns, moves = places.turn.clone(), places.move.clone()
-    for some in places.whole.argsort(stable=True).split(AT_ONCE):
-        found = _refine(level, radii, Places(*(values[some] for values in places)))
+
+    def refine(some: Tensor) -> None:
+        found = _refine(level, radii, Places(*(values[some] for values in places)), rounds)
         alike[some], strength[some], turns[some], moves[some] = found
+
+    _beside(refine, places.whole.argsort(stable=True).split(AT_ONCE))
     return places._replace(turn=turns, move=moves), alike, torch.minimum(strength, level.strength[places.whole])
 
 
 _Four = tuple[Tensor, Tensor, Tensor, Tensor]
 
 
-def _refine(level: Level, radii: Tensor, places: Places) -> _Four:
+def _refine(level: Level, radii: Tensor, places: Places, rounds: int) -> _Four:
     """Return correlation, strength, turn and move [h] of the best of a few rounds."""
     each, back = places.whole.unique(return_inverse=True)
     solving, discs = _slopes(level, radii, each), level.discs[places.whole]
@@ -354,7 +407,7 @@ def _refine(level: Level, radii: Tensor, places: Places) -> _Four:
     pictures, sides = level.pictures[places.part], radii[places.part]
     turn, move = places.turn, places.move
     best = (torch.full(turn.shape, -1.0), torch.zeros(turn.shape), turn, move)
-    for _ in range(ROUNDS + 1):
+    for _ in range(rounds + 1):
         rows, strength = level.whitening(_sample(pictures, sides, turn[:, None] * laid + move[:, None])[:, 0])
         alike = (rows * discs).sum(1)
         now = (alike, strength, turn, move)
