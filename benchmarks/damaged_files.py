@@ -342,8 +342,10 @@ def _checkpoints(place: Path) -> list[Target]:
     import torch
     from torch import nn
 
-    from regraft.training import loop
+    from regraft.training import checkpoints, loop
+    from regraft.training.batches import Examples
     from regraft.training.head import HeadSpec, build_head
+    from regraft.training.module import Recipe
     from regraft.utils.progress import Progress
 
     class Rows:
@@ -369,12 +371,12 @@ def _checkpoints(place: Path) -> list[Target]:
     def fit(folder: Path, progress: Progress | None = None) -> None:
         import numpy as np
 
-        examples = loop.Examples(Rows(), np.arange(20) % 2, np.arange(20), 1)
-        recipe = loop.Recipe(epochs=6, lr=1e-3)
+        examples = Examples(Rows(), np.arange(20) % 2, np.arange(20), 1)
         head = build_head(HeadSpec(4, 2, 8))
-        common: dict[str, Any] = {"folder": folder, "history": folder / "history.csv", "phase": "head", "resume": True}
-        loop.fit(nn.Sequential(), head, examples, examples, recipe, checkpoint_every_s=0, progress=progress, **common)
-        loop.restore(nn.Sequential(), head, folder / "best.ckpt")
+        keeping = loop.Keeping(folder, folder / "history.csv", "head", resume=True, every_s=0)
+        trained, recipe = loop.Trained(nn.Sequential(), head), Recipe(epochs=6, lr=1e-3)
+        loop.fit(trained, (examples, examples), recipe, keeping, progress=progress)
+        checkpoints.restore(nn.Sequential(), head, folder / "best.ckpt")
 
     folder = place / "checkpoints"
     folder.mkdir()
@@ -382,7 +384,7 @@ def _checkpoints(place: Path) -> list[Target]:
     shutil.move(place / "last.ckpt", folder / "last.ckpt")
 
     def restore(folder: Path) -> None:
-        loop.restore(nn.Sequential(), build_head(HeadSpec(4, 2, 8)), folder / "best.ckpt")
+        checkpoints.restore(nn.Sequential(), build_head(HeadSpec(4, 2, 8)), folder / "best.ckpt")
 
     return [Target("last.ckpt", folder, "last.ckpt", fit), Target("best.ckpt", folder, "best.ckpt", restore)]
 

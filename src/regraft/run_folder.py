@@ -16,7 +16,7 @@ from msgspec import Meta
 
 from regraft.config import TARGETS, Config, command, option
 from regraft.errors import ConfigError, RunError, reason_of
-from regraft.training.loop import Stop
+from regraft.training.history import Stop
 from regraft.utils import files, records
 from regraft.utils.records import Count, Seconds
 
@@ -270,7 +270,7 @@ def environment(
         "torch",
         "torchvision",
         "timm",
-        "lightning",
+        "lightning-fabric",
         "onnxruntime",
         "numpy",
         "pillow",

@@ -17,9 +17,10 @@ from regraft.experiments.run import Run
 from regraft.experiments.train import train as train_run
 from regraft.methods._plan import Phase, Plan
 from regraft.run_folder import read_json
+from regraft.training.batches import Examples
 from regraft.training.head import Standardize
+from regraft.training.history import read_history
 from regraft.training.learner import plain_rows, steps
-from regraft.training.loop import Examples, read_history
 
 
 class Waves:

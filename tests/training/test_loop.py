@@ -35,21 +35,11 @@ from regraft.experiments.train import train as train_run
 from regraft.inference import bundle
 from regraft.inference.predict import open_model
 from regraft.reports.run_page import report
+from regraft.training.batches import Batches, Examples
 from regraft.training.head import HeadSpec, build_head
-from regraft.training.loop import (
-    Batches,
-    Examples,
-    Recipe,
-    SideExit,
-    Stop,
-    TailAndHead,
-    _threads_for,
-    fit,
-    kept_epoch,
-    predict,
-    read_history,
-    warm_up_then_cosine,
-)
+from regraft.training.history import Stop, kept_epoch, read_history
+from regraft.training.loop import Keeping, Trained, _threads_for, fit, predict
+from regraft.training.module import AuxiliaryClassifier, Recipe, TailAndHead, warm_up_then_cosine
 from regraft.utils.progress import Progress, Tick
 
 
@@ -87,11 +77,11 @@ def conv_tail(seed: int = 0) -> nn.Sequential:
     )  # 4 channels, pooled to 8 numbers
 
 
-def side_exit(tail: nn.Sequential, classes: int = 2) -> SideExit:
+def auxiliary(tail: nn.Sequential, classes: int = 2) -> AuxiliaryClassifier:
     """An auxiliary classifier in the middle of `conv_tail`."""
     torch.manual_seed(1)
     layers = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(1), nn.Linear(8, classes))
-    return SideExit(tail[2], layers, 0.3)
+    return AuxiliaryClassifier(tail[2], layers, 0.3)
 
 
 def head_of(width: int = 8, classes: int = 3, **spec: Any) -> nn.Module:
@@ -106,19 +96,12 @@ def train(folder: Path, recipe: Recipe = RECIPE, **given: Any) -> tuple[Any, nn.
     tail, head = given.pop("tail", None) or nn.Sequential(), given.pop("head", None) or head_of()
     examples = given.pop("examples", None) or clusters(views=2)
     val = given.pop("val", None) or clusters(30, seed=5)
-    given.setdefault("checkpoint_every_s", 0.0)  # at every epoch, however fast it was
+    given.setdefault("every_s", 0.0)  # at every epoch, however fast it was
     folder.mkdir(parents=True, exist_ok=True)
-    fitted = fit(
-        tail,
-        head,
-        examples,
-        val,
-        recipe,
-        folder=folder / "checkpoints",
-        phase="head",
-        history=folder / "history.csv",
-        **given,
-    )
+    trained = Trained(tail, head, given.pop("frozen", ()), given.pop("auxiliaries", ()))
+    of_fit = {name: given.pop(name) for name in ("device", "progress") if name in given}
+    keeping = Keeping(folder / "checkpoints", folder / "history.csv", "head", **given)
+    fitted = fit(trained, (examples, val), recipe, keeping, **of_fit)
     return fitted, tail, head
 
 
@@ -138,8 +121,8 @@ def test_every_picture_comes_once_in_an_epoch_and_never_alone(count: int, size: 
     numbers = Examples(
         Rows(np.arange(count, dtype=np.float32).reshape(count, 1, 1)), np.arange(count), np.arange(count)
     )
-    batches = Batches(numbers, size, epoch=lambda: epoch, seed=0, shuffle=shuffle)
-    seen = list(batches)
+    batches = Batches(numbers, size)
+    seen = list(batches.shuffled(epoch) if shuffle else batches.plain())
     assert len(batches) == len(seen)
     assert all(2 <= len(labels) <= size + 1 for _, labels in seen)
     assert all(torch.equal(rows[:, 0].long(), labels) for rows, labels in seen)
@@ -150,7 +133,7 @@ def test_every_picture_comes_once_in_an_epoch_and_never_alone(count: int, size: 
 
 def test_only_the_part_s_pictures_come() -> None:
     part = replace(clusters(60), which=np.array([3, 9, 50]))
-    ((rows, labels),) = Batches(part, 32, epoch=lambda: 0, seed=0, shuffle=False)
+    ((rows, labels),) = Batches(part, 32).plain()
     np.testing.assert_array_equal(rows, part.activations.rows([3, 9, 50], [0, 0, 0]))
     assert labels.tolist() == [0, 0, 2]
 
@@ -161,7 +144,7 @@ def test_every_view_comes_in_turn_and_the_plain_one_alone_where_nothing_is_learn
     examples = Examples(Rows(rows), np.arange(count), np.arange(count), views)
 
     def view_of_each(epoch: int, shuffle: bool) -> dict[int, int]:
-        batches = Batches(examples, 8, epoch=lambda: epoch, seed=0, shuffle=shuffle)
+        batches = Batches(examples, 8).shuffled(epoch) if shuffle else Batches(examples, 8).plain()
         return {int(label): int(row) for x, y in batches for row, label in zip(x[:, 0], y, strict=True)}
 
     seen = [view_of_each(epoch, True) for epoch in range(views)]
@@ -173,11 +156,7 @@ def test_every_view_comes_in_turn_and_the_plain_one_alone_where_nothing_is_learn
 def test_the_order_differs_from_epoch_to_epoch_and_not_from_run_to_run() -> None:
     def order(epoch: int, seed: int) -> list[int]:
         examples = replace(clusters(60), labels=np.arange(60))
-        return [
-            int(label)
-            for _, labels in Batches(examples, 8, epoch=lambda: epoch, seed=seed, shuffle=True)
-            for label in labels
-        ]
+        return [int(label) for _, labels in Batches(examples, 8, seed).shuffled(epoch) for label in labels]
 
     assert order(0, 1) == order(0, 1)
     assert order(0, 1) != order(1, 1)
@@ -203,9 +182,9 @@ def test_the_rate_rises_in_a_tenth_of_the_steps_and_falls_along_a_cosine(steps: 
 
 def test_tail_and_head_have_rates_of_their_own_and_what_is_frozen_has_none() -> None:
     tail, head = conv_tail(), head_of()
-    module = TailAndHead(tail, head, replace(RECIPE, tail_lr=0.001), steps=1, frozen=[tail[0], tail[1]])
-    groups = module.configure_optimizers()["optimizer"].param_groups
-    assert [group["initial_lr"] for group in groups] == [0.01, 0.001]
+    module = TailAndHead(tail, head, replace(RECIPE, tail_lr=0.001), frozen=[tail[0], tail[1]])
+    groups = module.optimizer().param_groups
+    assert [group["lr"] for group in groups] == [0.01, 0.001]
     assert {id(parameter) for parameter in groups[1]["params"]} == {
         id(p) for part in (tail[3], tail[4]) for p in part.parameters()
     }
@@ -214,29 +193,28 @@ def test_tail_and_head_have_rates_of_their_own_and_what_is_frozen_has_none() -> 
 # ---- what moves and what does not -----------------------------------------------------------------------------------
 
 
-def test_a_side_exit_counts_in_training_with_its_weight_and_nowhere_else() -> None:
+def test_an_auxiliary_classifier_counts_in_training_with_its_weight_and_nowhere_else() -> None:
     tail, head, labels = conv_tail(), head_of(classes=2), torch.tensor([0, 1, 1])
-    side = side_exit(tail)
+    side = auxiliary(tail)
     rows = torch.randn(3, 8, 4, 4)
-    module = TailAndHead(tail, head, RECIPE, steps=4, side_exits=[side]).eval()
+    module = TailAndHead(tail, head, RECIPE, auxiliaries=[side]).eval()
     scores, seen = head(tail(rows)), side.classifier(tail[:3](rows))
     expected = F.cross_entropy(scores, labels) + 0.3 * F.cross_entropy(seen, labels)
-    torch.testing.assert_close(module.training_step((rows, labels), 0), expected)
+    torch.testing.assert_close(module.loss(rows, labels), expected)
     assert torch.equal(module(rows), scores)
     assert not tail[2]._forward_hooks
 
 
-def test_a_side_exit_learns_and_moves_what_lies_before_it(tmp_path: Path) -> None:
-    def ends(side_exits: list[SideExit], tail: nn.Sequential) -> list[Tensor]:
+def test_an_auxiliary_classifier_learns_and_moves_what_lies_before_it(tmp_path: Path) -> None:
+    def ends(auxiliaries: list[AuxiliaryClassifier], tail: nn.Sequential) -> list[Tensor]:
         recipe = replace(RECIPE, epochs=2, tail_lr=0.005)
         data = {"examples": maps(), "val": maps(seed=3)}
-        train(
-            tmp_path / str(len(side_exits)), recipe, tail=tail, head=head_of(classes=2), **data, side_exits=side_exits
-        )
+        parts = {"tail": tail, "head": head_of(classes=2), "auxiliaries": auxiliaries}
+        train(tmp_path / str(len(auxiliaries)), recipe, **parts, **data)
         return tensors(tail[0])
 
     tail = conv_tail()
-    side = side_exit(tail)
+    side = auxiliary(tail)
     before = tensors(side.classifier)
     assert not same(ends([side], tail), ends([], conv_tail()))
     assert not same(tensors(side.classifier.cpu()), before)
@@ -260,7 +238,7 @@ def test_frozen_layers_and_their_statistics_do_not_move_while_the_others_do(tmp_
 
 def test_training_mode_is_on_for_what_trains_and_off_for_what_is_frozen() -> None:
     tail = conv_tail()
-    module = TailAndHead(tail, head_of(), RECIPE, steps=1, frozen=[tail[1]])
+    module = TailAndHead(tail, head_of(), RECIPE, frozen=[tail[1]])
     for mode in (True, False, True):
         module.train(mode)
         assert tail[4].training == mode
@@ -327,8 +305,8 @@ def test_the_best_scores_are_the_true_probabilities_drawn_towards_the_shares(
     prior = counts / counts.sum()
     best = torch.tensor((1 - smoothing) * true + smoothing * prior).clamp(min=1e-9).log().requires_grad_()
     recipe = replace(RECIPE, label_smoothing=smoothing, shares=tuple(prior.tolist()))
-    module = TailAndHead(nn.Sequential(), head_of(classes=len(counts)), recipe, steps=1)
-    (slope,) = torch.autograd.grad(module._loss(best[alike], torch.from_numpy(labels)), best)
+    module = TailAndHead(nn.Sequential(), head_of(classes=len(counts)), recipe)
+    (slope,) = torch.autograd.grad(module._cross_entropy(best[alike], torch.from_numpy(labels)), best)
     assert slope.abs().max() < 1e-6
 
 
@@ -456,10 +434,8 @@ def test_history_has_a_row_for_each_epoch(tmp_path: Path) -> None:
 
 def test_a_phase_s_rows_follow_those_of_the_phases_before(tmp_path: Path) -> None:
     for phase in ("first", "second", "second"):  # a phase begun again replaces its own rows only
-        fit(
-            nn.Sequential(), head_of(), clusters(), clusters(30, seed=5), replace(RECIPE, epochs=2),
-            folder=tmp_path / phase, phase=phase, history=tmp_path / "history.csv",
-        )  # fmt: skip
+        keeping = Keeping(tmp_path / phase, tmp_path / "history.csv", phase)
+        fit(Trained(nn.Sequential(), head_of()), (clusters(), clusters(30, seed=5)), replace(RECIPE, epochs=2), keeping)
     assert [row["phase"] for row in read_history(tmp_path / "history.csv")] == ["first", "first", "second", "second"]
 
 
@@ -489,10 +465,9 @@ def test_the_kept_epoch_is_the_last_phase_s_best_or_the_one_it_began_with(
 
 def test_a_history_that_cannot_be_written_is_told_once_and_ends_no_training(tmp_path: Path) -> None:
     said = Said()
-    fitted = fit(
-        nn.Sequential(), head_of(), clusters(), clusters(30, seed=5), RECIPE,
-        folder=tmp_path / "checkpoints", phase="head", history=tmp_path / "gone" / "history.csv", progress=said,
-    )  # fmt: skip
+    keeping = Keeping(tmp_path / "checkpoints", tmp_path / "gone" / "history.csv", "head")
+    parts = clusters(), clusters(30, seed=5)
+    fitted = fit(Trained(nn.Sequential(), head_of()), parts, RECIPE, keeping, progress=said)
     assert fitted.epochs_run == 6
     (warning,) = said.warnings
     assert "history.csv cannot be written" in warning
@@ -507,7 +482,7 @@ def test_the_best_checkpoint_holds_no_optimizer(tmp_path: Path) -> None:
 
 def test_a_phase_that_is_over_before_a_checkpoint_is_due_writes_only_its_best(tmp_path: Path) -> None:
     _, *often = train(tmp_path / "often")
-    _, *once = train(tmp_path / "once", checkpoint_every_s=1e6)
+    _, *once = train(tmp_path / "once", every_s=1e6)
     assert [path.name for path in (tmp_path / "once" / "checkpoints").iterdir()] == ["best.ckpt"]
     assert same(tensors(*once), tensors(*often))
 
@@ -579,7 +554,7 @@ class Stopped(Exception):
 
 
 class StopAfter(Progress):
-    """Calls `stop` when an epoch is over, before its checkpoint is written: the worst moment."""
+    """Calls `stop` when an epoch is over, before anything of it is kept: the worst moment."""
 
     def __init__(self, epochs: int, stop: Any, what: str = "") -> None:
         self.left, self.stop, self.what = epochs, stop, what
@@ -600,7 +575,7 @@ def fail() -> None:
 
 
 @pytest.mark.parametrize("stop_at", [2, 3, 6])
-@pytest.mark.parametrize("kind", ["head", "tail with batch norm, mixup, dropout and a side exit"])
+@pytest.mark.parametrize("kind", ["head", "tail with batch norm, mixup, dropout and an auxiliary classifier"])
 def test_a_phase_gone_on_with_ends_bit_for_bit_where_an_uninterrupted_one_does(
     tmp_path: Path, kind: str, stop_at: int
 ) -> None:
@@ -608,7 +583,7 @@ def test_a_phase_gone_on_with_ends_bit_for_bit_where_an_uninterrupted_one_does(
         if kind == "head":
             return {}
         tail = conv_tail()
-        data = {"examples": maps(), "val": maps(seed=3), "side_exits": [side_exit(tail)]}
+        data = {"examples": maps(), "val": maps(seed=3), "auxiliaries": [auxiliary(tail)]}
         return {"tail": tail, "head": head_of(classes=2), **data}
 
     recipe = replace(RECIPE, tail_lr=0.005, mixup=0.0 if kind == "head" else 0.3)
@@ -711,8 +686,8 @@ import json, os, sys, traceback
 from pathlib import Path
 sys.path.insert(0, str(Path(sys.argv[1]).parent))
 import test_loop
-from regraft.training import loop
-loop.CHECKPOINT_EVERY_S = 0.0
+from regraft.training import checkpoints
+checkpoints.EVERY_S = 0.0
 for name, *arguments in json.loads(sys.argv[2]):
     if (child := os.fork()) == 0:
         try:
@@ -767,7 +742,7 @@ def test_a_run_killed_with_kill_9_and_resumed_ends_bit_for_bit_like_an_uninterru
     folder, status = apart[phase]
     assert status == -signal.SIGKILL
     epochs = [row["epoch"] for row in read_history(folder / "history.csv") if row["phase"] == phase]
-    assert [epoch for epoch in epochs if epoch != "0"] == ["1", "2", "3"]
+    assert [epoch for epoch in epochs if epoch != "0"] == ["1", "2"]
     assert not (folder / "model").exists()
     train_run(shapes, out=folder, resume=True)  # its settings are known
     assert_ended_alike(folder, uninterrupted)

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from regraft.errors import NotWritten, RunError
-from regraft.training.loop import WholeFiles
+from regraft.training import checkpoints
 from regraft.utils.files import obstacle, read_csv, remove_folder, sha256, whole, write_bytes, write_csv
 
 ENDINGS = [ValueError, OSError, KeyboardInterrupt, SystemExit, GeneratorExit]
@@ -161,7 +161,7 @@ def test_a_full_disk_is_the_same_error_for_whoever_writes(tiny_disk: Path) -> No
     """PyTorch, safetensors and Python: each has an error of its own."""
     wide = torch.zeros(100_000)
     writers = [
-        lambda path: WholeFiles().save_checkpoint({"wide": wide}, path),
+        lambda path: checkpoints._write({"wide": wide}, path),
         lambda path: _whole(path, lambda file: save_file({"wide": wide}, file)),
         lambda path: write_bytes(path, wide.numpy().tobytes()),
     ]

@@ -22,13 +22,13 @@ SMALL = {"img_size": 64, "epochs": 6, "report": False}
 COMMAND = "from regraft.cli.commands import main; main()"
 AT_EPOCH_2 = """
 import os, signal, sys
-from regraft.training import loop
-name, write = sys.argv.pop(), loop.History._write
+from regraft.training.history import History
+name, write = sys.argv.pop(), History.write
 def stop(self):
     write(self)
     if len(self.rows) == 2:
         os.kill(os.getpid(), getattr(signal, name))
-loop.History._write = stop
+History.write = stop
 """
 IN_PYTHON = """
 import regraft, sys

@@ -26,8 +26,8 @@ from regraft.metrics.predictions import Answers
 from regraft.metrics.thresholds import class_weights
 from regraft.reports.plots import confusion_matrix
 from regraft.training.head import Head
+from regraft.training.history import Stop, read_history
 from regraft.training.learner import Learner, lengthened
-from regraft.training.loop import Stop, read_history
 from regraft.utils import files
 from regraft.utils.progress import Progress
 

@@ -19,7 +19,7 @@ from regraft.metrics.baseline import Baseline
 from regraft.metrics.functions import Scores, defined
 from regraft.metrics.predictions import Answers
 from regraft.reports import run_page
-from regraft.training.loop import Stop
+from regraft.training.history import Stop
 
 
 @dataclass(frozen=True, eq=False)

@@ -28,7 +28,7 @@ from regraft.errors import BundleError, ChecksumMismatch, RegraftError, UnknownN
 from regraft.inference.classifier import Classifier
 from regraft.metrics.thresholds import TARGETS, Threshold
 from regraft.training.head import HeadSpec, build_head
-from regraft.training.loop import Stop
+from regraft.training.history import Stop
 from regraft.utils import files
 from regraft.utils.records import Above0, fitted, read_json, to_json
 from regraft.utils.version import __version__

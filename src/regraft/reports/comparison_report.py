@@ -17,7 +17,7 @@ from regraft.metrics.functions import difference, evaluate
 from regraft.metrics.intervals import FOLDS, few_groups
 from regraft.metrics.predictions import Answers
 from regraft.metrics.significance import least_p, p_value, pairwise
-from regraft.training.loop import read_history
+from regraft.training.history import read_history
 from regraft.utils import files
 
 SETTINGS, ROW = "comparison.json", "row.json"

@@ -22,7 +22,7 @@ from regraft.reports.plots import (
     training_curves,
 )
 from regraft.reports.run_report import Report, Shown, read
-from regraft.training.loop import kept_epoch
+from regraft.training.history import kept_epoch
 from regraft.utils import files
 from regraft.utils.progress import Progress
 

@@ -32,7 +32,7 @@ from regraft.metrics.baseline import sentences
 from regraft.metrics.intervals import FOLDS, LEAST_GROUPS, few_groups, few_mistakes
 from regraft.metrics.predictions import Answers
 from regraft.metrics.thresholds import UNBALANCED, shortfall
-from regraft.training.loop import Stop, epochs_of, read_history
+from regraft.training.history import Stop, epochs_of, read_history
 from regraft.utils import files
 
 MISTAKES, HITS = 12, 8  # pictures on the page, each with its heat map: about 15 kB

@@ -18,9 +18,13 @@ from regraft.config import Config
 from regraft.data import Manifest
 from regraft.methods._plan import Phase, Plan, frozen_modules
 from regraft.metrics.functions import Scores, evaluate
+from regraft.training.batches import Examples, batches
+from regraft.training.checkpoints import restore
 from regraft.training.head import Head, HeadSpec, build_head, inherit
+from regraft.training.history import Stop
 from regraft.training.linear import fit_linear
-from regraft.training.loop import Examples, Fitted, Recipe, SideExit, Stop, batches, fit, predict, restore
+from regraft.training.loop import Keeping, Trained, fit, predict
+from regraft.training.module import AuxiliaryClassifier, Recipe
 from regraft.utils.progress import Progress
 
 CHUNK = 256  # rows read at once where no batch size is set; embeddings of 4,096 numbers are 4 MB then
@@ -110,20 +114,12 @@ class Learner:
         if resume and done.exists():
             restore(tail, head, checkpoints / "best.ckpt")
             return None
-        fitted: Fitted = fit(
-            tail,
-            head,
-            self._examples("train", phase),
-            self._examples("val", phase),
+        fitted = fit(
+            Trained(tail, head, frozen_modules(self.backbone, self.plan), self._auxiliaries(phase)),
+            (self._examples("train", phase), self._examples("val", phase)),
             self._recipe(phase),
-            folder=checkpoints,
-            phase=phase.name,
-            history=self.folder / "history.csv",
-            frozen=frozen_modules(self.backbone, self.plan),
-            side_exits=self._side_exits(phase),
+            Keeping(checkpoints, self.folder / "history.csv", phase.name, phase is not self.plan.phases[0], resume),
             device=self.prefix.device,
-            learned=phase is not self.plan.phases[0],
-            resume=resume,
             progress=self.progress,
         )
         if not fitted.interrupted:
@@ -133,7 +129,7 @@ class Learner:
         self.progress.warn(f"The training was {stop}; the best so far is kept. --resume goes on.")
         return stop
 
-    def _side_exits(self, phase: Phase) -> list[SideExit]:
+    def _auxiliaries(self, phase: Phase) -> list[AuxiliaryClassifier]:
         """Return the auxiliary classifiers that branch off where this phase trains, for the user's classes."""
         above = [side for side in self.backbone.auxiliaries if side.stage >= phase.cut]
         shapes = self.backbone.shapes(self.backbone.preprocessing.size) if above else []
@@ -141,7 +137,7 @@ class Learner:
             if not side.takes(shapes[side.stage]):
                 self.progress.note(f"Auxiliary classifier {side.name} left out: the pictures are too small for it.")
         return [
-            SideExit(
+            AuxiliaryClassifier(
                 self.backbone.stages[side.stage].module,
                 side.classifier(len(self.manifest.classes), seed=self.config.seed),
                 side.weight,
