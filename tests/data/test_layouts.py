@@ -274,6 +274,65 @@ def test_pictures_and_their_masks_are_no_two_classes(tmp_path):
     assert scan(tmp_path, layout="classes").classes == ("images", "masks")
 
 
+@pytest.mark.parametrize(
+    ("of_picture", "of_mask"),
+    [
+        ("{0}/{0} ({1}).png", "{0}/{0} ({1})_mask.png"),
+        ("{0}/{0} ({1}).png", "{0}/{0} ({1})_mask_1.png"),
+        ("{0}/{1}.png", "{0}/{1}_ground_truth.png"),
+        ("{0}/img_{1}.jpg", "{0}/mask_{1}.png"),
+        ("{0}/{1}/image.png", "{0}/{1}/mask.png"),
+        ("{0}/images/{0}-{1}.png", "{0}/masks/{0}-{1}.png"),
+        ("{0}/images/p{1}/x.png", "{0}/masks/p{1}/x_mask.png"),
+        ("{0}/{1}.png", "{0}/masks/{1}.png"),
+    ],
+)
+@pytest.mark.parametrize("layout", ["auto", "classes"])
+def test_masks_beside_their_pictures_are_no_pictures(tmp_path, of_picture, of_mask, layout):
+    pictures = {of_picture.format(name, number) for name in ("cat", "dog") for number in range(6)}
+    for name in pictures | {of_mask.format(name, number) for name in ("cat", "dog") for number in range(6)}:
+        picture(tmp_path / name)
+    manifest = scan(tmp_path, layout=layout)
+    assert ({item.name for item in manifest.items}, manifest.classes) == (pictures, ("cat", "dog"))
+    assert "masks of other pictures: 12" in " ".join(manifest.notices)
+
+
+def test_masks_inside_parts_are_no_pictures(tmp_path):
+    for part in ("train", "test"):
+        for kind in ("images", "masks"):
+            fill(tmp_path / part / kind, "cat", "dog")
+    manifest = scan(tmp_path)
+    assert (manifest.classes, sizes(manifest)) == (("cat", "dog"), {"train": 12, "val": 0, "test": 12})
+
+
+def test_a_pattern_leaves_out_masks_and_keeps_a_class_that_is_called_so(tmp_path):
+    for number in range(6):
+        for name in ("cat_{}.png", "dog_{}.png", "cat_{}_mask.png"):
+            picture(tmp_path / name.format(number))
+    assert scan(tmp_path, label_pattern="^(cat|dog)").counts() == {"cat": 6, "dog": 6}
+    counts = scan(tmp_path, label_pattern=r"(dog|mask|cat)[^a-z]*\.").counts()
+    assert counts == {"cat": 6, "dog": 6, "mask": 6}
+
+
+@pytest.mark.parametrize("classes", [("mask", "no_mask"), ("with_mask", "without_mask"), ("blank", "label")])
+def test_a_class_called_as_a_folder_of_masks_is_one(tmp_path, classes):
+    for part in ("train", "test"):
+        fill(tmp_path / part, *classes)
+    assert scan(tmp_path).classes == classes
+
+
+def test_a_mask_without_its_picture_and_a_name_with_such_a_word_are_pictures(tmp_path):
+    for name in ("cat", "dog"):
+        flat(tmp_path / name, name="gas mask {}.png")
+    assert len(scan(tmp_path)) == 12
+
+
+def test_a_folder_of_images_with_classes_beside_one_of_masks_is_named(tmp_path):
+    for name in ("images", "masks"):
+        fill(tmp_path / name, "cat", "dog")
+    assert f"is {tmp_path / 'images'} the one you meant?" in refusal(tmp_path)
+
+
 @pytest.mark.parametrize("outer", [("color", "gray"), ("fold1", "fold2", "fold3"), ("8863", "8864", "8865")])
 def test_which_of_two_levels_holds_the_classes_is_asked(tmp_path, outer):
     for kind in outer:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from regraft.data.kinds import USUAL_SUFFIXES, by_suffix, is_picture, left_out, suffix
-from regraft.data.layouts import Layout, level_of, read_layout, unlabelled, wrapped
+from regraft.data.layouts import Layout, Level, level_of, read_layout, unlabelled, wrapped
+from regraft.data.masks import masks_of
 from regraft.data.naming import label_by_pattern, match_names, propose
 from regraft.data.rows import Found, Reading, Row, name_some, natural_key, part_called
 from regraft.data.sheets import SURE_SUFFIXES
@@ -41,14 +42,15 @@ def read_folder(folder: Path, reading: Reading = Reading()) -> Found:  # noqa: B
             f"{folder} holds {len(pictures)} pictures but no class folders around them. Expected "
             f"FOLDER/<class>/<picture>: {_next_step(tree, pictures)}."
         )
+    masks = masks_of(pictures, top=wrapped(level_of(pictures))[-1].prefix.count("/") + 1)
+    pictures = [name for name in pictures if name not in masks]
     layout = _layout(tree, pictures, reading.layout)
-    labelled = layout.labelled
     _check(tree, layout, pictures)
-    rows = [Row(folder / name, name, label, part) for name, label, part in labelled]
+    rows = [Row(folder / name, name, label, part) for name, label, part in layout.labelled]
     used = {row.name for row in rows}
     told = tuple(f"{one.folder}/" for one in layout.left_out)
     loose = [name for name in pictures if name not in used and not name.startswith(told)]
-    return Found(rows, [*layout.notices, *_notices(tree, pictures, loose)])
+    return Found(rows, [*layout.notices, *_notices(tree, pictures, loose, masks)])
 
 
 def _layout(tree: _Tree, pictures: list[str], wish: str) -> Layout:
@@ -70,19 +72,28 @@ def _layout(tree: _Tree, pictures: list[str], wish: str) -> Layout:
 def _by_name(tree: _Tree, pictures: list[str], reading: Reading) -> Found:
     """Return all pictures with the class that the pattern finds in their names, and their folders' parts."""
     pattern = str(reading.label_pattern)
-    levels = [level for level in wrapped(level_of(pictures)) if level.folders]
-    part_of = {name: part_called(name) for name in levels[-1].folders} if levels and not levels[-1].loose else {}
-    if reading.layout == "classes" or None in part_of.values() or not {"train"} < set(part_of.values()):
-        part_of = {}
-    blank = [folder for folder in part_of if not any(match_names(levels[-1].folders[folder], pattern, "label pattern"))]
-    named = [name for name in pictures if not any(name.startswith(f"{levels[-1].prefix}{one}/") for one in blank)]
+    found = dict(zip(pictures, match_names(pictures, pattern, "label pattern"), strict=True))
+    # a pattern that finds another class in a mask's name than in the picture's means it so
+    masks = {mask for mask, picture in masks_of(pictures).items() if found[mask] in (None, found.get(picture))}
+    pictures = [name for name in pictures if name not in masks]
+    level, part_of = _parts_above(pictures, reading.layout)
+    blank = [folder for folder in part_of if not any(found[name] for name in level.folders[folder])]
+    left = {name for folder in blank for name in level.folders[folder]}
+    named = [name for name in pictures if name not in left]
     labels = label_by_pattern(named, pattern)
-    several = len(part_of) - len(blank) > 1
-    at = levels[-1].prefix.count("/") if levels else 0
-    parts = [part_of.get(name.split("/")[at]) if several else None for name in named]
-    rows = [Row(tree.folder / name, name, label, part) for name, label, part in zip(named, labels, parts, strict=True)]
-    left = unlabelled(tree.folder, levels[-1], blank, "their names do not match in") if blank else []
-    return Found(rows, [*(one.notice for one in left), *_notices(tree, pictures, [])])
+    labelled = {folder: part for folder, part in part_of.items() if folder not in blank}
+    parts = {name: part for folder, part in labelled.items() for name in level.folders[folder] if len(labelled) > 1}
+    rows = [Row(tree.folder / name, name, label, parts.get(name)) for name, label in zip(named, labels, strict=True)]
+    told = unlabelled(tree.folder, level, blank, "their names do not match in")
+    return Found(rows, [*(one.notice for one in told), *_notices(tree, pictures, [], masks)])
+
+
+def _parts_above(pictures: list[str], wish: str) -> tuple[Level, dict[str, str]]:
+    """Return the first folders beside each other, and the part of each; no parts where one of them is none."""
+    level = wrapped(level_of(pictures))[-1]
+    part_of = {folder: part for folder in level.folders if (part := part_called(folder))}
+    are_parts = len(part_of) == len(level.folders) and {"train"} < set(part_of.values()) and not level.loose
+    return level, part_of if are_parts and wish != "classes" else {}
 
 
 def _next_step(tree: _Tree, pictures: list[str]) -> str:
@@ -213,8 +224,8 @@ def _refuse_one_folder(tree: _Tree, pictures: list[str]) -> None:
         raise DataError(f"All pictures of {tree.folder} lie in one folder, {within.prefix.rstrip('/')}; {hint}.")
 
 
-def _notices(tree: _Tree, pictures: list[str], loose: list[str]) -> list[str]:
-    known = set(pictures)
+def _notices(tree: _Tree, pictures: list[str], loose: list[str], masks: Collection[str]) -> list[str]:
+    known = {*pictures, *masks}
     others = [name for name in tree.files if name not in known]
     hidden = [name for name in tree.hidden if (tree.folder / name).is_dir()]
     folders = {PurePosixPath(name).parent for name in pictures}
@@ -222,6 +233,7 @@ def _notices(tree: _Tree, pictures: list[str], loose: list[str]) -> list[str]:
     empty = [name for name in tree.folders if name not in filled and part_called(name.rpartition("/")[2])]
     told = (
         (empty, "Without a picture, though called like a part"),
+        (masks, "Left out, since they are called as masks of other pictures"),
         (loose, "Left out, since they lie beside the class folders"),
         (hidden, "Hidden folders passed over"),
         ([repr(name) for name in tree.unwritable], "Left out, since their names are not valid text"),

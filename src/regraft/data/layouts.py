@@ -8,15 +8,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from regraft.data.masks import MASK_FOLDERS, PICTURE_FOLDERS
 from regraft.data.rows import PART_NAMES, name_some, part_called
 from regraft.errors import DataError
 
 COMPARED = 25  # pairs of files that are read to know a copy: of equal size and name all of them are
 MOSTLY = 0.5
-NO_CLASSES = frozenset(
-    {"images", "image", "imgs", "img", "pictures", "photos", "jpegimages", "masks", "mask", "annotations"}
-    | {"labels", "label", "segmentation", "segmentations", "groundtruth", "ground_truth", "trimaps", "bboxes"}
-)
+NO_CLASSES = MASK_FOLDERS | PICTURE_FOLDERS
 """What folders of a data set for another task are called: `images` beside `masks` are no two classes."""
 
 
@@ -314,13 +312,13 @@ def _without_copies(root: Path, level: Level, *, sure: bool = False) -> tuple[Le
         DataError: A folder holds folders of the same names as those beside it, and other pictures; not where it is
             `sure` that all are classes.
     """
-    copied = {}
-    for folder in level.folders if len(level.folders) > 2 else ():
-        if inner := _repeated(root, level, folder, sure=sure):
-            copied[folder] = inner
-    # a part that repeats others is a leak, which is told when the pictures are read, and still a part
-    for folder in [folder for folder in _gathered(level) if not (folder in copied or part_called(folder))]:
-        if _all_same(root, [(name, twins[0]) for name, twins in _twins(level, folder).items()]):
+    if len(level.folders) < 3:
+        return level, []
+    repeated = {folder: _repeated(root, level, folder, sure=sure) for folder in level.folders}
+    copied = {folder: beside for folder, beside in repeated.items() if beside}
+    for folder, pairs in _gathered(level).items():
+        # a part that repeats others is a leak, which is told when the pictures are read, and still a part
+        if folder not in copied and not part_called(folder) and _all_same(root, pairs):
             copied[folder] = name_some(other for other in level.folders if other != folder)
     left = {folder: names for folder, names in level.folders.items() if folder not in copied}
     return level._replace(folders=left), [
@@ -352,27 +350,21 @@ def _repeated(root: Path, level: Level, folder: str, *, sure: bool) -> str:
     return ""
 
 
-def _gathered(level: Level) -> list[str]:
-    """Return folders whose pictures are called like pictures of others, of several together and not of one alone."""
-    found: dict[str, set[str]] = {}
+def _gathered(level: Level) -> dict[str, list[tuple[str, str]]]:
+    """Return folders whose pictures are called like pictures of others, of several together and not of one alone.
+
+    With each come its pictures, each beside one of the same name.
+    """
+    found: dict[str, dict[str, str]] = {}  # a file's name -> {folder: a picture of that name in it}
     for folder, names in level.folders.items():
         for name in names:
-            found.setdefault(_last(name), set()).add(folder)
-    gathered = []
-    for folder, names in level.folders.items() if len(level.folders) > 2 else ():
-        beside = Counter(other for name in names for other in found[_last(name)] if other != folder)
-        if all(len(found[_last(name)]) > 1 for name in names) and max(beside.values()) < len(names):
-            gathered.append(folder)
+            found.setdefault(_last(name), {})[folder] = name
+    gathered = {}
+    for folder, names in level.folders.items():
+        alike = [{other: twin for other, twin in found[_last(name)].items() if other != folder} for name in names]
+        if all(alike) and max(Counter(other for twins in alike for other in twins).values()) < len(names):
+            gathered[folder] = [(name, next(iter(twins.values()))) for name, twins in zip(names, alike, strict=True)]
     return gathered
-
-
-def _twins(level: Level, folder: str) -> dict[str, list[str]]:
-    """Return, for pictures of a folder, those of the same name in others."""
-    by_name: dict[str, list[str]] = {}
-    for other, names in level.folders.items():
-        for name in names if other != folder else ():
-            by_name.setdefault(_last(name), []).append(name)
-    return {name: by_name[_last(name)] for name in level.folders[folder] if _last(name) in by_name}
 
 
 def _last(name: str) -> str:
@@ -391,11 +383,15 @@ def _all_same(root: Path, pairs: Sequence[tuple[str, str]]) -> bool:
 
 
 def _refuse_no_classes(root: Path, level: Level) -> None:
-    if len(level.folders) > 1 and level.names <= NO_CLASSES:
-        raise DataError(
-            f"{root / level.prefix} holds {name_some(level.folders)}: pictures and what belongs to them, rather than "
-            "classes. Expected FOLDER/<class>/<picture>; if they are the classes: --layout classes."
-        )
+    if len(level.folders) < 2 or not level.names <= NO_CLASSES:
+        return
+    of_pictures = [folder for folder in level.folders if folder.casefold() in PICTURE_FOLDERS]
+    inside = [folder for folder in of_pictures if len(wrapped(_inside(level, folder))[-1].folders) > 1]
+    meant = f"is {root / level.prefix / inside[0]} the one you meant? If" if inside else "if"
+    raise DataError(
+        f"{root / level.prefix} holds {name_some(level.folders)}: pictures and what belongs to them, rather than "
+        f"classes. Expected FOLDER/<class>/<picture>; {meant} they are the classes: --layout classes."
+    )
 
 
 def _called_parts(level: Level) -> list[str]:
