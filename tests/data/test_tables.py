@@ -218,6 +218,34 @@ def test_files_are_found_however_their_paths_are_spelled(folder, spelling):
     assert manifest.items[0].name == path(0)
 
 
+@pytest.mark.parametrize("images", [None, Path("images")])
+def test_ids_that_lost_their_zeros_and_other_suffixes_are_told(folder, images):
+    for number in NUMBERS:
+        (folder / path(number)).rename(folder / "images" / f"{number:05d}.jpg")
+    above = "" if images else "images/"
+    rows = [(f"{above}{number}", kind(number)) for number in NUMBERS]
+    line = refusal(write(folder / "t.csv", "path,label", rows), images=images)
+    assert "There is 00000.jpg: the table has lost leading zeros" in line
+    rows = [(f"{above}{number:05d}.png", kind(number)) for number in NUMBERS]
+    line = refusal(write(folder / "t.csv", "path,label", rows), images=images)
+    assert "There is 00000.jpg, of another suffix: leave the suffix out" in line
+    meant_rows = [(f"{above}{number:05d}", kind(number)) for number in NUMBERS]
+    assert len(scan(write(folder / "t.csv", "path,label", meant_rows), images=images)) == COUNT
+
+
+def test_files_of_quite_other_names_are_told(folder):
+    table = write(folder / "t.csv", "path,label", [(f"x{number}.jpg", kind(number)) for number in NUMBERS])
+    assert f"in {folder / 'images'} lie img_0000.jpg, img_0001.jpg" in refusal(table, images=folder / "images")
+
+
+def test_a_picture_written_in_two_ways_is_one(folder):
+    rows = [*ROWS, (f"images/../{path(3)}", "größer")]
+    (notice,) = meant(write(folder / "t.csv", "path,label", rows)).notices
+    assert "1 rows of" in notice
+    rows[-1] = (f"images/../{path(3)}", "coarse")
+    assert "more than one label" in refusal(write(folder / "t.csv", "path,label", rows))
+
+
 def test_a_few_missing_files_stay_in_the_list_and_many_are_refused(folder):
     table = write(folder / "t.csv", "path,label", ROWS)
     (folder / path(5)).unlink()
@@ -254,6 +282,35 @@ def test_any_usual_encoding_and_delimiter_is_read(folder, encoding, delimiter):
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r", "\r\n\r\n", ",\n"])
 def test_lines_may_end_in_any_way(folder, end):
     meant(write(folder / "t.csv", "path,label", ROWS, end=end))
+
+
+ABOVE = ["sep=;\r\n", '"sep=;"\n', "# written by a program, 3 of 5\n# on Monday\n", "#\n\n"]
+
+
+@pytest.mark.parametrize("above", ABOVE)
+def test_what_programs_write_above_a_table_is_no_row_of_it(folder, above):
+    meant(write(folder / "t.csv", f"{above}path;label", ROWS, ";", end="\n"))
+
+
+def test_a_header_that_begins_with_a_comment_sign_is_one(folder):
+    meant(write(folder / "t.csv", "#written so\n#path,label", ROWS, end="\n"))
+
+
+@pytest.mark.parametrize(
+    ("encoding", "label"),
+    [
+        ("mac-roman", "größer"),
+        ("shift-jis", "ねこ"),
+        ("shift-jis", "猫"),
+        ("gbk", "小狗"),
+        ("cp1251", "кот"),
+        ("euc-kr", "개"),
+    ],
+)
+def test_an_encoding_that_cannot_be_told_is_refused(folder, encoding, label):
+    rows = [(path(number), label if number % 2 else "coarse") for number in NUMBERS]
+    line = refusal(write(folder / "t.csv", "path,label", rows, encoding=encoding))
+    assert "save it as UTF-8" in line
 
 
 def test_a_decimal_comma_is_no_delimiter(folder):
@@ -300,7 +357,7 @@ def test_whole_numbers_of_a_spreadsheet_are_written_as_such(folder):
     book.save(folder / "t.xlsx")
     manifest = scan(folder / "t.xlsx")
     assert manifest.classes == ("0", "1")
-    assert "2 sheets; the first, 'Sheet', is read" in manifest.notices[0]
+    assert "2 sheets; the first, 'Sheet', is read. For another one, move it to the front" in manifest.notices[0]
 
 
 def test_excel_without_its_package_names_the_pip_command(folder, monkeypatch):
@@ -467,6 +524,12 @@ def test_pictures_without_a_patient_are_groups_of_their_own(folder):
         assert manifest.groups[7] == path(7)
         assert len(manifest.notices) == notices
         assert "empty in 4 of 24 rows" in manifest.notices[-1]
+
+
+def test_patients_written_in_two_ways_are_said(folder):
+    rows = [(*row, f"{'Pp'[number % 2]}{number // 4}") for number, row in enumerate(ROWS)]
+    manifest = meant(write(folder / "t.csv", "path,label,patient", rows))
+    assert "Groups that may be one, written in two ways: 'P0' and 'p0'" in manifest.notices[-1]
 
 
 def test_one_source_for_all_groups_nothing(folder):

@@ -18,6 +18,8 @@ NOTHING = frozenset(
     | {"-", "--", "\N{EN DASH}", "\N{EM DASH}"}
 )
 """What programs and people write into a cell of which they know nothing, in lower case."""
+NOBODY = NOTHING | {"unknown", "unk", "missing", "anonymous", "anonymized", "anonymised", "removed"}
+"""What stands for a patient of whom nothing is known: two such pictures need not be of one."""
 
 
 def read_columns(table: Path) -> Columns:

@@ -65,6 +65,12 @@ class Shelf:
         near = self._names(exact.parent).get(_folded(exact.name), [])
         return near or (self._names(None).get(_folded(exact.name), []) if self.deep and "/" not in cell else [])
 
+    def near(self, cell: str) -> list[Path]:
+        """Return the files that differ from what a cell says in leading zeros or in the suffix."""
+        exact = self.base / cell
+        wanted = _bare(exact)
+        return [path for paths in self._names(exact.parent).values() for path in paths if _bare(path) == wanted]
+
     def _names(self, folder: Path | None) -> dict[str, list[Path]]:
         """Return the files in one folder, or (None) anywhere below the base, by their names with and without suffix."""
         if folder not in self._folders:
@@ -102,6 +108,11 @@ def locate(shelf: Shelf, cells: Sequence[str]) -> Located:
 def _folded(name: str) -> str:
     """Return a name without case; what macOS writes as a letter and an accent is one letter elsewhere."""
     return unicodedata.normalize("NFC", name).casefold()
+
+
+def _bare(path: Path) -> str:
+    stem = path.stem if path.suffix.lower() in IMAGE_SUFFIXES else path.name
+    return _folded(stem).lstrip("0")
 
 
 def _is_file(path: Path) -> bool:
@@ -147,19 +158,33 @@ def _lead(cells: Sequence[str], shelf: Shelf) -> str:
 def _refuse_missing(shelf: Shelf, cells: Sequence[str], missing: Sequence[str]) -> None:
     if len(missing) <= MOST_MISSING * len(cells):
         return
-    seen = next(
-        (place for place in _folders_near(shelf) if Shelf(shelf.table, place).share(missing) > MOST_MISSING), None
+    raise DataError(
+        f"{len(missing)} of {len(cells)} files listed in {shelf.table} do not exist: "
+        f"{name_some(str(shelf.base / cell) for cell in missing)}. {_way_out(shelf, missing)}."
     )
+
+
+def _way_out(shelf: Shelf, missing: Sequence[str]) -> str:
+    """Say where missing files are, or how those that are there are called."""
+    near = {cell: shelf.near(cell) for cell in missing[:SAMPLE]}
+    if sum(map(bool, near.values())) > MOST_MISSING * len(near):
+        cell, (file, *_) = next((cell, files) for cell, files in near.items() if files)
+        if _folded(Path(cell).stem) == _folded(file.stem):
+            return f"There is {file.name}, of another suffix: leave the suffix out of the table, or write the right one"
+        return (
+            f"There is {file.name}: the table has lost leading zeros. Read and write its ids as text (in pandas, "
+            "dtype=str), not as numbers"
+        )
     own = (
         "--images names another"
         if shelf.deep
         else "Paths are relative to the table's folder; --images DIR names another"
     )
-    raise DataError(
-        f"{len(missing)} of {len(cells)} files listed in {shelf.table} do not exist: "
-        f"{name_some(str(shelf.base / cell) for cell in missing)}. {own}"
-        f"{f'. They are here: --images {seen}' if seen else ''}."
-    )
+    seen = (place for place in _folders_near(shelf) if Shelf(shelf.table, place).share(missing) > MOST_MISSING)
+    if place := next(seen, None):
+        return f"{own}. They are here: --images {place}"
+    there = [path.name for path in _below(shelf.base) if path.suffix.lower() in IMAGE_SUFFIXES][:3]
+    return f"{own}; in {shelf.base} lie {name_some(there)}" if there else own
 
 
 def _folders_near(shelf: Shelf) -> list[Path]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from regraft.data.columns import NOBODY, known, plain
 from regraft.data.headers import headers, is_tag
 from regraft.data.metadata import read_either
 from regraft.data.naming import match_names
@@ -127,13 +128,14 @@ def scan(
     classes = tuple(sorted({row.label for row in rows}, key=natural_key))
     _check_names(path, classes)
     _check_classes(path, classes, rows)
+    groups_of = dict.fromkeys(row.group for row in rows if row.group and row.group != row.name)
     index = {name: at for at, name in enumerate(classes)}
     items = [Item(row.path, row.name, index[row.label], row.group, row.part) for row in rows]
     return Manifest(
         root=path if path.is_dir() else path.parent,
         classes=classes,
         items=tuple(sorted(items, key=lambda item: natural_key(item.name))),
-        notices=(*found.notices, *notices, *_differ_in_case(classes)),
+        notices=(*found.notices, *notices, *_differ_in_case("Classes", classes), *_differ_in_case("Groups", groups_of)),
     )
 
 
@@ -151,7 +153,8 @@ def _read(path: Path, reading: Reading) -> Found:
 
 def _group_by_header(rows: Sequence[Row], tag: str) -> Found | None:
     """Group pictures by what their headers say under a tag; None where it is none, or no header has it."""
-    told = [group for (group,) in headers([row.path for row in rows], tag)] if is_tag(tag) else []
+    found = headers([row.path for row in rows], tag) if is_tag(tag) else []
+    told = known([group or "" for (group,) in found], NOBODY)
     if not any(told):
         return None
     lacking = [row.name for row, group in zip(rows, told, strict=True) if not group]
@@ -160,7 +163,7 @@ def _group_by_header(rows: Sequence[Row], tag: str) -> Found | None:
         f"({name_some(lacking)})."
     )
     grouped = [row._replace(group=group or row.name) for row, group in zip(rows, told, strict=True)]
-    return Found(grouped, [notice] * bool(lacking))
+    return Found(grouped, [notice] if lacking else [])
 
 
 def _group_by_pattern(rows: Sequence[Row], pattern: str, source: Path) -> Found:
@@ -198,13 +201,13 @@ def _visible(name: str) -> str:
     )
 
 
-def _differ_in_case(classes: Sequence[str]) -> list[str]:
-    """Return a sentence on classes that are probably one, written in two ways."""
+def _differ_in_case(what: str, names: Iterable[str]) -> list[str]:
+    """Return a sentence on classes or groups that are probably one, written in two ways."""
     alike: dict[str, list[str]] = {}
-    for name in classes:
+    for name in names:
         alike.setdefault(re.sub(r"(?<=\w)[\s_-]+(?=\w)", " ", name.strip()).casefold(), []).append(name)
     found = [" and ".join(map(repr, names)) for names in alike.values() if len(names) > 1]
-    return [f"Classes that may be one, written in two ways: {name_some(found)}."] * bool(found)
+    return [f"{what} that may be one, written in two ways: {name_some(found)}."] if found else []
 
 
 def _check_classes(path: Path, classes: Sequence[str], rows: Sequence[Row]) -> None:
@@ -216,7 +219,14 @@ def _check_classes(path: Path, classes: Sequence[str], rows: Sequence[Row]) -> N
     learned = {row.label for row in rows if row.part in (None, "train")}
     if unknown := [name for name in classes if name not in learned]:
         where = " and ".join(sorted({str(row.part) for row in rows if row.label not in learned}))
+        near = [(name, other) for name in unknown for other in _nearest(name, learned)]
+        also = f" ({name_some(f'train has {other!r} for {name!r}' for name, other in near)}?)" if near else ""
         raise DataError(
-            f"{path} has the class {name_some(map(repr, unknown))} in {where} but not in train: it cannot be learned. "
-            "Add it to train, or remove it."
+            f"{path} has the class {name_some(map(repr, unknown))} in {where} but not in train{also}: it cannot be "
+            f"learned. {'Give both one name' if near else 'Add it to train, or remove it'}."
         )
+
+
+def _nearest(name: str, others: Collection[str]) -> list[str]:
+    """Return the names that differ from one in case, marks or a plural's s only."""
+    return [other for other in sorted(others) if plain(other).removesuffix("s") == plain(name).removesuffix("s")]

@@ -56,7 +56,7 @@ def read_sheet(table: Path) -> Sheet:
 
 def _read_text(table: Path) -> Sheet:
     text, notice = _decoded(table.read_bytes())
-    lines = _lines(text, _delimiter(text))
+    lines = _lines(*_body(text))
     if not lines:
         return Sheet([], [], [])
     width = max(len(lines[0]), 1)
@@ -64,6 +64,19 @@ def _read_text(table: Path) -> Sheet:
     if odd := next((line for line in lines if len(line) != width), None):
         raise ValueError(f"{width} columns, but {len(odd)} cells in the row that starts with {odd[0]!r}")
     return Sheet(lines[0], lines[1:], [f"{table} {notice}"] if notice else [])
+
+
+def _body(text: str) -> tuple[str, str]:
+    """Return the table below what may stand above it (comments, Excel's ``sep=;``), and its delimiter."""
+    if told := re.match(r'"?sep=(.)"?[^\S\t]*\s', text, re.IGNORECASE):
+        return text[told.end() :], told[1]
+    comments = re.match(r"(?:[ \t]*#[^\r\n]*[\r\n]+)*", text)
+    end = comments.end() if comments else 0
+    delimiter = _delimiter(text[end:])
+    last, first = ("".join(lines) for lines in (text[:end].splitlines()[-1:], text[end:].splitlines()[:1]))
+    if _widths(last, delimiter) == _widths(first, delimiter) != {1}:
+        return f"{last}\n{text[end:]}", delimiter  # of `#path,label` the # is no comment
+    return text[end:], delimiter
 
 
 def _decoded(raw: bytes) -> tuple[str, str]:
@@ -80,11 +93,21 @@ def _decoded(raw: bytes) -> tuple[str, str]:
         text = raw.decode("cp1252", errors="replace")
     if re.search(r"[\0-\x08\x0e-\x1f]", text):
         raise ValueError("it is no text")
-    odd = re.search(r"[\w ]*[^\x00-\x7f][\w ]*", text)
+    odd = re.search(r"[^,;|\t\r\n]*[^\x00-\x7f][^,;|\t\r\n]*", text)
     assert odd is not None, "pure ASCII is UTF-8"
+    if _NOT_WESTERN.search(raw):
+        said = "it is not in UTF-8, and as Windows-1252 (Latin-1) it would hold"
+        raise ValueError(f"{said} {odd[0].strip()!r}; save it as UTF-8 (in Excel: CSV UTF-8)")
     return text, f"is not in UTF-8 and is read as Windows-1252 (Latin-1): {odd[0].strip()!r}."
 
 
+_NOT_WESTERN = re.compile(
+    rb"[\x81-\x83\x86-\x8b\x8d-\x90\x98\x9a\x9b\x9d-\x9f]|\x94[A-Za-z]|[\xa1-\xbf]{2}|[\xa0-\xff]{3}"
+)
+"""Bytes to which Windows-1252 gives no letter of Western Europe, two signs in a row, or three accented letters.
+
+Letters of macOS, of Japanese, Chinese and Cyrillic encodings are such bytes.
+"""
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF32_LE, "utf-32"),  # begins as the mark of UTF-16 does, so it comes first
@@ -144,7 +167,8 @@ def _read_excel(table: Path) -> Sheet:
     width = max(map(len, lines))
     first, *rows = [[*line, *[""] * (width - len(line))] for line in lines]
     others = [other for other, lines in sheets.items() if lines and other != title]
-    notice = f"{table} has {len(others) + 1} sheets; the first, {title!r}, is read."
+    notice = f"{table} has {len(others) + 1} sheets; the first, {title!r}, is read. For another "
+    notice += "one, move it to the front, or save it as CSV."
     return Sheet(first, rows, [notice] if others else [])
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from regraft.data.columns import (
-    NOTHING,
+    NOBODY,
     Columns,
     absence,
     columns_of,
@@ -47,8 +47,6 @@ OTHER_LABELS = (
 GROUP_COLUMNS = (
     *("group", "patient", "source", "subject", "patient id", "subject id", "lesion id", "case id", "group id"),
 )
-NOBODY = NOTHING | {"unknown", "unk", "missing", "anonymous", "anonymized", "anonymised", "removed"}
-"""What stands for a patient of whom nothing is known: two such pictures need not be of one."""
 MOST_UNLABELLED = 0.05  # of the rows: above it the column is rather the wrong one
 
 
@@ -229,8 +227,9 @@ def _read_groups(
 def _once(table: Path, rows: Sequence[Row]) -> tuple[list[Row], list[str]]:
     """Return each picture once. What is listed twice must say the same."""
     by_path: dict[Path, list[Row]] = defaultdict(list)
+    dotted = any(".." in row.path.parts for row in rows)  # images/a.jpg is images/../images/a.jpg too
     for row in rows:
-        by_path[row.path].append(row)
+        by_path[row.path.resolve() if dotted else row.path].append(row)
     twice = [same for same in by_path.values() if len(same) > 1]
     for what in ("label", "part", "group"):
         if torn := [same for same in twice if len({getattr(row, what) for row in same}) > 1]:
