@@ -445,7 +445,7 @@ def _cache(place: Path, data: Path) -> list[Target]:
 def _comparison(place: Path, data: Path) -> list[Target]:
     import regraft
     from regraft import run_folder
-    from regraft.experiments import comparison
+    from regraft.experiments import comparison, halving
     from regraft.reports.comparison_report import SETTINGS
 
     settings: dict[str, Any] = {
@@ -459,20 +459,20 @@ def _comparison(place: Path, data: Path) -> list[Target]:
         regraft.compare(data, out=folder, **settings)
 
     def tried(folder: Path) -> None:
-        run_folder.read_as(next(folder.rglob(comparison.TRIED)), comparison.Tried)
+        run_folder.read_as(next(folder.rglob(halving.TRIED)), halving.Tried)
 
     made = place / "comparison"
     go_on(made)
     about = json.loads((made / SETTINGS).read_text())
     (made / SETTINGS).write_text(json.dumps(about | {"finished": False}))
     (made / "rounds").mkdir()
-    run_folder.write_json(made / "rounds" / comparison.TRIED, {"accuracy": 0.5, "seconds": 1.0})
+    run_folder.write_json(made / "rounds" / halving.TRIED, {"accuracy": 0.5, "seconds": 1.0})
     return [
         Target("comparison.json", made, SETTINGS, go_on),
         Target("row.json", made, "*-frozen/row.json", go_on),
         Target("answers.npz of a row", made, "*-frozen/answers.npz", go_on),
         Target("split.csv of a comparison", made, "split.csv", go_on),
-        Target("tried.json", made, f"rounds/{comparison.TRIED}", tried),
+        Target("tried.json", made, f"rounds/{halving.TRIED}", tried),
     ]
 
 

@@ -2,23 +2,27 @@
 
 RegraftError                 an error the user can mend: one line, exit status 1
 ├── DataError                the pictures, the table or the folder
+│   ├── DataMissing          a path that is not there; also a FileNotFoundError
 │   ├── NoImages             nothing to learn from
 │   ├── BadImage             one file that cannot be read (a run lists it and goes on)
 │   ├── TooManyBadImages     more unreadable files than a run accepts
 │   └── SplitError           no split with every class in every part and no shared group
-├── UnknownName              a name that is not registered; carries the nearest and all known names
+├── UnknownName              a name that is not registered; carries the nearest and all known names; also a KeyError and
+│                            a ValueError
 ├── WeightsError             the tensors
 │   ├── WeightsMissing       the file is not here and cannot be fetched
 │   ├── WeightsMismatch      the file belongs to another network
 │   └── ChecksumMismatch     the file is not the one that was written
 ├── BundleError              a model folder: a part missing, a newer format
+│   └── ModelMissing         no such folder, or none that holds a model; also a FileNotFoundError
 ├── StoreError               the kept activations
 │   ├── CacheFull            no room for them
 │   └── ActivationOverflow   a value does not fit the kept number format
 ├── NotWritten               a file for which the disk has no room; also an OSError
 ├── OutputLost               stdout that takes no more: a full disk behind `>`
-├── RunError                 a run folder: not there, finished, of other settings, not writable
-├── ConfigError              settings that contradict each other or lie outside their range
+├── RunError                 a run folder: finished, of other settings, not writable
+│   └── RunMissing           no run there; also a FileNotFoundError
+├── ConfigError              settings that contradict each other or lie outside their range; also a ValueError
 ├── TargetMissed             no threshold reaches the recall, precision or specificity that was asked for
 └── MissingExtra             an optional package; the line gives the pip command
 """
@@ -38,6 +42,10 @@ class DataError(RegraftError):
     """Something about the pictures, the table or the folder."""
 
 
+class DataMissing(DataError, FileNotFoundError):
+    """There is no such file or folder."""
+
+
 class NoImages(DataError):
     """The folder or table holds nothing to learn from."""
 
@@ -54,7 +62,7 @@ class SplitError(DataError):
     """The pictures cannot be split as asked."""
 
 
-class UnknownName(RegraftError):
+class UnknownName(RegraftError, ValueError, KeyError):
     """A name that is not registered.
 
     The message ends with the nearest known names and, when the list is short, all of them; a misspelt name is
@@ -68,6 +76,9 @@ class UnknownName(RegraftError):
         listed = f" Known: {', '.join(names)}." if len(names) <= 40 else f" {len(names)} names are known."
         super().__init__(f"Unknown {kind} {name!r}.{meant}{listed}{' ' + hint if hint else ''}")
         self.name, self.nearest, self.known = name, near, names
+
+    def __str__(self) -> str:
+        return str(self.args[0])  # a KeyError would show it in quotes
 
 
 class WeightsError(RegraftError):
@@ -88,6 +99,10 @@ class ChecksumMismatch(WeightsError):
 
 class BundleError(RegraftError):
     """A model folder that cannot be used."""
+
+
+class ModelMissing(BundleError, FileNotFoundError):
+    """There is no model where one was expected."""
 
 
 class StoreError(RegraftError):
@@ -127,7 +142,11 @@ class RunError(RegraftError):
     """A run folder that cannot be used."""
 
 
-class ConfigError(RegraftError):
+class RunMissing(RunError, FileNotFoundError):
+    """There is no run where one was expected."""
+
+
+class ConfigError(RegraftError, ValueError):
     """Settings that contradict each other or lie outside their range."""
 
 
@@ -150,7 +169,7 @@ MOST_SAID = 300
 
 def reason_of(error: BaseException | str) -> str:
     """Return why in words: ``No such file or directory``, without the system's number and the path beside it."""
-    if isinstance(error, KeyError):
+    if isinstance(error, KeyError) and not isinstance(error, RegraftError):
         return f"{error.args[0]!r} is missing"
     said = str(getattr(error, "strerror", None) or error)
     return said if len(said) <= MOST_SAID else said[:MOST_SAID] + " …"

@@ -15,7 +15,7 @@ from typing import Annotated, Any, TypeVar
 from msgspec import Meta
 
 from regraft.config import TARGETS, Config, command, option
-from regraft.errors import ConfigError, RunError, reason_of
+from regraft.errors import ConfigError, RunError, RunMissing, reason_of
 from regraft.training.history import Stop
 from regraft.utils import files, records
 from regraft.utils.records import Count, Seconds
@@ -108,7 +108,7 @@ def folder_to_resume(out: Path | None, data: Path) -> Path:
     existing = [wanted] if out else numbered(wanted)
     folder = existing[-1] if existing else wanted
     if not (folder / SETTINGS).exists():
-        raise RunError(
+        raise RunMissing(
             f"There is no run at {folder} to go on with. Leave out --resume to start one"
             f"{'' if out else ', or name the run: --out RUN'}."
         )
@@ -235,17 +235,18 @@ class Measured:
     folds: tuple[dict[str, Any], ...] = ()
 
 
-def read_json(path: Path, kind: type[Any] = dict[str, Any]) -> dict[str, Any]:
-    """Read a JSON object that has at least what `kind` names.
+def read_json(path: Path, holds: type[Any] = dict[str, Any]) -> dict[str, Any]:
+    """Read a JSON object that has at least what `holds` names.
 
     Raises:
         RunError: the file is missing or damaged.
     """
     try:
         values: dict[str, Any] = records.read_json(path)
-        records.fitted(values, kind, others=True)
+        records.fitted(values, holds, others=True)
     except (OSError, ValueError) as error:
-        raise RunError(f"{path} cannot be read ({reason_of(error)}). Is {path.parent} a run folder?") from error
+        kind = RunMissing if isinstance(error, FileNotFoundError) else RunError
+        raise kind(f"{path} cannot be read ({reason_of(error)}). Is {path.parent} a run folder?") from error
     return values
 
 

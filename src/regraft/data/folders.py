@@ -13,7 +13,7 @@ from regraft.data.masks import masks_of
 from regraft.data.naming import label_by_pattern, match_names, propose
 from regraft.data.rows import Found, Reading, Row, name_some, natural_key, part_called
 from regraft.data.sheets import SURE_SUFFIXES
-from regraft.errors import DataError, NoImages
+from regraft.errors import DataError, DataMissing, NoImages
 from regraft.utils.progress import Progress
 
 SYSTEM_NAMES = ("__MACOSX", "Thumbs.db", "desktop.ini")
@@ -127,7 +127,7 @@ def find_pictures(paths: Sequence[Path | str], progress: Progress | None = None)
         elif path.exists():
             found.append(path)
         else:
-            raise DataError(f"{path} does not exist. Expected a picture or a folder of pictures.")
+            raise DataMissing(f"{path} does not exist. Expected a picture or a folder of pictures.")
     if not found:
         there = f"; there are {by_suffix(others)}" if others else ""
         raise NoImages(f"No pictures in {', '.join(map(str, paths))} (looked for {USUAL_SUFFIXES}{there}).")

@@ -18,7 +18,7 @@ from regraft.data.naming import match_names
 from regraft.data.rows import Found, Reading, Row, name_some, natural_key, settle_parts
 from regraft.data.sheets import TABLE_SUFFIXES
 from regraft.data.tables import read_table
-from regraft.errors import DataError
+from regraft.errors import DataError, DataMissing
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ def _read(path: Path, reading: Reading) -> Found:
     if path.is_dir():
         return read_either(path, reading)
     if not path.exists():
-        raise DataError(f"{path} does not exist. Expected a folder of class folders, or a table.")
+        raise DataMissing(f"{path} does not exist. Expected a folder of class folders, or a table.")
     if path.suffix.lower() not in TABLE_SUFFIXES:
         raise DataError(f"{path} is neither a folder nor a table ({', '.join(TABLE_SUFFIXES)}).")
     if reading.layout != "auto":

@@ -24,7 +24,7 @@ from torch import Tensor
 from regraft.backbones import Backbone, build
 from regraft.backbones.families import names
 from regraft.data import Preprocessing, learned_digests
-from regraft.errors import BundleError, ChecksumMismatch, RegraftError, UnknownName, reason_of
+from regraft.errors import BundleError, ChecksumMismatch, ModelMissing, RegraftError, UnknownName, reason_of
 from regraft.inference.classifier import Classifier
 from regraft.metrics.thresholds import TARGETS, Threshold
 from regraft.training.head import HeadSpec, build_head
@@ -110,7 +110,7 @@ def load(path: Path) -> Classifier:
     """
     folder = folder_of(path)
     if folder is None:
-        raise BundleError(_no_model(path))
+        raise ModelMissing(_no_model(path))
     about = _read_about(folder)
     try:
         return _build(folder, about)
@@ -154,7 +154,7 @@ def load_or(model: Path | str, named: Callable[[str], Named]) -> Classifier | Na
         return named(str(model))
     except UnknownName as error:
         if any(mark in str(model) for mark in "/\\"):
-            raise BundleError(
+            raise ModelMissing(
                 f"There is no folder {model}. Expected a run or bundle folder, or the name of a network."
             ) from error
         raise

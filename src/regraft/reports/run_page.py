@@ -11,7 +11,7 @@ from regraft import run_folder
 from regraft.audit.judging import FINDINGS
 from regraft.config import command
 from regraft.data import Preprocessing
-from regraft.errors import RunError, reason_of
+from regraft.errors import RegraftError, RunError, reason_of
 from regraft.metrics.curves import coverage_accuracy, precision_recall, reliability, roc
 from regraft.reports.pages import ROWS_OF_A_KIND, gallery, picture, render
 from regraft.reports.plots import (
@@ -44,6 +44,8 @@ def report(run: Path | str, *, progress: Progress | None = None) -> Path:
     folder = Path(run)
     try:
         page = report_page(read(folder))
+    except RegraftError:
+        raise
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, TemplateError) as error:
         # what a page says comes from ten files; each is checked as it is read, but not each against all others
         said = reason_of(error).splitlines() or [type(error).__name__]
