@@ -445,7 +445,7 @@ def _cache(place: Path, data: Path) -> list[Target]:
 def _comparison(place: Path, data: Path) -> list[Target]:
     import regraft
     from regraft import run_folder
-    from regraft.experiments import comparison, halving
+    from regraft.experiments import halving
     from regraft.reports.comparison_report import SETTINGS
 
     settings: dict[str, Any] = {
