@@ -3,6 +3,8 @@
 import io
 import itertools
 import struct
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -13,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from regraft.data import Preprocessing, decode, scan, survey
-from regraft.data.decode import measure
+from regraft.data.decode import INTERPOLATIONS, measure
 from regraft.data.numbers import Room, to_bytes
 from regraft.errors import BadImage, ConfigError
 
@@ -582,6 +584,65 @@ def test_a_tiff_of_too_many_pixels_is_read_as_means_of_squares(options, channels
     image = Image.fromarray(means[..., 0] if channels == 1 else means).convert("RGB")
     expected = np.asarray(image.resize((64, 64), Image.Resampling.BILINEAR)).astype(int)
     np.testing.assert_allclose(decode(content, look).astype(int), expected, atol=1)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "P"])
+@pytest.mark.parametrize("way", INTERPOLATIONS)
+@pytest.mark.parametrize("fit", ["crop", "stretch"])
+def test_what_is_made_small_strip_by_strip_is_as_if_it_were_made_so_at_once(mode, way, fit):
+    y, x = np.mgrid[:1501, :1103]  # more pixels than are taken at once
+    image = Image.fromarray(np.stack([x % 251, y % 241, (x + y) % 256, x * y % 256], -1).astype(np.uint8))
+    image = image if mode == "RGBA" else image.convert("RGB").convert(mode)
+    buffer = io.BytesIO()
+    image.save(buffer, "png", compress_level=1)
+    over = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA")).convert("RGB")
+    side = 1103 * 60 / 64
+    box = (
+        (0, 0, 1103, 1501)
+        if fit == "stretch"
+        else ((1103 - side) / 2, (1501 - side) / 2, (1103 + side) / 2, (1501 + side) / 2)
+    )
+    expected = np.asarray(over.resize((60, 60), INTERPOLATIONS[way], box=box))
+    np.testing.assert_array_equal(decode(buffer.getvalue(), Preprocessing(60, 64, fit, way)), expected)
+
+
+def test_deep_pictures_are_made_small_strip_by_strip_too():
+    values = RNG.integers(0, 4096, (1501, 1103, 4)).astype(np.uint16)
+    content = tiff(values, photometric="rgb", extrasamples=["unassalpha"])
+    colours, over = (scaled(part, 0, top) for part, top in ((values[..., :3], 4095), (values[..., 3:], 65535)))
+    whole = Image.composite(
+        Image.fromarray(colours), Image.new("RGB", (1103, 1501), "white"), Image.fromarray(over[..., 0])
+    )
+    expected = np.asarray(whole.resize((64, 64), Image.Resampling.BILINEAR))
+    look = Preprocessing(64, 64, "stretch", value_range=(0, 4095))
+    np.testing.assert_array_equal(decode(content, look), expected)
+
+
+DECODING = """
+import re, sys
+from pathlib import Path
+from regraft.data import Preprocessing, decode
+
+def told(what):
+    return int(re.search(what + r":\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1])
+
+large, small = (Path(name).read_bytes() for name in sys.argv[1:])
+decode(small, Preprocessing())  # what is loaded for the first picture is not its size
+Path("/proc/self/clear_refs").write_text("5")  # the peak begins here, and not where the parent's was
+before = told("VmRSS")
+decode(large, Preprocessing())
+print(told("VmHWM") - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the peak from a moment on")
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+def test_of_a_large_picture_there_is_no_second_copy(tmp_path, mode):
+    Image.new(mode, (6000, 4000), (9, 90, 200, 128)[: len(mode)]).save(tmp_path / "large.png", compress_level=1)
+    Image.new(mode, (60, 40)).save(tmp_path / "small.png")
+    command = [sys.executable, "-c", DECODING, tmp_path / "large.png", tmp_path / "small.png"]
+    peak_kb = int(subprocess.run(command, capture_output=True, check=True, text=True).stdout)
+    assert 0 < peak_kb * 1000 < 1.5 * 6000 * 4000 * 4
 
 
 def test_what_threads_hold_together_is_bounded():

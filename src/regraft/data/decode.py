@@ -27,7 +27,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from regraft.data import deep, dicom, heif, tiff
-from regraft.data.numbers import ROOM, Numbers, Range, checked, coloured, to_rgb
+from regraft.data.numbers import ROOM, Numbers, Range, checked, coloured, shown_planes, to_rgb
 from regraft.errors import BadImage, ConfigError, UnknownName
 from regraft.utils.records import Above0, fitted
 
@@ -277,9 +277,14 @@ def _opened_tiff(content: bytes, most_pixels: int) -> ImageFile.ImageFile | Numb
 
 def _from_numbers(numbers: Numbers, look: Preprocessing) -> NDArray[np.uint8]:
     _check_dimensions(numbers.width, numbers.height, look.most_pixels)
-    which = numbers.chosen(look.file_channels)
-    with ROOM.hold(numbers.width * numbers.height * (len(which) * (numbers.dtype.itemsize + 1) + 4)):
-        return _square(to_rgb(numbers, look.file_channels, look.value_range), numbers.orientation, look)
+    which = shown_planes(numbers, look.file_channels)
+    with ROOM.hold(numbers.width * numbers.height * len(which) * numbers.dtype.itemsize):
+        values = numbers.load(which)
+
+        def rows(top: int, bottom: int) -> Image.Image:
+            return to_rgb(numbers, values[top:bottom], look.file_channels, look.value_range)
+
+        return _square((values.shape[1], values.shape[0]), rows, numbers.orientation, look)
 
 
 def _from_image(image: ImageFile.ImageFile, look: Preprocessing, size: int) -> NDArray[np.uint8]:
@@ -290,16 +295,24 @@ def _from_image(image: ImageFile.ImageFile, look: Preprocessing, size: int) -> N
         _check_dimensions(*stored, look.most_pixels)  # from the header: nothing large has been allocated yet
     _check_promise(image, size)
     image.draft(None, (look.resize, look.resize))  # a large JPEG is decoded at 1/2, 1/4 or 1/8
+
+    def rows(top: int, bottom: int) -> Image.Image:
+        part = image if bottom - top == image.height else image.crop((0, top, image.width, bottom))
+        return _to_rgb(part, look.file_channels)
+
     with ROOM.hold(image.width * image.height * _BYTES_OF_A_PIXEL):
         image.load()
-        return _square(_to_rgb(image, look.file_channels), _orientation(image), look)
+        return _square(image.size, rows, _orientation(image), look)
 
 
 MOST_DRAFTED = 8
 """How many times more pixels a JPEG may have, which is decoded at 1/8 of its sides, row by row."""
 
-_BYTES_OF_A_PIXEL = 8
-"""As Pillow holds it, and a copy in RGB."""
+_BYTES_OF_A_PIXEL = 4
+"""As Pillow holds it."""
+
+AT_ONCE = 1 << 20
+"""Pixels that are brought into colours and made narrow at once: a copy of all of them takes their memory anew."""
 
 
 def _is_baseline(image: ImageFile.ImageFile) -> bool:
@@ -307,8 +320,24 @@ def _is_baseline(image: ImageFile.ImageFile) -> bool:
     return image.format in ("JPEG", "MPO") and not image.info.get("progressive")
 
 
-def _square(image: Image.Image, orientation: int, look: Preprocessing) -> NDArray[np.uint8]:
-    square = image.resize((look.size, look.size), INTERPOLATIONS[look.interpolation], box=_seen(image.size, look))
+def _square(
+    size: tuple[int, int], rows: Callable[[int, int], Image.Image], orientation: int, look: Preprocessing
+) -> NDArray[np.uint8]:
+    """Make a picture the square that is seen; `rows` gives some of its rows in RGB.
+
+    Pillow makes a picture narrow first and then low, so that doing the former in strips gives the same pixels.
+    """
+    (width, height), way = size, INTERPOLATIONS[look.interpolation]
+    left, upper, right, lower = _seen(size, look)
+    strip = max(1, AT_ONCE // width)
+    if strip >= height:
+        square = rows(0, height).resize((look.size, look.size), way, box=(left, upper, right, lower))
+    else:
+        narrow = Image.new("RGB", (look.size, height))
+        for top in range(0, height, strip):
+            part = rows(top, min(top + strip, height))
+            narrow.paste(part.resize((look.size, part.height), way, box=(left, 0, right, part.height)), (0, top))
+        square = narrow.resize((look.size, look.size), way, box=(0, upper, look.size, lower))
     turn = _TURNS.get(orientation)  # a square about the centre may be turned last, when it is small
     return np.array(square if turn is None else square.transpose(turn))
 

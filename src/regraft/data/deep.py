@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from io import BytesIO
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 from PIL.PngImagePlugin import PngImageFile
 
@@ -46,12 +47,20 @@ def _load_png(content: bytes, planes: int, which: Sequence[int]) -> Array:
         return np.asarray(_unpacked(content, "I;16", "I;16B"))[..., None]
     if planes == 2:
         pairs = np.asarray(_unpacked(content, "RGBA", "RGBA")).astype(np.uint16)
-        values = pairs[..., ::2] << 8 | pairs[..., 1::2]
-    else:
-        mode = {3: "RGB", 4: "RGBA"}[planes]
-        high, low = (np.asarray(_unpacked(content, mode, f"{mode};16{end}")).astype(np.uint16) for end in "BL")
-        values = high << 8 | low
-    return values[..., list(which)]
+        return (pairs[..., ::2] << 8 | pairs[..., 1::2])[..., list(which)]
+    mode = {3: "RGB", 4: "RGBA"}[planes]
+    values = _chosen(_unpacked(content, mode, f"{mode};16B"), which)
+    values <<= 8
+    values |= _chosen(_unpacked(content, mode, f"{mode};16L"), which)
+    return values
+
+
+def _chosen(image: Image.Image, which: Sequence[int]) -> NDArray[np.uint16]:
+    """Return some bands of a picture [h, w, len(which)], taken one by one: all of a large one take its memory anew."""
+    values = np.empty((image.height, image.width, len(which)), _U16)
+    for at, band in enumerate(which):
+        values[..., at] = np.asarray(image.getchannel(band))
+    return values
 
 
 def _unpacked(content: bytes, mode: str, raw: str) -> Image.Image:

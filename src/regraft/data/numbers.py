@@ -68,18 +68,26 @@ def checked(channels: Sequence[int], planes: int) -> tuple[int, ...]:
     return tuple(channels)
 
 
-def to_rgb(numbers: Numbers, channels: Sequence[int] | None, value_range: Range | None) -> Image.Image:
-    """Return a picture in RGB: the chosen planes, on one scale, whatever the brightest value of this one is."""
-    which = numbers.chosen(channels)
+def shown_planes(numbers: Numbers, channels: Sequence[int] | None) -> tuple[int, ...]:
+    """Return the planes that are needed to show a picture: those chosen, and its alpha last where none are.
+
+    Raises:
+        BadImage: as `Numbers.chosen`.
+    """
     over = numbers.alpha if channels is None else None
-    values = numbers.load(which if over is None else (*which, over))
-    shown = to_bytes(values[..., : len(which)], value_range)
+    return (*numbers.chosen(channels), *(() if over is None else (over,)))
+
+
+def to_rgb(numbers: Numbers, values: Array, channels: Sequence[int] | None, value_range: Range | None) -> Image.Image:
+    """Return rows [h, w, planes] in RGB, on one scale, whatever the brightest value of this picture is."""
+    colours = len(numbers.chosen(channels))
+    shown = to_bytes(values[..., :colours], value_range)
     if numbers.inverted:
         shown = 255 - shown
     if numbers.inks and channels is None:
         return Image.fromarray(shown, "CMYK").convert("RGB")
     image = coloured(shown)
-    if over is None:
+    if values.shape[2] == colours:
         return image
     opaque = Image.fromarray(to_bytes(values[..., -1], _full(values.dtype)))
     return Image.composite(image, Image.new("RGB", image.size, "white"), opaque)
@@ -93,9 +101,6 @@ def coloured(shown: NDArray[np.uint8]) -> Image.Image:
     elif count == 1:
         return Image.fromarray(shown[..., 0]).convert("RGB")
     return Image.fromarray(np.ascontiguousarray(shown))
-
-
-ROWS = 1 << 22  # values that are scaled at once: float copies of a large picture would take eight times its memory
 
 
 def to_bytes(values: Array, value_range: Range | None) -> NDArray[np.uint8]:
@@ -112,13 +117,8 @@ def to_bytes(values: Array, value_range: Range | None) -> NDArray[np.uint8]:
     if values.dtype.kind in "iu" and values.dtype.itemsize == 2 and values.size > 1 << 16:  # each value is scaled once
         table = to_bytes(np.arange(1 << 16).astype(np.uint16).view(values.dtype), (low, high))
         return table[values.view(np.uint16)]
-    flat = values.reshape(-1)
-    out = np.empty(flat.shape, np.uint8)
-    for start in range(0, len(flat), ROWS):
-        part = flat[start : start + ROWS].astype(np.float64)
-        scaled = (np.nan_to_num(part, nan=low, posinf=high, neginf=low) - low) * (255 / (high - low))
-        out[start : start + ROWS] = np.clip(scaled, 0, 255) + 0.5
-    return out.reshape(values.shape)
+    known = np.nan_to_num(values.astype(np.float64), nan=low, posinf=high, neginf=low)
+    return (np.clip((known - low) * (255 / (high - low)), 0, 255) + 0.5).astype(np.uint8)
 
 
 def _full(dtype: np.dtype[np.generic]) -> Range:
@@ -132,7 +132,7 @@ def _full(dtype: np.dtype[np.generic]) -> Range:
 # ---- pictures of many megapixels in many threads --------------------------------------------------------------------
 
 MOST_IN_FLIGHT = 700 * 10**6
-"""Bytes of decoded pictures at a time, over all threads: one of 89 megapixels with its copy, or hundreds of others."""
+"""Bytes of decoded pictures at a time, over all threads: one of 89 megapixels, or hundreds of others."""
 
 
 class Room:

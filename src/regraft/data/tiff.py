@@ -177,6 +177,8 @@ def _load(content: bytes, series: Any, samples: int, pages: int, step: int, whic
         return _follow(content, series, samples, pages, step, which)
     unpack = _unpacker(page)  # once: it tells the page, which describes all others, how they are unpacked
     read = functools.cache(lambda number: _page(content, series.pages[number], page, step, unpack))
+    if pages == 1 and tuple(which) == tuple(range(samples)):
+        return read(0)
     return np.stack([read(plane // samples)[..., plane % samples] for plane in which], axis=2)
 
 
