@@ -268,6 +268,33 @@ def test_parts_may_be_asked_for_and_then_must_be_there(tmp_path):
     assert "Expected a train folder" in refusal(tmp_path, layout="parts")
 
 
+def test_parts_in_another_language_are_to_be_called_train_and_test(tmp_path):
+    for part in ("Trainingsdaten", "Testdaten"):
+        fill(tmp_path / part, "cat", "dog")
+    assert "if they are parts, call them train and test" in refusal(tmp_path)
+    line = refusal(tmp_path, layout="parts")
+    assert "Expected a train folder and a test or val folder beside it: call the parts so" in line
+    assert "--layout parts" not in line
+
+
+def test_parts_without_a_class_in_common_name_the_pattern_that_finds_it(tmp_path):
+    for part, patients in (("train", (1, 2)), ("valid", (3, 4))):
+        for patient in patients:
+            kind = ("positive", "negative")[patient % 2]
+            flat(tmp_path / part / "XR_HAND" / f"patient{patient}" / f"study1_{kind}")
+    line = refusal(tmp_path)
+    assert "no class in both: patient1, patient2 in train, XR_HAND in valid" in line
+    manifest = scan(tmp_path, label_pattern=re.findall(r"--label-pattern '(.+?)'", line)[-1])
+    assert (manifest.classes, sizes(manifest)) == (("negative", "positive"), {"train": 12, "val": 0, "test": 12})
+
+
+@pytest.mark.parametrize(("train", "test"), [("Cat", "cat"), ("cats", "cat"), ("great_dane", "Great Dane")])
+def test_a_class_written_otherwise_in_test_is_named(tmp_path, train, test):
+    fill(tmp_path / "train", train, "dog")
+    fill(tmp_path / "test", test, "dog")
+    assert f"(train has '{train}' for '{test}'?)" in refusal(tmp_path)
+
+
 def test_pictures_and_their_masks_are_no_two_classes(tmp_path):
     fill(tmp_path, "images", "masks")
     assert "--layout classes" in refusal(tmp_path)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from regraft.data.kinds import USUAL_SUFFIXES, by_suffix, is_picture, left_out, suffix
 from regraft.data.layouts import Layout, Level, level_of, read_layout, unlabelled, wrapped
 from regraft.data.masks import masks_of
-from regraft.data.naming import label_by_pattern, match_names, propose
+from regraft.data.naming import FOLDER_PATTERNS, label_by_pattern, match_names, propose
 from regraft.data.rows import Found, Reading, Row, name_some, natural_key, part_called
 from regraft.data.sheets import SURE_SUFFIXES
 from regraft.errors import DataError, DataMissing, NoImages
@@ -62,11 +62,17 @@ def _layout(tree: _Tree, pictures: list[str], wish: str) -> Layout:
     try:
         return read_layout(tree.folder, pictures, wish)
     except DataError as error:
-        by_folder = level_of(pictures).folders.values()
-        flat = all(name.count("/") < 2 for name in pictures)
-        hint = next(filter(None, map(propose, [pictures, *by_folder])), "") if flat else ""
-        hint = hint or _tables_beside(tree)
+        hint = _class_in_names(pictures) or _tables_beside(tree)
         raise DataError(f"{error} {hint[0].upper()}{hint[1:]}.") if hint else error from None
+
+
+def _class_in_names(pictures: list[str]) -> str:
+    """Say which pattern finds the class in the names of files or, where they lie deeper, of the folders around them."""
+    if all(name.count("/") > 1 for name in pictures):
+        return propose(pictures, FOLDER_PATTERNS)
+    if any(name.count("/") > 1 for name in pictures):
+        return ""
+    return next(filter(None, map(propose, [pictures, *level_of(pictures).folders.values()])), "")
 
 
 def _by_name(tree: _Tree, pictures: list[str], reading: Reading) -> Found:

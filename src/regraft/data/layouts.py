@@ -158,15 +158,18 @@ def _read_parts(root: Path, level: Level, *, sure: bool) -> Layout | None:
     """Return the classes of each part; None where the folders are rather classes."""
     part_of = {folder: part for folder in level.folders if (part := part_called(folder))}
     if "train" not in part_of.values() or len(set(part_of.values())) < 2:
-        if sure or _look_like_parts(level, part_of):
-            expected = "Expected a train folder and a test or val folder beside it"
-            raise DataError(_unclear(root, level, part_of, expected))
+        expected = "Expected a train folder and a test or val folder beside it"
+        if sure:
+            raise DataError(f"{root / level.prefix} holds {name_some(level.folders)}. {expected}: call the parts so.")
+        if _look_like_parts(level, part_of):
+            raise DataError(_unclear(root, level, part_of, f"{expected}, called so"))
         return None
     parts, copies = _find_classes(root, level, part_of)
     bare = all(map(_is_bare, part_of))
     if not (parts.known or bare or sure) and parts.others:
         return None  # `train_station`, `test_site` and `harbour`, each with its pictures
     _refuse_doubtful(root, parts, sure=sure or bare)
+    _refuse_uneven(root / level.prefix, parts)
     levels = [(parts.classes[folder], part if len(parts.used) > 1 else None) for folder, part in parts.used.items()]
     return Layout(levels, [*copies, *unlabelled(root, level, parts.flat)], _renamed(root, parts.used, bare))
 
@@ -195,16 +198,22 @@ def _refuse_doubtful(root: Path, parts: Parts, *, sure: bool) -> None:
     strange = parts.used.keys() - {*parts.train, *parts.alike}
     if not (sure or parts.alike) and (strange or parts.others or not parts.known):
         raise DataError(_unclear(root, level, part_of, "Below them lie no folders of the same names"))
-    if others := [folder for folder in parts.others if folder not in parts.flat]:
+
+
+def _refuse_uneven(folder: Path, parts: Parts) -> None:
+    """Raise DataError where parts do not fit together: pictures beside them, one part twice, no class in both."""
+    classes = "if they are classes: --layout classes."
+    if others := [other for other in parts.others if other not in parts.flat]:
         raise DataError(
-            f"{root / level.prefix} holds {', '.join(part_of)} and also pictures in {name_some(sorted(others))}. "
-            "Expected split folders alone: move the others away; or, if all of them are classes: --layout classes."
+            f"{folder} holds {', '.join(parts.part_of)} and also pictures in {name_some(sorted(others))}. Expected "
+            f"split folders alone: move the others away; or, {classes}"
         )
     if len(set(parts.used.values())) < len(parts.used):
-        raise DataError(
-            f"{root / level.prefix} holds {', '.join(parts.used)}: two folders of one part. Keep one of them; or, if "
-            "they are classes: --layout classes."
-        )
+        raise DataError(f"{folder} holds {', '.join(parts.used)}: two folders of one part. Keep one; or, {classes}")
+    for other in parts.used:
+        if not parts.classes[other].names & parts.known:
+            told = [f"{name_some(sorted(parts.classes[one].folders))} in {one}" for one in (parts.train[0], other)]
+            raise DataError(f"{folder} has no class in both: {', '.join(told)}. Expected the same folders; {classes}")
 
 
 def _class_level(part: Level, known: frozenset[str]) -> Level:
@@ -418,7 +427,8 @@ def _refuse_crossed(root: Path, level: Level) -> None:
     raise DataError(
         f"{root / level.prefix} holds {name_some(level.folders)}, and below them lie {name_some(sorted(shared))}: "
         f"which are the classes? The outer ones: --layout classes. The inner ones: --label-pattern '{inner}', and if "
-        f"the outer ones are patients or other sources, --groups '{outer}' keeps each of them together."
+        f"the outer ones are patients or other sources, --groups '{outer}' keeps each of them together; if they are "
+        "parts, call them train and test."
     )
 
 

@@ -20,6 +20,7 @@ PATTERNS = (
     r"^[^\W_]+[\W_]+[^\W_]+[\W_]+([^\W_]+)[\W_]",
 )
 """Where people write a class into a file's name, the most usual first."""
+FOLDER_PATTERNS = (r"[_-]([^\W\d_]+)/[^/]+$",)  # patient1/study1_positive/image1.png
 
 
 def label_by_pattern(names: Sequence[str], pattern: str, option: str = "label pattern") -> list[str]:
@@ -52,9 +53,9 @@ def match_names(names: Sequence[str], pattern: str, what: str) -> list[str | Non
     return [match and match[1 if expression.groups else 0] for match in matches]
 
 
-def propose(names: Sequence[str]) -> str:
+def propose(names: Sequence[str], patterns: Sequence[str] = PATTERNS) -> str:
     """Say which `--label-pattern` finds classes in file names, and how many pictures of each; else nothing."""
-    for pattern in PATTERNS:
+    for pattern in patterns:
         counts = Counter(match_names(names, pattern, "pattern"))
         if None in counts or all(str(label).isdecimal() for label in counts):
             continue
