@@ -6,6 +6,7 @@ import json
 import shutil
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 
 import regraft as package
 from regraft.errors import ConfigError
-from regraft.inference import predict
+from regraft.inference import bundle, predict
 
 
 def probabilities(rows: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
@@ -85,3 +86,14 @@ def test_a_good_model_is_not_called_worse_and_of_one_class_there_is_nothing_to_b
     answer = regraft("eval", small_run, drawn.parent / "parts", "--json")
     assert (json.loads(answer.out)["n_test"], "baseline" in json.loads(answer.out)) == (8, False)
     assert "always answering" not in regraft("eval", small_run, drawn.parent / "parts").out
+
+
+def test_the_json_of_an_unfinished_model_says_so(
+    regraft: Callable[..., Any], small_run: Path, drawn: Path, tmp_path: Path
+) -> None:
+    model, stop = bundle.load(small_run), {"phase": "head", "epochs": 1, "of": 30}
+    bundle.save(tmp_path / "stopped", replace(model, about={**model.about, "unfinished": stop}))
+    for command in (("predict",), ("eval",), ("explain", "--out", tmp_path / "maps")):
+        asked = (command[0], tmp_path / "stopped", drawn, *command[1:], "--json")
+        assert json.loads(regraft(*asked).out)["unfinished"] == stop
+    assert "unfinished" not in json.loads(regraft("predict", small_run, drawn, "--json").out)

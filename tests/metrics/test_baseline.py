@@ -90,3 +90,12 @@ def test_a_ranking_without_a_mistake_is_not_called_chance() -> None:
     scores = evaluate(np.stack([1 - sure, sure], 1), labels.astype(int), CLASSES)
     found = Baseline.of(labels.astype(int), labels.astype(int), scores, CLASSES)
     assert not [said for said in reasons(found, KNOWN) if "chance" in said]
+
+
+def test_from_one_rare_picture_nobody_can_say_that_a_model_ranks_the_classes_better_than_chance() -> None:
+    labels = (np.arange(61) == 60).astype(int)
+    sure = np.where(labels, 0.3, np.linspace(0.05, 0.4, 61))  # ranked above 43 of the 60 others
+    scores = evaluate(np.stack([1 - sure, sure], 1), labels, CLASSES)
+    found = Baseline.of(np.zeros(61, int), labels, scores, CLASSES)
+    assert scores.values["auroc"] > 0.7
+    assert not [said for said in reasons(found, KNOWN) if "rank" in said]

@@ -118,6 +118,15 @@ def test_a_band_over_groups_that_differ_is_wider(curve) -> None:
 
 
 @both
+def test_from_few_pictures_of_a_class_a_curve_has_no_band(curve) -> None:
+    random = np.random.default_rng(0)
+    for rare, banded in ((9, False), (10, True)):
+        labels = (np.arange(200) < rare).astype(int)
+        shown = np.clip(0.4 + 0.2 * labels + random.normal(0, 0.15, 200), 0.01, 0.99)
+        found = curve(np.stack([1 - shown, shown], 1), labels, 1, bootstraps=100)
+        assert np.isfinite(found.area_interval).all() == np.isfinite(found.low).any() == banded
+
+
 def test_a_class_told_apart_without_a_mistake_promises_no_certainty(curve) -> None:
     labels = np.array([0, 1] * 10)
     found = curve(np.eye(2)[labels], labels, 1)

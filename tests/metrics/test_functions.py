@@ -12,7 +12,8 @@ from scipy.stats import binomtest, bootstrap
 from sklearn import metrics as sk
 
 from regraft.errors import NoImages
-from regraft.metrics.functions import METRICS, OF_MANY_CLASSES, evaluate, metrics_of, write_predictions
+from regraft.metrics.functions import METRICS, OF_MANY_CLASSES, evaluate, metrics_of, untested
+from regraft.metrics.predictions import Answers
 
 every_metric = pytest.mark.parametrize("name", METRICS)
 
@@ -38,8 +39,9 @@ def naive(name: str, probs: np.ndarray, labels: np.ndarray) -> float:
     for c in range(probs.shape[1]):
         hits = sum(p == y == c for p, y in pairs)
         predicted, support = sum(p == c for p, _ in pairs), sum(y == c for _, y in pairs)
-        recalls += [hits / support] if support else []
-        f1s += [2 * hits / (predicted + support)] if predicted + support else []
+        if support:  # else it was not tested
+            recalls.append(hits / support)
+            f1s.append(2 * hits / (predicted + support))
     return float(np.mean(recalls if name == "balanced_accuracy" else f1s))
 
 
@@ -331,6 +333,53 @@ def test_pictures_without_groups_have_one_interval():
     assert scores.cautions() == []
 
 
+MEANS = {"balanced_accuracy", "macro_f1", "auroc"}  # over classes: a rare one counts as much as a common one
+
+
+def without_interval(scores) -> set[str]:
+    return {name for name, (low, _) in scores.intervals.items() if math.isnan(low)}
+
+
+@pytest.mark.parametrize(("rare", "missing"), [(1, MEANS), (9, MEANS), (10, set())])
+def test_from_few_pictures_of_a_class_no_mean_over_the_classes_has_an_interval(rare, missing):
+    probs, labels, classes = pictures(2000, 2)
+    which = np.concatenate([np.flatnonzero(labels == 0)[:300], np.flatnonzero(labels == 1)[:rare]])
+    scores = evaluate(probs[which], labels[which], classes, bootstraps=100)
+    assert without_interval(scores) == missing
+    assert [f"'class 1' ({rare})" in said for said in scores.cautions()] == [True] * bool(missing)
+
+
+def test_few_pictures_of_each_of_many_classes_do():
+    labels = np.repeat(np.arange(40), 3)
+    probs = np.random.default_rng(0).dirichlet(np.ones(40), 120) + np.eye(40)[labels] / 10
+    scores = evaluate(probs / probs.sum(1, keepdims=True), labels, [str(at) for at in range(40)], bootstraps=100)
+    assert not without_interval(scores)
+
+
+@pytest.mark.parametrize(("having", "missing"), [(4, MEANS), (5, set())])
+def test_from_few_groups_with_a_class_no_mean_over_the_classes_has_an_interval_for_groups_to_come(having, missing):
+    groups = np.repeat(np.arange(20), 20)
+    labels = ((groups < having) & (np.arange(400) % 2 == 0)).astype(int)
+    shown = np.clip(0.35 + 0.3 * labels + np.random.default_rng(0).normal(0, 0.15, 400), 0.01, 0.99)
+    scores = evaluate(np.stack([1 - shown, shown], 1), labels, ["a", "b"], groups=[f"p{at}" for at in groups])
+    assert without_interval(scores) - {"calibration_error"} == missing
+    assert not any(map(math.isnan, scores.these["auroc"]))  # of these groups there are pictures enough
+    assert [said for said in scores.cautions() if "tested groups have pictures of 'b'" in said] or not missing
+
+
+def test_a_class_that_is_not_tested_is_named_and_counts_in_no_figure():
+    probs = np.eye(3)[[0] * 12 + [2] + [1] * 13] * 0.9 + 0.05
+    scores = evaluate(probs, np.array([0] * 13 + [1] * 13), ["a", "b", "c"], bootstraps=50)
+    tested = scores.per_class[:2]
+    assert scores.values["macro_f1"] == pytest.approx(np.mean([row["f1"] for row in tested]))
+    assert scores.values["balanced_accuracy"] == pytest.approx(np.mean([row["recall"] for row in tested]))
+    assert scores.per_class[2]["f1"] is None
+    assert untested(scores.per_class) == [
+        "'c' was not tested: no test picture is of that class. All figures are of the other 2 classes."
+    ]
+    assert untested(tested) == []
+
+
 @pytest.mark.parametrize(
     ("count", "wrong", "said"),
     [
@@ -370,7 +419,7 @@ def test_what_cannot_be_scored_is_refused(probs, labels, error, message):
 def test_predictions_can_be_read_back(tmp_path):
     names, path = ['a "quoted", name.png', "猫/1.png", "undecodable \udcff.png"], tmp_path / "predictions.csv"
     probs = np.array([[0.1, 0.9], [0.75, 0.25], [0.5, 0.5]], dtype=np.float32)
-    write_predictions(path, names, probs, ["ant", "蜂"], truth=np.array([1, 1, 0]))
+    Answers(probs, np.array([1, 1, 0]), None).write_csv(path, names, ["ant", "蜂"])
     with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["filename"] for row in rows] == names
@@ -378,13 +427,12 @@ def test_predictions_can_be_read_back(tmp_path):
     assert [(row["label"], row["truth"]) for row in rows] == [("蜂", "蜂"), ("ant", "蜂"), ("ant", "ant")]
 
 
-def test_predictions_without_truth_have_four_columns_and_a_failed_write_leaves_the_old_file(tmp_path):
-    path = tmp_path / "predictions.csv"
-    write_predictions(path, ["1.png"], np.array([[0.2, 0.8]]), ["a", "b"])
-    assert path.read_text() == "filename,index,label,prob\n1.png,1,b,0.8\n"
+def test_predictions_that_cannot_be_written_leave_the_old_file(tmp_path):
+    path, answers = tmp_path / "predictions.csv", Answers(np.array([[0.2, 0.8]]), np.array([0]), None)
+    answers.write_csv(path, ["1.png"], ["a", "b"])
     with pytest.raises(ValueError, match="zip"):
-        write_predictions(path, [], np.array([[0.2, 0.8]]), ["a", "b"])
-    assert path.read_text() == "filename,index,label,prob\n1.png,1,b,0.8\n"
+        answers.write_csv(path, [], ["a", "b"])
+    assert path.read_text() == "filename,index,label,prob,truth\n1.png,1,b,0.8,a\n"
 
 
 # many classes

@@ -155,6 +155,8 @@ def test_an_interval_says_what_it_is_of(samples: dict[str, Path]) -> None:
         assert ("No interval for groups to come" in top) == (groups < 10)
         assert re.search(rf"For these {groups} groups alone: [\d.]+ to [\d.]+ %", top)
         assert "Groups of another place, device or time may differ more" in top
+        assert ("new pictures like these" in found.sentence) == (groups >= 10)
+        assert (f"other pictures of these {groups} groups" in found.sentence) == (groups < 10)
     assert "groups to come" not in page_of(samples["four_classes"])
 
 

@@ -455,11 +455,12 @@ def _expected(expected: float, listed: NDArray[np.float64], count: int) -> list[
     """Say how many labels are expected to be wrong, and how many of those listed."""
     if not len(listed):
         return []
-    are = "label of" if round(expected) == 1 else "labels of"
-    shown = "the one that is likeliest to be is" if len(listed) == 1 else f"the {len(listed)} likeliest are"
+    said = f"Of {count} labels, about {expected:.0f} {'is' if round(expected) == 1 else 'are'} expected to be wrong"
+    if len(listed) == 1:
+        return [f"{said}; the likeliest one is listed, and is wrong with a probability of {listed[0]:.0%}."]
     return [
-        f"About {expected:.0f} {are} {count} are expected to be wrong; {shown} listed, of which about "
-        f"{listed.sum():.0f} should be: the others are right, and just difficult."
+        f"{said}; the {len(listed)} likeliest are listed. Of these about {listed.sum():.0f} should be wrong, and the "
+        "others right, and just difficult."
     ]
 
 

@@ -195,13 +195,14 @@ def _print_run(run: Any, title: str) -> None:
 
 
 def _print_baseline(run: Any) -> None:
-    """Say first what a model is not good for."""
+    """Say first what was not tested, and what a model is not good for."""
     from rich.console import Console
 
     from regraft.metrics.baseline import sentences
+    from regraft.metrics.functions import untested
 
     found = run.baseline and run.baseline.as_dict()
-    for sentence in sentences(found, run.test.values["accuracy"]):
+    for sentence in (*untested(run.test.per_class), *sentences(found, run.test.values["accuracy"])):
         Console(highlight=False).print(streams.printable(sentence), style="bold red", markup=False)
 
 
@@ -483,7 +484,7 @@ def predict(
     given: dict[str, Any],
 ) -> None:
     """Say what is on pictures. A picture that cannot be read gets a row with the reason; status 1 if none can be."""
-    from regraft.inference import predict
+    from regraft.inference import bundle, predict
 
     form = "json" if as_json else tables.format_of(form, output)
     tables.check_writable(output)
@@ -498,7 +499,7 @@ def predict(
         progress=_progress(),
         **given,
     )
-    tables.write(rows, form, output)
+    tables.write(rows, form, output, bundle.unfinished(Path(model)))
     if all(row["error"] for row in rows):
         _end("None of these pictures can be read.", 1)
 
@@ -529,7 +530,7 @@ def explain(
     given: dict[str, Any],
 ) -> None:
     """Draw where pictures speak for the answer: each beside its heat map, in a new folder."""
-    from regraft.inference import explain
+    from regraft.inference import bundle, explain
 
     rows = explain.explain(
         model,
@@ -543,7 +544,7 @@ def explain(
         **given,
     )
     if as_json:
-        _print_json({"rows": rows})
+        _print_json({**bundle.unfinished(Path(model)), "rows": rows})
         return
     asked = "" if label is None else "what speaks for "
     for row in rows:
@@ -766,9 +767,11 @@ def _print_json(values: dict[str, Any]) -> None:
 
 
 def _print_scores(title: str, scores: Any, what: str = "test pictures") -> None:
+    from regraft.metrics.intervals import these_groups
+
     of, header = [scores.intervals], ["95 % interval (over pictures)"]
     if scores.these:
-        of, header = [*of, scores.these], ["95 %, groups to come", f"95 %, these {scores.groups} groups"]
+        of, header = [*of, scores.these], ["95 %, groups to come", f"95 %, {these_groups(scores.groups)}"]
     rows = [
         (name.replace("_", " "), _number(value), *(_interval(intervals[name]) for intervals in of))
         for name, value in scores.values.items()

@@ -101,6 +101,13 @@ def learned_from(path: Path) -> set[str]:
     return learned_digests(folder.parent / "split.csv") if folder else set()
 
 
+def unfinished(path: Path) -> dict[str, Any]:
+    """Return what JSON says of the model of an unfinished run, ``{"unfinished": {…}}``; nothing of any other."""
+    folder = folder_of(path)
+    stop = _read_about(folder).get("unfinished") if folder else None
+    return {"unfinished": stop} if stop else {}
+
+
 def load(path: Path) -> Classifier:
     """Read the bundle that `path` is or, being a run, holds.
 

@@ -190,6 +190,7 @@ class Evaluation:
             **({"baseline": self.baseline.as_dict()} if self.baseline else {}),
             **({"threshold": self.threshold} if self.threshold else {}),
             **({"abstain": self.abstain} if self.abstain else {}),
+            **bundle.unfinished(Path(self.model)),
         }
 
 

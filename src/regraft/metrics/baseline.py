@@ -24,7 +24,7 @@ class Baseline:
     accuracy: float  # its share of the test pictures
     of_model: float  # the model's accuracy
     told_apart: bool  # whether the model's is more than chance would make it
-    learned: bool  # whether it ranks the classes better than chance, though it may answer no better
+    learned: bool  # whether it is shown to rank the classes better than chance, though it may answer no better
     reasons: tuple[str, ...] = ()  # why it may be no better, the likeliest first
     chance: bool = False  # whether its ranking may be chance; without an interval of the AUROC neither is known
 
@@ -128,7 +128,7 @@ def reasons(found: Baseline, known: Circumstances) -> tuple[str, ...]:
         "It answers by its target, and not the most probable class, which would be right more often.": (
             known.costly and known.aimed
         ),
-        "It does tell the classes apart to some degree, see AUROC and balanced accuracy.": found.learned,
+        "It does rank the classes better than chance, see AUROC.": found.learned,
         "Nor does it rank the classes better than chance: are the labels right (regraft check), and can one see the "
         f"classes in {known.size} pixels (--img-size)?": found.chance,
     }

@@ -8,7 +8,18 @@ from typing import NamedTuple
 import numpy as np
 
 from regraft.metrics.functions import CONFIDENCE_BINS, confidence_bins
-from regraft.metrics.intervals import BLOCKS, NONE, Interval, Resampling, few, for_groups_to_come
+from regraft.metrics.intervals import (
+    BLOCKS,
+    LEAST_GROUPS_OF_CLASS,
+    LEAST_OF_CLASS,
+    NONE,
+    Interval,
+    Resampling,
+    enough_of_classes,
+    few,
+    for_groups_to_come,
+    groups_of_classes,
+)
 
 
 class Bin(NamedTuple):
@@ -34,8 +45,9 @@ class Curve(NamedTuple):
 
     At each place of the grid, the band goes from percentile to percentile of y over the draws of a bootstrap, the same
     draws as those of `evaluate`'s intervals; with groups, it is the interval of y for groups to come. It is nan where
-    it would say nothing: with few groups, and where no draw differs from the others, as for a class that is told apart
-    without a mistake. Where the curve comes near 1, few pictures decide, and the band is too narrow.
+    it would say nothing: with few groups, few pictures of the class or of others, and where no draw differs from the
+    others, as for a class that is told apart without a mistake. Where the curve comes near 1, few pictures decide, and
+    the band is too narrow.
     """
 
     x: np.ndarray  # [points]
@@ -135,7 +147,9 @@ def _curve(
     x, y, area = (found[0] for found in points(np.ones((1, len(scores)))))
     values = np.append(at(grid, x, y), area)
     without = read_off(again.left_out())
-    if again.grouped:
+    if not _enough(truth, again):
+        bounds = [NONE] * len(values)
+    elif again.grouped:
         right = float(((probabilities.argmax(1) == positive) == truth).mean())
         bounds = _for_groups_to_come(values, without, right, again)
     else:
@@ -145,6 +159,16 @@ def _curve(
     thresholds = scores[order][last]
     nothing = np.full(len(x) - len(thresholds), np.inf)
     return Curve(x, y, np.append(nothing, thresholds), grid, band[:, 0], band[:, 1], float(area), bounds[-1])
+
+
+def _enough(truth: np.ndarray, again: Resampling) -> bool:
+    """Return whether pictures of the class, and others, [n], are enough for a band."""
+    kinds = truth.astype(int)
+    if again.grouped:
+        of_groups = groups_of_classes(kinds, again.units.tolist(), 2)
+        if not enough_of_classes(of_groups, LEAST_GROUPS_OF_CLASS):
+            return False
+    return enough_of_classes(np.bincount(kinds), LEAST_OF_CLASS)
 
 
 def _for_groups_to_come(values: np.ndarray, without: np.ndarray, right: float, again: Resampling) -> list[Interval]:

@@ -7,26 +7,32 @@ drawn twice weighs 2, one left out weighs 0), so that many draws are one call.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypedDict
 
 import numpy as np
 import numpy.typing as npt
 
+from regraft.data.rows import name_some
 from regraft.errors import NoImages
 from regraft.metrics.intervals import (
     DIFFERENCE,
+    LEAST_GROUPS_OF_CLASS,
     LEAST_MISTAKES,
+    LEAST_OF_CLASS,
     LOSS,
     NONE,
     SHARE,
     Interval,
     Resampling,
+    enough_of_classes,
     few,
     few_groups,
     few_mistakes,
+    few_of_classes,
     for_groups_to_come,
+    groups_of_classes,
     share_for_groups_to_come,
 )
 
@@ -49,13 +55,14 @@ def balanced_accuracy(probs: Array, labels: Array, weights: Array) -> Array:
 
 
 def macro_f1(probs: Array, labels: Array, weights: Array) -> Array:
-    """Mean F1 of the classes that occur among the labels or the predictions (scikit-learn's rule).
+    """Mean F1 of the classes that occur among the labels: a class that was not tested has none, answered or not.
 
     probs [n, k], labels [n], weights [b, n] -> [b].
     """
     k = probs.shape[1]
     hits = _per_class(weights * _hits(probs, labels), labels, k)
-    return _macro(2 * hits, _per_class(weights, labels, k) + _per_class(weights, probs.argmax(1), k))
+    tested, answered = _per_class(weights, labels, k), _per_class(weights, probs.argmax(1), k)
+    return _macro(2 * hits, np.where(tested > 0, tested + answered, 0))
 
 
 def auroc(probs: Array, labels: Array, weights: Array) -> Array:
@@ -139,6 +146,8 @@ SHARES = {"accuracy", "top5_accuracy"}  # of pictures that are right
 
 SCALES = {"log_loss": LOSS}  # all others are shares, or lie between 0 and 1 as shares do
 
+OF_CLASSES = {"balanced_accuracy", "macro_f1", "auroc"}  # means over the classes: a rare one counts as a common one
+
 OF_ANSWERS = {"accuracy", "balanced_accuracy", "macro_f1"}  # look at which class is answered, not at how probable it is
 
 
@@ -147,8 +156,21 @@ def metrics_of(classes: int) -> dict[str, Metric]:
     return METRICS | (OF_MANY_CLASSES if classes > 5 else {})
 
 
+def untested(per_class: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Say which classes no tested picture is of, and so no figure; `per_class` as in `Scores`, or metrics.json."""
+    names = [repr(row["label"]) for row in per_class if not row["support"]]
+    if not names:
+        return []
+    tested = len(per_class) - len(names)
+    return [
+        f"{name_some(names)} {'was' if len(names) == 1 else 'were'} not tested: no test picture is of "
+        f"{'that class' if len(names) == 1 else 'those classes'}. All figures are of the other "
+        f"{tested} class{'es' * (tested != 1)}."
+    ]
+
+
 class ClassScores(TypedDict):
-    """One class; None where undefined: precision of a class never predicted, recall of one without pictures."""
+    """One class; None where undefined: precision of a class never predicted, recall and F1 of one without pictures."""
 
     label: str
     precision: float | None
@@ -168,11 +190,12 @@ class Scores:
     confusion: Array  # [k, k] counts, rows = truth
     n: int
     groups: int | None  # how many groups the pictures are of; None: the intervals are over pictures
+    rare: tuple[str, ...] = ()  # what is said of classes that are too rare for an interval
 
     def cautions(self) -> list[str]:
-        """Say where groups, or mistakes, are too few for the intervals."""
+        """Say where groups, mistakes, or pictures of a class are too few for the intervals."""
         count = self.groups if self.these else None  # groups of one picture each are pictures
-        return [*few_groups(count), *few_mistakes(count, self.values["accuracy"], self.n)]
+        return [*few_groups(count), *few_mistakes(count, self.values["accuracy"], self.n), *self.rare]
 
     def as_dict(self) -> dict[str, Any]:
         """The metrics for JSON: ``{"accuracy": 0.95, "accuracy_ci": [0.93, 0.97], ...}``; nan becomes None.
@@ -211,7 +234,8 @@ def evaluate(
     are, and drawn out to the error itself where they miss it; for groups to come it has no interval.
 
     Where all draws agree, as where no picture is wrong, the bootstrap would promise certainty, of six pictures too. An
-    accuracy of 1 or 0 then has the exact interval of that many independent pictures, other metrics have none (nan).
+    accuracy of 1 or 0 then has the exact interval of that many independent pictures, other metrics have none (nan). Nor
+    have means over the classes where one of these is too rare to tell, see `enough_of_classes`.
 
     Raises:
         NoImages: nothing to score.
@@ -231,8 +255,12 @@ def evaluate(
     if groups is not None and again.grouped:
         intervals = _for_groups_to_come(measured, values, again)
         these = _resampled(measured, values, Resampling.within(groups, **settings))
+        if not enough_of_classes(groups_of_classes(labels, groups, k), LEAST_GROUPS_OF_CLASS):
+            intervals = _without_means_over_classes(intervals)
     else:
         intervals = _resampled(measured, values, again)
+    if not enough_of_classes(np.bincount(labels, minlength=k), LEAST_OF_CLASS):
+        intervals, these = _without_means_over_classes(intervals), _without_means_over_classes(these)
     confusion = np.bincount(labels * k + answered, minlength=k * k).reshape(k, k)
     return Scores(
         values=values,
@@ -242,6 +270,7 @@ def evaluate(
         confusion=confusion,
         n=n,
         groups=None if groups is None else len(set(groups)),
+        rare=tuple(few_of_classes(labels, groups, classes)),
     )
 
 
@@ -261,6 +290,10 @@ def _resampled(measured: Measured, values: dict[str, float], again: Resampling) 
         else:
             intervals[name] = interval(row, value, rest)
     return intervals
+
+
+def _without_means_over_classes(intervals: dict[str, Interval]) -> dict[str, Interval]:
+    return {name: NONE if name in OF_CLASSES else interval for name, interval in intervals.items()}
 
 
 def _for_groups_to_come(measured: Measured, values: dict[str, float], again: Resampling) -> dict[str, Interval]:
@@ -334,7 +367,7 @@ def _class_scores(confusion: Array, classes: Sequence[str]) -> list[ClassScores]
             label=label,
             precision=hits / predicted if predicted else None,
             recall=hits / support if support else None,
-            f1=2 * hits / (support + predicted) if support + predicted else None,
+            f1=2 * hits / (support + predicted) if support else None,
             support=support,
         )
         for label, hits, support, predicted in rows

@@ -29,7 +29,8 @@ from regraft.inference.classifier import Classifier
 from regraft.inference.heatmaps import heat_maps, overlay
 from regraft.methods._plan import StageRow, stage_rows
 from regraft.metrics.baseline import sentences
-from regraft.metrics.intervals import FOLDS, LEAST_GROUPS, few_groups, few_mistakes
+from regraft.metrics.functions import untested
+from regraft.metrics.intervals import FOLDS, LEAST_GROUPS, few_groups, few_mistakes, few_of_classes, these_groups
 from regraft.metrics.predictions import Answers
 from regraft.metrics.thresholds import UNBALANCED, shortfall
 from regraft.training.history import Stop, epochs_of, read_history
@@ -217,16 +218,23 @@ class Report:
 
     @property
     def sentence(self) -> str:
-        """Say in plain words what the accuracy means."""
+        """Say in plain words what the accuracy means: for others where an interval tells how they vary."""
         of = 100 if self.accuracy <= 0.99 else 1000
-        said = f"Of {of:,} new pictures like these, expect about {of * self.accuracy:.0f} to be answered right"
-        if self.interval:
-            low, high = (of * bound for bound in self.interval)
-            said += f"; with 95 % confidence between {low:.0f} and {high:.0f}"
         name, share = self.common
-        if self.balanced is not None:
-            said += f", and of each class, on average, {of * self.balanced:.0f} (balanced accuracy)"
-        return f"{said}. Always answering {name} would be right for {of * share:.0f} of them."
+        interval = self.interval or self.interval_of_these
+        if interval is None:
+            return "How new pictures are answered cannot be told from so little."
+        others = "new pictures like these" if self.interval else f"other pictures of {self.these}"
+        said = f"Of {of:,} {others}, expect about {of * self.accuracy:.0f} to be answered right"
+        low, high = (of * bound for bound in interval)
+        said += f"; with 95 % confidence between {low:.0f} and {high:.0f}"
+        always = f"Always answering {name} would be right for {of * share:.0f} of them."
+        if self.balanced is None:
+            return f"{said}. {always}"
+        if self._interval("balanced_accuracy_ci") or self._interval("balanced_accuracy_ci_these"):
+            return f"{said}, and of each class, on average, {of * self.balanced:.0f} (balanced accuracy). {always}"
+        right = f"{100 * self.balanced:.0f} % were answered right (balanced accuracy)"
+        return f"{said}. {always} Of the test pictures of each class, on average, {right}."
 
     @property
     def unfinished(self) -> str:
@@ -240,9 +248,19 @@ class Report:
         return command("train", self.config["data"], "--out", self.name, "--resume")
 
     @property
+    def these(self) -> str:
+        """What the tested groups are called: ``these 5 groups``."""
+        return these_groups(len(self.groups))
+
+    @property
     def grave(self) -> list[str]:
-        """Say first what the model is not good for, and why."""
-        return sentences(self.metrics.get("baseline"), self.accuracy)
+        """Say first what was not tested, and what the model is not good for, and why."""
+        return [*untested(self.metrics["per_class"]), *sentences(self.metrics.get("baseline"), self.accuracy)]
+
+    @property
+    def per_class(self) -> list[dict[str, Any]]:
+        """The figures of each class that was tested."""
+        return [row for row in self.metrics["per_class"] if row["support"]]
 
     @property
     def balanced(self) -> float | None:
@@ -254,7 +272,7 @@ class Report:
     @property
     def cautions(self) -> list[str]:
         """Say what makes the figures less sure than they look."""
-        few = [row["label"] for row in self.metrics["per_class"] if row["support"] < FEW_PICTURES]
+        few = [row["label"] for row in self.per_class if row["support"] < FEW_PICTURES]
         leaks = self._copies_apart if self.remarks is None else len(self.found.get("leak", ()))
         said = {
             f"{leaks} leaks between parts or groups were found, see Data: the figures may be too good.": leaks > 1,
@@ -263,6 +281,7 @@ class Report:
             "may be too good.": "close-parts" in self.found,
             **dict.fromkeys(shortfall(self.metrics.get("threshold")), True),
             **dict.fromkeys(self._few, True),
+            **dict.fromkeys(few_of_classes(self.answers.labels, self.answers.groups, self.classes), True),
             "There is no interval: one picture does not show how others vary.": self.tested == 1,
             f"Fewer than {FEW_PICTURES} test pictures of {name_some(few, 5)}: their own figures say little.": few,
         }
@@ -282,7 +301,7 @@ class Report:
     @property
     def over(self) -> str:
         """Say what the intervals were drawn over."""
-        return f"{len(self.groups)} groups" if self.groups else f"{self.tested} pictures"
+        return _some(len(self.groups), "group") if self.groups else _some(self.tested, "picture")
 
     @property
     def spread(self) -> str:
@@ -322,10 +341,10 @@ class Report:
         """Say what the files themselves show: unreadable ones, copies, groups in two parts."""
         conflicts = sum(len({row["label"] for row in twins}) > 1 for twins in self._same)
         groups = len({row["group"] for row in self.split if row["group"]})
+        in_groups = f", in {_some(groups, 'group')}" if groups else ""
         both = f"{_count(self._copies_apart, 'picture')} in two parts, as copies."
         return [
-            f"{len(self.split)} pictures were used{f', in {groups} groups' * bool(groups)}; "
-            f"{len(self.skipped) or 'none'} could not be read.",
+            f"{len(self.split)} pictures were used{in_groups}; {len(self.skipped) or 'none'} could not be read.",
             f"{_count(len(self._same), 'file')} there more than once, byte for byte.",
             f"{_count(conflicts, 'picture')} under two labels.",
             *([] if self.folds else [both]),
@@ -383,6 +402,10 @@ class Report:
     def lineage(self) -> list[dict[str, Any]]:
         """Where the weights come from, oldest first."""
         return list(self.about.get("lineage", ()))
+
+
+def _some(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' * (number != 1)}"
 
 
 def _count(number: int, noun: str) -> str:

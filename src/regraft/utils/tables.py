@@ -6,7 +6,7 @@ import io
 import json
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,9 +51,9 @@ def check_writable(output: Path | None) -> None:
         raise ConfigError(f"-o {output}: {reason}. Name a file in another folder.")
 
 
-def write(rows: Rows, form: str, output: Path | None) -> None:
-    """Write the rows; a file appears whole or not at all."""
-    content = FORMATS[form](rows)
+def write(rows: Rows, form: str, output: Path | None, about: Mapping[str, Any] | None = None) -> None:
+    """Write the rows; a file appears whole or not at all. JSON has room for what is said `about` all of them."""
+    content = _json(rows, about or {}) if form == "json" else FORMATS[form](rows)
     if output is None:
         text = content.decode()
         sys.stdout.write(printable(text) if sys.stdout.isatty() else text)
@@ -83,8 +83,8 @@ def _csv(rows: Rows) -> bytes:
     return _as_bytes(text.getvalue())
 
 
-def _json(rows: Rows) -> bytes:
-    return _as_bytes(printable_json(json.dumps({"rows": list(rows)}, ensure_ascii=False)) + "\n")
+def _json(rows: Rows, about: Mapping[str, Any]) -> bytes:
+    return _as_bytes(printable_json(json.dumps({**about, "rows": list(rows)}, ensure_ascii=False)) + "\n")
 
 
 def _parquet(rows: Rows) -> bytes:
@@ -97,7 +97,7 @@ def _parquet(rows: Rows) -> bytes:
     return bytes(sink.getvalue())
 
 
-FORMATS: dict[str, Callable[[Rows], bytes]] = {"table": _table, "csv": _csv, "json": _json, "parquet": _parquet}
+FORMATS: dict[str, Callable[..., bytes]] = {"table": _table, "csv": _csv, "json": _json, "parquet": _parquet}
 
 
 LEAST_TEXT = 16  # cells: a window too narrow for that breaks the lines itself
