@@ -12,19 +12,14 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from torch import nn
 
-from regraft.activations import engines
-from regraft.activations.engines import (
-    EXPORT_PAYS_FROM,
-    Taps,
-    choose,
-    export_path,
-    on_onnxruntime,
-    on_torch,
-    pick_device,
-)
+from regraft.activations.devices import pick_device
+from regraft.activations.engines import Engine, Job, Taps, choose, onnxruntime, open_engine
+from regraft.activations.engines.onnxruntime import PAYS_FROM, export, export_path
 from regraft.backbones import FAMILIES, Backbone, build
 from regraft.errors import UnknownName
+from regraft.utils.progress import Progress
 
 SIZE = 64
 LEAST = {"inception_v3": 96, "inception_resnet_v2": 96}  # px; below, nothing is left for their last layers
@@ -32,6 +27,26 @@ SMALLEST = [family.members[0] for family in FAMILIES]  # one real network a row
 # NASNet's export alone takes 12 s; measured by hand, both engines agree within 1e-6
 EXPORTED = [name for name in SMALLEST if name not in ("nasnetalarge", "pnasnet5large")]
 CPU = torch.device("cpu")
+
+
+class Heard(Progress):
+    """Keeps the warnings."""
+
+    def __init__(self, said: list[str]) -> None:
+        self.said = said
+
+    def warn(self, text: str) -> None:
+        self.said.append(text)
+
+
+def on_onnxruntime(
+    network: nn.Module, folder: Path, recipe: dict[str, Any], size: int = SIZE, said: list[str] | None = None
+) -> Engine:
+    return onnxruntime.open(Job(network, size, lambda: recipe, folder, progress=Heard([] if said is None else said)))
+
+
+def on_torch(network: nn.Module, device: torch.device, half: bool = False) -> Engine:
+    return open_engine("torch", Job(network, SIZE, dict, Path(), device=device, half=half))
 
 
 @functools.cache
@@ -70,7 +85,7 @@ def test_both_engines_equal_the_stages_at_every_cut(name: str, tmp_path: Path) -
     pixels = pixels_of(size)
     cuts = range(1, len(backbone.stages) + 1)
     expected = each_alone(backbone, cuts, pixels)
-    with_onnx = on_onnxruntime(Taps(backbone, cuts), size=size, recipe={"backbone": name}, folder=tmp_path)
+    with_onnx = on_onnxruntime(Taps(backbone, cuts), tmp_path, {"backbone": name}, size)
     for engine in (with_onnx, on_torch(Taps(backbone, cuts), CPU)):  # torch last: it changes the memory layout
         for cut, found, alone in zip(cuts, engine(pixels), expected, strict=True):
             assert found.dtype == np.float32
@@ -79,7 +94,7 @@ def test_both_engines_equal_the_stages_at_every_cut(name: str, tmp_path: Path) -
 
 
 def test_a_batch_of_any_size_gives_the_same_rows(pixels: np.ndarray, tmp_path: Path) -> None:
-    run = on_onnxruntime(Taps(real("squeezenet1_1"), [2, 4]), size=SIZE, recipe={}, folder=tmp_path)
+    run = on_onnxruntime(Taps(real("squeezenet1_1"), [2, 4]), tmp_path, {})
     whole = run(pixels)
     for position in range(len(pixels)):
         for one, all_of_them in zip(run(pixels[position : position + 1]), whole, strict=True):
@@ -88,22 +103,22 @@ def test_a_batch_of_any_size_gives_the_same_rows(pixels: np.ndarray, tmp_path: P
 
 def test_an_export_is_written_once_and_used_again(pixels: np.ndarray, tmp_path: Path) -> None:
     recipe = {"backbone": "squeezenet1_1"}
-    first = on_onnxruntime(Taps(real("squeezenet1_1"), [3]), size=SIZE, recipe=recipe, folder=tmp_path)
+    first = on_onnxruntime(Taps(real("squeezenet1_1"), [3]), tmp_path, recipe)
     (path,) = tmp_path.iterdir()  # no temporary file beside it
     assert path == export_path(recipe, tmp_path)
     written = path.stat().st_ino, path.read_bytes()
-    second = on_onnxruntime(Taps(real("squeezenet1_1"), [3]), size=SIZE, recipe=recipe, folder=tmp_path)
+    second = on_onnxruntime(Taps(real("squeezenet1_1"), [3]), tmp_path, recipe)
     assert (path.stat().st_ino, path.read_bytes()) == written
     np.testing.assert_array_equal(first(pixels)[0], second(pixels)[0])
 
 
 def test_an_export_knows_its_own_digest_and_is_still_onnx(tmp_path: Path) -> None:
-    model = engines.export(Taps(real("squeezenet1_1"), [2]), size=SIZE, path=tmp_path / "network.onnx")
+    model = export(Taps(real("squeezenet1_1"), [2]), size=SIZE, path=tmp_path / "network.onnx")
     loaded = onnx.load(tmp_path / "network.onnx")
     onnx.checker.check_model(loaded)
     (entry,) = loaded.metadata_props
     assert entry.key == "sha256"
-    assert entry.value == hashlib.sha256(model[: -engines._SEAL_BYTES]).hexdigest()
+    assert entry.value == hashlib.sha256(model[: -onnxruntime._SEAL_BYTES]).hexdigest()
 
 
 def cut_off(content: bytes) -> bytes:
@@ -128,7 +143,7 @@ def test_a_damaged_export_is_said_and_made_again(harm: Any, pixels: np.ndarray, 
 
     def run() -> list[np.ndarray]:
         network = Taps(real("squeezenet1_1"), [3])
-        return on_onnxruntime(network, size=SIZE, recipe={}, folder=tmp_path, warn=said.append)(pixels)
+        return on_onnxruntime(network, tmp_path, {}, said=said)(pixels)
 
     first = run()
     path = export_path({}, tmp_path)
@@ -150,7 +165,7 @@ def test_an_export_that_fails_leaves_no_file(tmp_path: Path) -> None:
             return [torch.linalg.matrix_exp(pixels[..., 0].float() / 1e4)]  # ONNX has no such operator
 
     with pytest.raises(torch.onnx.errors.OnnxExporterError):
-        engines.export(Unexportable(), size=SIZE, path=tmp_path / "network.onnx")
+        export(Unexportable(), size=SIZE, path=tmp_path / "network.onnx")
     assert not list(tmp_path.iterdir())
 
 
@@ -172,8 +187,8 @@ def test_an_unknown_device_names_those_at_hand() -> None:
 @pytest.mark.parametrize(
     ("wish", "device", "pictures", "exported", "engine"),
     [
-        ("auto", "cpu", EXPORT_PAYS_FROM - 1, False, "torch"),
-        ("auto", "cpu", EXPORT_PAYS_FROM, False, "onnxruntime"),
+        ("auto", "cpu", PAYS_FROM - 1, False, "torch"),
+        ("auto", "cpu", PAYS_FROM, False, "onnxruntime"),
         ("auto", "cpu", 1, True, "onnxruntime"),
         ("auto", "cuda", 1_000_000, True, "torch"),
         ("torch", "cpu", 1_000_000, True, "torch"),
@@ -183,7 +198,7 @@ def test_an_unknown_device_names_those_at_hand() -> None:
 def test_onnx_runtime_is_taken_on_a_cpu_where_it_pays_or_where_it_is_asked_for(
     wish: str, device: str, pictures: int, exported: bool, engine: str
 ) -> None:
-    assert choose(wish, torch.device(device), pictures, exported=exported) == engine
+    assert choose(wish, torch.device(device), pictures, ready=["onnxruntime"] if exported else []) == engine
 
 
 def test_an_unknown_engine_names_those_that_there_are() -> None:
@@ -211,5 +226,5 @@ def test_half_precision_is_computed_only_where_it_is_asked_for(pixels: np.ndarra
 def test_a_network_that_a_gpu_has_run_is_exported_on_the_cpu(pixels: np.ndarray, tmp_path: Path) -> None:
     network = Taps(build("squeezenet1_1"), [3])
     on_gpu = on_torch(network, torch.device("cuda"))(pixels)[0]
-    on_cpu = on_onnxruntime(network, size=SIZE, recipe={}, folder=tmp_path)(pixels)[0]
+    on_cpu = on_onnxruntime(network, tmp_path, {})(pixels)[0]
     np.testing.assert_allclose(on_gpu, on_cpu, rtol=0, atol=1e-2 * np.abs(on_cpu).max())

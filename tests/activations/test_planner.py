@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from regraft.activations.planner import decide, human
+from regraft.activations import planner
+from regraft.activations.planner import Costs, Decision, human
 
 GB = 10**9
 # 10,000 pictures, 7,000 of them trained on, layer3 of ResNet-50 in half precision, a CPU's speed
@@ -24,6 +25,14 @@ USUAL: dict[str, Any] = {
     "seconds_per_picture": 0.05,
     "room": 20 * GB,
 }
+
+
+def decide(wish: str, room: int, **given: Any) -> Decision:
+    """Decide for pictures, views and epochs instead of rows."""
+    pictures, trained, row_bytes = given["pictures"], given["trained"], given["row_bytes"]
+    rows, passes = pictures + trained * (given["views"] - 1), given["epochs"] * trained
+    costs = Costs(row_bytes, rows, rows - given["kept"], pictures, passes, given["seconds_per_picture"])
+    return planner.decide(wish, costs, room)
 
 
 @pytest.mark.parametrize(

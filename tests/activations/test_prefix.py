@@ -16,7 +16,7 @@ import pytest
 import torch
 from PIL import Image
 
-from regraft.activations import Pictures, Prefix
+from regraft.activations import Demand, Means, Pictures, Prefix
 from regraft.backbones import Backbone, build
 from regraft.data import Preprocessing, decode, draw_view, read_digests
 from regraft.errors import ActivationOverflow, BadImage, CacheFull
@@ -75,15 +75,11 @@ def pictures_of(folder: Path, look: Preprocessing = LOOK, **settings: Any) -> Pi
 def frozen(
     backbone: Backbone, pictures: Pictures, root: Path, cuts: Iterable[int] = (LAST,), **settings: Any
 ) -> Prefix:
-    usual = {
-        "trained": len(pictures.paths),
-        "epochs": dict.fromkeys(cuts, 5),
-        "device": torch.device("cpu"),
-        "engine": "torch",
-    }
-    return Prefix(
-        backbone, pictures, list(cuts), root=root, **{**usual, "dtype": "float32", "keep": "always", **settings}
-    )
+    of_demand = {name: settings.pop(name) for name in ("trained", "views", "epochs") if name in settings}
+    demand = Demand(**{"epochs": dict.fromkeys(cuts, 5), "trained": len(pictures.paths), **of_demand})
+    progress = settings.pop("progress", None)
+    usual = {"device": torch.device("cpu"), "engine": "torch", "dtype": "float32", "keep": "always", "root": root}
+    return Prefix(backbone, pictures, demand, Means(**{**usual, **settings}), progress)
 
 
 def rows_of(prefix: Prefix, cut: int, views: int = 1) -> np.ndarray:
@@ -277,8 +273,7 @@ def test_a_picture_that_cannot_be_read_is_named_and_the_others_are_kept(folder: 
     bad = prefix.plain()
     assert list(bad) == [2]
     assert isinstance(bad[2], BadImage)
-    good = [index for index in range(COUNT) if index != 2]
-    prefix.pictures = prefix.pictures.only(good)
+    assert [path.name for path in prefix.pictures.paths] == [f"{number}.png" for number in range(COUNT) if number != 2]
     rows = prefix.at(LAST).rows(range(COUNT - 1), [0] * (COUNT - 1))
     np.testing.assert_allclose(rows, truth(network(), prefix.pictures, LAST), rtol=1e-4, atol=1e-5)
 

@@ -16,54 +16,56 @@ class Decision:
     reason: str
 
 
-def decide(
-    *,
-    wish: str,
-    row_bytes: int,
-    kept: int,
-    pictures: int,
-    trained: int,
-    views: int,
-    epochs: int,
-    seconds_per_picture: float | None,
-    room: int,
-) -> Decision:
+@dataclass(frozen=True)
+class Costs:
+    """What keeping and computing again would cost at one cut."""
+
+    row_bytes: int  # of one kept row
+    rows: int  # that would be kept: the plain view of every picture, and the other views of those trained on
+    missing: int  # rows that are not on disk yet: the others are neither computed again nor need more room
+    pictures: int  # all pictures
+    passes: int  # pictures gone through in training, over all epochs
+    seconds_per_picture: float | None
+    """Measured: decode and run the frozen part once. None where keeping wins anyway: pooled rows are a few kB, cheaper
+    to read than any network to run, and a few missing rows cost less than measuring."""
+
+    @property
+    def missing_bytes(self) -> int:
+        """The bytes of the missing rows."""
+        return self.missing * self.row_bytes
+
+    @property
+    def size(self) -> str:
+        """All rows, for a reader."""
+        return f"{human(self.rows * self.row_bytes)} for {self.rows} rows of {human(self.row_bytes)}"
+
+
+def decide(requested: str, costs: Costs, room: int) -> Decision:
     """Compare the costs of both ways.
 
     Args:
-        wish: ``auto`` compares; ``always`` and ``never`` are the user's own decision.
-        row_bytes: bytes of one kept row.
-        kept: rows that are on disk already; they are neither computed again nor need more room.
-        pictures: all pictures; each has its plain view kept.
-        trained: the training pictures among them; each has `views` views kept.
-        views: stored views per training picture, the plain one among them.
-        epochs: passes over the training pictures.
-        seconds_per_picture: measured: decode and run the frozen part once. None where keeping wins anyway: pooled rows
-            are a few kB, cheaper to read than any network to run, and a few missing rows cost less than measuring.
+        requested: ``auto`` compares; ``always`` and ``never`` are the user's own decision.
+        costs: of either way.
         room: bytes that the cache limit and the free disk leave for more rows.
     """
-    rows = pictures + trained * (views - 1)
-    missing = rows - kept
-    needed = missing * row_bytes
-    size = f"{human(rows * row_bytes)} for {rows} rows of {human(row_bytes)}"
-    if wish != "auto":
-        return Decision(
-            wish == "always", f"{'kept' if wish == 'always' else 'computed again in every epoch'}, as asked ({size})"
-        )
-    if needed > room:
-        more = f", {human(needed)} more than are kept already" if kept else ""
-        both = f"keeping would take {size}{more}, and {human(max(room, 0))} are free for it"
+    if requested != "auto":
+        said = "kept" if requested == "always" else "computed again in every epoch"
+        return Decision(requested == "always", f"{said}, as asked ({costs.size})")
+    if costs.missing_bytes > room:
+        kept = costs.missing < costs.rows
+        more = f", {human(costs.missing_bytes)} more than are kept already" if kept else ""
+        both = f"keeping would take {costs.size}{more}, and {human(max(room, 0))} are free for it"
         return Decision(False, f"computed again in every epoch: {both}")
-    if not missing:
-        return Decision(True, f"kept already: {size}")
-    if seconds_per_picture is None:
-        return Decision(True, f"kept: {size}")
-    keeping_s = missing * seconds_per_picture + epochs * trained * row_bytes / READ_BYTES_PER_S
-    again_s = (pictures + epochs * trained) * seconds_per_picture
-    costs = f"about {keeping_s:.0f} s with keeping, {again_s:.0f} s without"
+    if not costs.missing:
+        return Decision(True, f"kept already: {costs.size}")
+    if costs.seconds_per_picture is None:
+        return Decision(True, f"kept: {costs.size}")
+    keeping_s = costs.missing * costs.seconds_per_picture + costs.passes * costs.row_bytes / READ_BYTES_PER_S
+    again_s = (costs.pictures + costs.passes) * costs.seconds_per_picture
+    both = f"about {keeping_s:.0f} s with keeping, {again_s:.0f} s without"
     if keeping_s < again_s:
-        return Decision(True, f"kept: {size}; {costs}")
-    return Decision(False, f"computed again in every epoch: {costs}")
+        return Decision(True, f"kept: {costs.size}; {both}")
+    return Decision(False, f"computed again in every epoch: {both}")
 
 
 def human(size: float) -> str:

@@ -17,7 +17,8 @@ import numpy as np
 from torch import nn
 
 from regraft import methods
-from regraft.activations import Activations, Pictures, Prefix, engines
+from regraft.activations import Activations, Demand, Means, Pictures, Prefix
+from regraft.activations.devices import pick_device
 from regraft.audit.groups import Proposal, propose
 from regraft.audit.identical import duplicates_across_parts, label_conflicts
 from regraft.audit.judging import Remark, audit_of
@@ -290,20 +291,10 @@ class Session:
         for plan in plans:
             for cut, count in lengthened(plan, at_once, self.config).epochs.items():
                 epochs[cut] = max(count * max(len(self.splits), 1), epochs.get(cut, 0))
-        return Prefix(
-            backbone,
-            pictures,
-            list(epochs),
-            trained=len(self.learned),
-            views=max(plan.kept_views for plan in plans),
-            epochs=epochs,
-            device=engines.pick_device(self.config.device),
-            engine=self.config.engine,
-            keep=self.config.keep,
-            dtype=self.config.keep_dtype,
-            limit_gb=self.config.cache_limit,
-            progress=self.progress,
-        )
+        demand = Demand(epochs, len(self.learned), max(plan.kept_views for plan in plans))
+        config = self.config
+        means = Means(pick_device(config.device), config.engine, config.keep, config.keep_dtype, config.cache_limit)
+        return Prefix(backbone, pictures, demand, means, self.progress)
 
     def _refuse_many_bad(self, total: int) -> None:
         skipped = dict(list(self.skipped.items())[self._said :])

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from regraft.activations import BATCH, batched, cache_folder, engines
+from regraft.activations.devices import pick_device
 from regraft.activations.store import make_room
 from regraft.backbones import Backbone
 from regraft.data import adjusted, digest, draw_view, read_pixels
@@ -117,27 +118,29 @@ class Classifier:
                 tick(len(batch))
 
     def _engine(self, device: str, engine: str, pictures: int, progress: Progress) -> engines.Engine:
-        chosen = engines.pick_device(device)
-        if engines.choose(engine, chosen, pictures) == "onnxruntime":
-            try:
-                return self._exported(progress)
-            except StoreError as error:
-                if engine == "onnxruntime":
-                    raise
-                progress.note(f"{error} Going on with torch, which is slower.")
-        return engines.on_torch(self.network(), chosen, half=chosen.type == "cuda")
+        on = pick_device(device)
+        chosen = engines.choose(engine, on, pictures)
+        try:
+            return self._opened(chosen, on, progress)
+        except StoreError as error:
+            if engine != "auto":
+                raise
+            progress.note(f"{error} Going on with torch, which is slower.")
+            return self._opened("torch", on, progress)
 
-    def _exported(self, progress: Progress) -> engines.Engine:
-        look, folder = self.backbone.preprocessing, cache_folder() / "prefixes"
-        recipe = {
-            "classifier": digest_state(self.network().state_dict()),
-            "backbone": self.backbone.name,
-            "pixels": replace(look, file_channels=None, value_range=None, max_megapixels=None).as_dict(),
-        }
-        warn = progress.warn
-        engine = engines.on_onnxruntime(self.network(), size=look.size, recipe=recipe, folder=folder, warn=warn)
+    def _opened(self, engine: str, device: torch.device, progress: Progress) -> engines.Engine:
+        network, look, folder = self.network(), self.backbone.preprocessing, cache_folder() / "prefixes"
+
+        def recipe() -> dict[str, Any]:
+            pixels = replace(look, file_channels=None, value_range=None, max_megapixels=None).as_dict()
+            weights = digest_state(network.state_dict())
+            return {"classifier": weights, "backbone": self.backbone.name, "pixels": pixels}
+
+        name, half = self.backbone.name, device.type == "cuda"
+        job = engines.Job(network, look.size, recipe, folder, name, device, half=half, progress=progress)
+        opened = engines.open_engine(engine, job)
         make_room([folder], 0, MOST_EXPORTS)
-        return engine
+        return opened
 
 
 def _mean_answers(run: engines.Engine, pictures: list[np.ndarray], views: int, augment: Sequence[str]) -> np.ndarray:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from regraft import run_folder
-from regraft.activations import BATCH, batched, engines
+from regraft.activations import BATCH, batched, cache_folder, engines
+from regraft.activations.devices import pick_device
 from regraft.config import Config
 from regraft.data import find_pictures, read_pixels
 from regraft.errors import BadImage, NoImages, UnknownName
@@ -109,7 +110,9 @@ def _explained(
     classifier: Classifier, pictures: Sequence[Path], number: int | None, layer: str | None, device: str
 ) -> Iterator[tuple[dict[str, Any], Image.Image | None]]:
     """Yield a row for each picture, and the picture beside its heat map where there is something to see."""
-    network = engines.on_torch(classifier.network(), engines.pick_device(device), half=False)
+    size, folder = classifier.backbone.preprocessing.size, cache_folder()
+    job = engines.Job(classifier.network(), size, dict, folder, device=pick_device(device))
+    network = engines.open_engine("torch", job)
     for batch in batched(read_pixels(pictures, classifier.backbone.preprocessing), BATCH):
         good = [(position, pixels) for position, pixels in batch if not isinstance(pixels, BadImage)]
         rows = {at: _row(pictures[at], error=str(bad)) for at, bad in batch if isinstance(bad, BadImage)}

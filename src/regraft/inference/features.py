@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from regraft.activations import BATCH, batched, cache_folder, engines
+from regraft.activations.devices import pick_device
 from regraft.activations.store import Store, make_room
 from regraft.backbones import Backbone
 from regraft.config import Config
@@ -169,7 +170,7 @@ def _compute(
     backbone, trained = _open(model, weights, config.img_size)
     look = adjusted(backbone.preprocessing, pictures, trained=trained, **config.of_files, progress=progress)
     network = Network(replace(backbone, preprocessing=look), layer, pool)
-    device = engines.pick_device(config.device)
+    device = pick_device(config.device)
     extractor = Extractor(network, device, engines.choose(config.engine, device, len(pictures)), progress)
     store = extractor.store()
 
@@ -277,10 +278,7 @@ class Extractor:
     @cached_property
     def run(self) -> engines.Engine:
         """The engine, started when the first picture needs it."""
-        if self.engine == "torch":
-            return engines.on_torch(self.network, self.device)
         size, folder = self.network.backbone.preprocessing.size, cache_folder() / "prefixes"
-        if not engines.export_path(self.recipe, folder).exists():
-            self.progress.note(f"Exporting {self.network.backbone.name} for ONNX Runtime, once.")
-        warn = self.progress.warn
-        return engines.on_onnxruntime(self.network, size=size, recipe=self.recipe, folder=folder, warn=warn)
+        name = self.network.backbone.name
+        job = engines.Job(self.network, size, lambda: self.recipe, folder, name, self.device, progress=self.progress)
+        return engines.open_engine(self.engine, job)

@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from regraft.activations import engines
+from regraft.activations.devices import pick_device
 from regraft.inference.classifier import Classifier
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def heat_maps(
     Raises:
         UnknownName: there is no such stage.
     """
-    backbone, on = classifier.backbone, engines.pick_device(device)
+    backbone, on = classifier.backbone, pick_device(device)
     cut = backbone.cut_above(layer) if layer else max(1, len(backbone.stages) - 1)
     body = nn.Sequential(backbone.prefix(0), *(stage.module for stage in backbone.stages[:cut])).to(on)
     ending = _Ending(nn.Sequential(backbone.tail(cut), classifier.head)).to(on)

@@ -24,7 +24,8 @@ from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 
-from regraft.activations import Kept, engines
+from regraft.activations import Kept
+from regraft.activations.devices import layout
 from regraft.errors import RegraftError
 from regraft.training import checkpoints
 from regraft.training.batches import Batches, Examples
@@ -131,7 +132,7 @@ class _Loop:
         self.module = TailAndHead(
             trained.tail, trained.head, recipe, frozen=trained.frozen, auxiliaries=trained.auxiliaries
         )
-        self.module.to(memory_format=engines.layout(device))  # type: ignore[call-overload]
+        self.module.to(memory_format=layout(device))  # type: ignore[call-overload]
         self.fabric = _fabric(device)
         self.learner, self.optimizer = self.fabric.setup(self.module, self.module.optimizer())
         self.learner.mark_forward_method("loss")
@@ -289,7 +290,7 @@ def predict(
     tail: nn.Module, head: nn.Module, examples: Examples, *, device: torch.device = CPU, batch_size: int = LEAST_CHECKED
 ) -> np.ndarray:
     """Return probabilities float64 [n, classes] of the plain view, in the order of ``examples.which``."""
-    network = nn.Sequential(tail, head).eval().to(device).to(memory_format=engines.layout(device))  # type: ignore[call-overload]
+    network = nn.Sequential(tail, head).eval().to(device).to(memory_format=layout(device))  # type: ignore[call-overload]
     with torch.inference_mode(), _threads_for(tail, examples):
         # cpu first: Apple's GPUs know no float64
         answers = [

@@ -1,0 +1,359 @@
+"""The frozen part of one network over one set of pictures: run once, kept, read back."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from regraft.activations import engines, planner
+from regraft.activations.engines import Engine
+from regraft.activations.sources import BATCH, Activations, Computed, Kept, Pictures, Pixels, batched
+from regraft.activations.store import Store, Writer, cache_folder, free_bytes, make_room
+from regraft.backbones import Backbone
+from regraft.data import DECODER
+from regraft.errors import BadImage
+from regraft.utils.progress import Progress, Tick
+from regraft.weights import digest_state
+
+OF_THE_DECODER = ("size", "resize", "fit", "interpolation", "file_channels", "value_range")
+"""What of a preprocessing decides the pixels; the rest is done inside the network."""
+
+VIEWS_AT_ONCE = 8  # of each picture that is decoded; every view has files of its own open
+
+
+@dataclass(frozen=True)
+class Demand:
+    """What is needed of the frozen part.
+
+    A cut is a position in ``backbone.stages``; 0 means the pixels, ``len(backbone.stages)`` the pooled output ``[c]``.
+    """
+
+    epochs: Mapping[int, int]  # how often the rows at each cut are gone through
+    trained: int  # pictures that are trained on, about
+    views: int = 1  # stored views of each of them
+
+
+@dataclass(frozen=True)
+class Means:
+    """What computes the rows, and where they are kept; as in the settings."""
+
+    device: torch.device
+    engine: str = "auto"
+    keep: str = "auto"
+    dtype: str = "float16"
+    limit_gb: float = 20.0
+    root: Path | None = None  # the folder of caches
+
+
+class Prefix:
+    """The frozen part of one network over one set of pictures.
+
+    Several cuts are served by one pass: what is needed at the last cut flows through all earlier ones anyway.
+
+    Args:
+        backbone: the network; its weights must not change while this object is used.
+        pictures: the files with their digests.
+        demand: which cuts are needed, and how often.
+        means: what computes and keeps them.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        pictures: Pictures,
+        demand: Demand,
+        means: Means,
+        progress: Progress | None = None,
+    ) -> None:
+        self.backbone, self.pictures, self.demand, self.means = backbone, pictures, demand, means
+        self.cuts, self.device, self.dtype = sorted(demand.epochs), means.device, means.dtype
+        self.root, self.limit = means.root or cache_folder(), int(means.limit_gb * 1e9)
+        self.progress = progress or Progress()
+        self._stage_digests = [
+            f"{stage.name} {digest_state(stage.module.state_dict())}" for stage in backbone.stages[: self.cuts[-1]]
+        ]
+        self._engines: dict[tuple[int, ...], Engine] = {}
+        self._stores: dict[tuple[int, int], Store] = {}  # by cut and view; what is open stays readable to the end
+        self.engine = self._pick_engine(means.engine)
+        self.decisions: dict[int, planner.Decision] = {}  # deciding may export, and an export asks for them
+        self.decisions = self._decide()
+        self._stores = {key: store for key, store in self._stores.items() if self.decisions[key[0]].keep}
+
+    # ---- what happens, in order -------------------------------------------------------------------------------------
+
+    def plain(self) -> dict[int, BadImage]:
+        """Run view 0 of every picture; returns those that cannot be read, by index, and goes on without them."""
+        count = len(self.pictures.paths)
+        bad = self._fill(range(count), [0])
+        self.pictures = self.pictures.only([index for index in range(count) if index not in bad])
+        return bad
+
+    def augmented(self, which: Sequence[int], views: int) -> None:
+        """Run views 1 to ``views - 1`` of the training pictures, at the cuts that keep their rows."""
+        if any(cut > 0 and decision.keep for cut, decision in self.decisions.items()):
+            for first in range(1, views, VIEWS_AT_ONCE):
+                self._fill(which, range(first, min(first + VIEWS_AT_ONCE, views)))
+
+    def keeps(self, cut: int) -> bool:
+        """Say whether the rows at one cut are on disk, so that they are read without running anything."""
+        return cut > 0 and self.decisions[cut].keep
+
+    def at(self, cut: int, views: int = 1) -> Activations:
+        """Return the activations at one cut, wherever they come from."""
+        pixels = self._pixels()
+        if cut == 0:
+            return pixels
+        if self.keeps(cut):
+            return Kept([self._store(cut, view) for view in range(views)], self.pictures.digests)
+        return Computed(pixels, lambda batch: self._run([cut], batch)[0], self._shape(cut))
+
+    # ---- the pass ---------------------------------------------------------------------------------------------------
+
+    def _fill(self, which: Sequence[int], views: Sequence[int]) -> dict[int, BadImage]:
+        """Compute what is missing of these views; each picture is decoded once for all of them."""
+        stores = {
+            (cut, view): self._store(cut, view)
+            for cut, decision in self.decisions.items()
+            for view in views
+            if decision.keep and view < self._views_at(cut)
+        }
+        missing = {key: self._missing(store, which) for key, store in stores.items()}
+        todo: dict[int, list[int]] = {} if stores else {index: list(views) for index in which}
+        for (_, view), indices in missing.items():
+            for index in indices:
+                if view not in todo.setdefault(index, []):
+                    todo[index].append(view)
+        if not todo:
+            return {}
+        if stores:
+            self._make_room(sum(stores[key].row_bytes * len(indices) for key, indices in missing.items()))
+        bad: dict[int, BadImage] = {}
+        with contextlib.ExitStack() as open_writers:
+            writers = {key: open_writers.enter_context(store.writer()) for key, store in stores.items()}
+            what = self.backbone.name if any(cut for cut, _ in stores) else "Decoding"
+            tick = open_writers.enter_context(
+                self.progress.track(f"{what}, augmented views" if any(views) else what, len(todo), "pictures")
+            )
+            for batch in batched(self._drawn(todo, bad, tick), BATCH):
+                self._keep(writers, *zip(*batch, strict=True))
+        return bad
+
+    def _missing(self, store: Store, which: Sequence[int]) -> list[int]:
+        """Return the pictures without a sound row; all rows are looked at here, so that none is found damaged later."""
+        gone = store.missing(self.pictures.digests[index] for index in which)
+        return [index for index in which if self.pictures.digests[index] in gone]
+
+    def _drawn(
+        self, todo: Mapping[int, Sequence[int]], bad: dict[int, BadImage], tick: Tick
+    ) -> Iterator[tuple[int, int, np.ndarray]]:
+        """Yield (index, view, pixels), and note the pictures that cannot be read."""
+        for index, found in self._pixels().drawn(todo):
+            if isinstance(found, BadImage):
+                bad[index] = found
+            else:
+                yield from ((index, view, pixels) for view, pixels in zip(todo[index], found, strict=True))
+            tick(1)
+
+    def _pixels(self) -> Pixels:
+        return Pixels(self.pictures, self._store(0, 0) if 0 in self.decisions and self.decisions[0].keep else None)
+
+    def _keep(
+        self, writers: Mapping[tuple[int, int], Writer], which: Sequence[int], views: Sequence[int], pixels: Any
+    ) -> None:
+        rows = {0: np.stack(pixels)}
+        deep = sorted({cut for cut, _ in writers if cut})
+        rows |= dict(zip(deep, self._run(deep, rows[0]), strict=True)) if deep else {}
+        digests = [self.pictures.digests[index] for index in which]
+        for (cut, view), writer in writers.items():
+            new = [at for at, digest in enumerate(digests) if views[at] == view and digest not in writer.store]
+            if new:
+                writer.add([digests[at] for at in new], rows[cut][new])
+
+    def _run(self, cuts: Sequence[int], pixels: np.ndarray) -> list[np.ndarray]:
+        """Pixels [b, s, s, 3] -> one array per cut (above 0, in ascending order)."""
+        key = tuple(cuts)
+        if key not in self._engines:
+            self._engines[key] = self._open_engine(key)
+        return self._engines[key](pixels)
+
+    def _open_engine(self, cuts: tuple[int, ...]) -> Engine:
+        job = engines.Job(
+            engines.Taps(self.backbone, cuts),
+            self.pictures.preprocessing.size,
+            lambda: self._export_recipe(cuts, self.engine),
+            self.root / "prefixes",
+            self.backbone.name,
+            self.device,
+            half=self._compute_type == "float16",
+            progress=self.progress,
+        )
+        engine = engines.open_engine(self.engine, job)
+        self._make_room(0)
+        return engine
+
+    def _make_room(self, needed: int) -> None:
+        """Keep rows and exports of all runs below the limit; an export, once it is loaded, may go like any other."""
+        make_room([self.root / "activations", self.root / "prefixes"], needed, self.limit, spare=self._own_folders())
+
+    @property
+    def _compute_type(self) -> str:
+        """Half precision only where a GPU computes it faster and what is wanted is rounded to it anyway."""
+        return self.dtype if self.device.type == "cuda" else "float32"
+
+    # ---- what is kept, and under which name -------------------------------------------------------------------------
+
+    def _store(self, cut: int, view: int) -> Store:
+        if (cut, view) not in self._stores:
+            self._stores[cut, view] = self._open_store(cut, view, self.engine)
+        return self._stores[cut, view]
+
+    def _open_store(self, cut: int, view: int, engine: str) -> Store:
+        return Store(
+            self.root / "activations",
+            self._recipe(cut, view, engine),
+            self._shape(cut),
+            self.dtype if cut else "uint8",
+            warn=self.progress.warn,
+        )
+
+    def _own_folders(self) -> list[Path]:
+        """Return the stores that this run reads: room for one is not made by deleting another."""
+        kept = [cut for cut in self.cuts if cut not in self.decisions or self.decisions[cut].keep]
+        return [self._store(cut, view).folder for cut in kept for view in range(self._views_at(cut))]
+
+    def _recipe(self, cut: int, view: int, engine: str) -> dict[str, Any]:
+        look = self.pictures.preprocessing.as_dict()
+        drawn = (
+            {"view": view, "augment": list(self.pictures.augment), "seed": self.pictures.seed} if view else {"view": 0}
+        )
+        if cut == 0:  # pixels: no network has touched them, so all networks that decode alike share them
+            return {
+                "what": "pixels",
+                "pixels": {name: look[name] for name in OF_THE_DECODER if name in look},
+                "decoder": DECODER,
+                **drawn,
+            }
+        return {
+            "what": "activations",
+            "backbone": self.backbone.name,
+            "after": self.backbone.stages[cut - 1].name,
+            "pooled": "mean, maximum" if cut == len(self.backbone.stages) else "",
+            "weights": hashlib.sha256("".join(self._stage_digests[:cut]).encode()).hexdigest(),
+            "pixels": look,
+            "decoder": DECODER,
+            "engine": engine if self.device.type == "cpu" else f"{engine}/{self.device.type}/{self._compute_type}",
+            **drawn,
+        }
+
+    def _shape(self, cut: int) -> tuple[int, ...]:
+        size = self.pictures.preprocessing.size
+        if cut == 0:
+            return (size, size, 3)
+        if cut == len(self.backbone.stages):
+            return (self.backbone.embedding_width,)
+        return self._shapes[cut - 1]
+
+    @functools.cached_property
+    def _shapes(self) -> list[tuple[int, ...]]:
+        return self.backbone.shapes(self.pictures.preprocessing.size)
+
+    def _pick_engine(self, requested: str) -> str:
+        """Rows of any engine that are all there are used; else the engine that is ready, or pays."""
+        deepest = self.cuts[-1]
+        if requested != "auto" or deepest == 0:
+            return "torch" if requested == "auto" else requested
+        pictures = len(self.pictures.paths)
+        able = [name for name in engines.names() if engines.module(name).supports(self.device)]
+        complete = [name for name in able if self._count_kept(deepest, name) == pictures]
+        if complete:
+            return complete[0]
+        cuts = [cut for cut in self.cuts if cut]
+        ready = [name for name in able if self._is_ready(name, cuts)]
+        return engines.choose(requested, self.device, pictures, ready=ready)
+
+    def _is_ready(self, engine: str, cuts: Sequence[int]) -> bool:
+        return bool(engines.module(engine).ready(self._export_recipe(cuts, engine), self.root / "prefixes"))
+
+    def _export_recipe(self, cuts: Sequence[int], engine: str) -> dict[str, Any]:
+        return {"cuts": list(cuts), **self._recipe(max(cuts), 0, engine)}
+
+    def _count_kept(self, cut: int, engine: str) -> int:
+        store = self._open_store(cut, 0, engine)
+        return sum(digest in store for digest in self.pictures.digests)
+
+    # ---- keep or compute again --------------------------------------------------------------------------------------
+
+    def _decide(self) -> dict[int, planner.Decision]:
+        """Decide for each cut; what is kept at one takes room from the next. Small rows come first: more cuts fit."""
+        decisions = {}
+        limit, free = self.limit, int(free_bytes(self.root) * 0.9)
+        for cut in sorted(self.cuts, key=self._row_bytes):
+            costs = self._costs(cut)
+            there = 0 if self.means.keep == "never" else self._bytes_there(cut)
+            decisions[cut] = decision = planner.decide(self.means.keep, costs, min(limit - there, free))
+            if decision.keep:
+                limit, free = limit - there - costs.missing_bytes, free - costs.missing_bytes
+            self.progress.note(f"After {self.backbone.stages[cut - 1].name if cut else 'decoding'}: {decision.reason}.")
+        return decisions
+
+    def _costs(self, cut: int) -> planner.Costs:
+        views, trained, pictures = self._views_at(cut), self.demand.trained, len(self.pictures.paths)
+        rows = pictures + trained * (views - 1)
+        missing = rows if self.means.keep == "never" else self._count_missing(cut, trained)
+        # pooled rows cost next to nothing to read; a few missing ones are computed in the time of measuring
+        measured = self.means.keep == "auto" and cut < len(self.backbone.stages) and missing > 2 * BATCH
+        return planner.Costs(
+            row_bytes=self._row_bytes(cut),
+            rows=rows,
+            missing=missing,
+            pictures=pictures,
+            passes=self.demand.epochs[cut] * trained,
+            seconds_per_picture=self._seconds_per_picture(cut) if measured else None,
+        )
+
+    def _bytes_there(self, cut: int) -> int:
+        return self._row_bytes(cut) * sum(len(self._store(cut, view)) for view in range(self._views_at(cut)))
+
+    def _views_at(self, cut: int) -> int:
+        """Return the views that are stored; those of plain pixels cost next to nothing and are drawn when needed."""
+        return self.demand.views if cut else 1
+
+    def _row_bytes(self, cut: int) -> int:
+        return int(np.prod(self._shape(cut))) * np.dtype(self.dtype if cut else "uint8").itemsize
+
+    def _count_missing(self, cut: int, trained: int) -> int:
+        """Return how many rows are to be computed; of augmented views about: the training pictures are drawn later."""
+        plain, *others = (
+            sum(digest in self._store(cut, view) for digest in self.pictures.digests)
+            for view in range(self._views_at(cut))
+        )
+        return len(self.pictures.digests) - plain + sum(max(trained - count, 0) for count in others)
+
+    def seconds_per_picture(self) -> float:
+        """Return the time that decoding one picture and running the network take here, to the deepest cut if any."""
+        return self._seconds_per_picture(self.cuts[-1] or len(self.backbone.stages))
+
+    def _seconds_per_picture(self, cut: int) -> float:
+        """Decode and run a few pictures (the first batch warms up) and return the time for one.
+
+        All cuts are run at once, as in the pass itself; what follows the cut in question costs little beside it.
+        """
+        sample = range(min(BATCH, len(self.pictures.paths)))
+        seconds = 0.0
+        for _ in range(2):
+            start = time.perf_counter()
+            drawn = Pixels(self.pictures).drawn({index: [0] for index in sample})
+            pixels = [views[0] for _, views in drawn if not isinstance(views, BadImage)]
+            if cut and pixels:
+                self._run([deep for deep in self.cuts if deep] or [cut], np.stack(pixels))
+            seconds = time.perf_counter() - start
+        return seconds / max(len(sample), 1)
