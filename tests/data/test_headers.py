@@ -70,6 +70,12 @@ def test_what_cameras_write_that_do_not_know_is_nothing(value, tmp_path):
     assert headers([path], CAMERA, DATE, DAY) == [(None, None, None)]
 
 
+@pytest.mark.parametrize("word", ["Unknown", "ANONYMOUS", "N/A", "none"])
+def test_a_word_for_nothing_in_a_header_is_no_group(word, tmp_path):
+    (path,) = written(tmp_path, photograph(Artist=word))
+    assert headers([path], "Artist") == [(None,)]
+
+
 def test_numbers_of_exif_are_told_as_numbers_and_have_no_day(tmp_path):
     (path,) = written(tmp_path, photograph(ISOSpeedRatings=400, Flash=0))
     assert headers([path], "ISOSpeedRatings", "Flash", "Flash:day") == [("400", "0", None)]

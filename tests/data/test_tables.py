@@ -233,6 +233,15 @@ def test_ids_that_lost_their_zeros_and_other_suffixes_are_told(folder, images):
     assert len(scan(write(folder / "t.csv", "path,label", meant_rows), images=images)) == COUNT
 
 
+def test_zeros_lost_of_files_in_folders_within_are_told(folder):
+    (folder / "above").mkdir()
+    (folder / "images").rename(folder / "above" / "images")
+    for number in NUMBERS:
+        (folder / "above" / path(number)).rename(folder / "above" / "images" / f"{number:05d}.jpg")
+    table = write(folder / "t.csv", "id,label", [(number, kind(number)) for number in NUMBERS])
+    assert "There is 00000.jpg: the table has lost leading zeros" in refusal(table, images=folder / "above")
+
+
 def test_files_of_quite_other_names_are_told(folder):
     table = write(folder / "t.csv", "path,label", [(f"x{number}.jpg", kind(number)) for number in NUMBERS])
     assert f"in {folder / 'images'} lie img_0000.jpg, img_0001.jpg" in refusal(table, images=folder / "images")
@@ -453,6 +462,13 @@ def test_a_column_of_yes_and_no_that_may_be_a_class_is_said_and_may_be_asked_for
     assert {item.part for item in manifest.items} == {None}
     assert "--split-column train" in manifest.notices[0]
     assert len(meant(table, split_column="train").part("train")) == COUNT // 2
+
+
+@pytest.mark.parametrize(("column", "words"), [("split", ("train", "test")), ("is_test", ("0", "1"))])
+def test_a_row_that_tells_no_part_among_others_that_do_is_refused(folder, column, words):
+    rows = [(*row, words[number // 2 % 2] if number else "NA") for number, row in enumerate(ROWS)]
+    assert f"The column '{column}'" in (line := refusal(write(folder / "t.csv", f"path,label,{column}", rows)))
+    assert "is empty in 1 of 24 rows" in line
 
 
 def test_a_row_in_two_parts_is_refused_by_its_number(folder):

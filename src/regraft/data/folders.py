@@ -62,7 +62,8 @@ def _layout(tree: _Tree, pictures: list[str], wish: str) -> Layout:
     try:
         return read_layout(tree.folder, pictures, wish)
     except DataError as error:
-        hint = _class_in_names(pictures) or _tables_beside(tree)
+        told = "--label-pattern" in str(error)  # one that finds the inner of two levels
+        hint = "" if told else _class_in_names(pictures) or _tables_beside(tree)
         raise DataError(f"{error} {hint[0].upper()}{hint[1:]}.") if hint else error from None
 
 

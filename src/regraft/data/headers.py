@@ -16,6 +16,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from regraft.data import heif
+from regraft.data.columns import NOBODY
 from regraft.data.decode import TIFF, plain_reasons
 from regraft.data.dicom import OFFSET, SIGNATURE, is_dicom
 from regraft.data.reading import ahead_of, opened
@@ -59,8 +60,8 @@ def _exif_tags() -> dict[str, list[int]]:
 def headers(paths: Sequence[Path], *names: str) -> list[tuple[str | None, ...]]:
     """Return what the head of each file says under some names, such as PatientID or DateTimeOriginal:day.
 
-    None where it says nothing: no such tag, an empty one, another format, a file that cannot be read. Only the head of
-    a file is read (of WebP, HEIC and AVIF all of it), once for all names.
+    None where it says nothing: no such tag, an empty one or `Anonymous`, another format, a file that cannot be read.
+    Only the head of a file is read (of WebP, HEIC and AVIF all of it), once for all names.
     """
     nothing = (None,) * len(names)
     return [nothing if isinstance(found, BadImage) else found for _, found in ahead_of(partial(_told, names), paths)]
@@ -111,6 +112,7 @@ def _unset(value: Any) -> bool:
 
 
 def _as_text(value: Any) -> str | None:
-    """Return a value as people read it; None where it is empty."""
+    """Return a value as people read it; None where it is empty or a word for nothing."""
     text = value.decode("latin-1") if isinstance(value, bytes) else str("" if value is None else value)
-    return text.strip("\0 \t\r\n") or None
+    text = text.strip("\0 \t\r\n")
+    return None if text.casefold() in NOBODY else text

@@ -43,6 +43,7 @@ class Shelf:
         self.table, self.deep = table, images is not None
         self.base = own if images is None else images.absolute() if images.is_dir() else own / images
         self._folders: dict[Path | None, dict[str, list[Path]]] = {}
+        self._bare: dict[Path | None, dict[str, list[Path]]] = {}
         if not self.base.is_dir():
             raise DataError(f"--images {images} is no folder. Expected the one that the pictures of {table} lie in.")
 
@@ -68,8 +69,12 @@ class Shelf:
     def near(self, cell: str) -> list[Path]:
         """Return the files that differ from what a cell says in leading zeros or in the suffix."""
         exact = self.base / cell
-        wanted = _bare(exact)
-        return [path for paths in self._names(exact.parent).values() for path in paths if _bare(path) == wanted]
+        folder = None if self.deep and "/" not in cell else exact.parent
+        if folder not in self._bare:
+            self._bare[folder] = defaultdict(list)
+            for path in dict.fromkeys(path for paths in self._names(folder).values() for path in paths):
+                self._bare[folder][_bare(path)].append(path)
+        return self._bare[folder].get(_bare(exact), [])
 
     def _names(self, folder: Path | None) -> dict[str, list[Path]]:
         """Return the files in one folder, or (None) anywhere below the base, by their names with and without suffix."""

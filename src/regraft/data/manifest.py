@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from regraft.data.columns import NOBODY, known, plain
+from regraft.data.columns import plain
 from regraft.data.headers import headers, is_tag
 from regraft.data.metadata import read_either
 from regraft.data.naming import match_names
@@ -153,8 +153,7 @@ def _read(path: Path, reading: Reading) -> Found:
 
 def _group_by_header(rows: Sequence[Row], tag: str) -> Found | None:
     """Group pictures by what their headers say under a tag; None where it is none, or no header has it."""
-    found = headers([row.path for row in rows], tag) if is_tag(tag) else []
-    told = known([group or "" for (group,) in found], NOBODY)
+    told = [group for (group,) in headers([row.path for row in rows], tag)] if is_tag(tag) else []
     if not any(told):
         return None
     lacking = [row.name for row, group in zip(rows, told, strict=True) if not group]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
-from regraft.data.columns import Columns, filled, find_all, is_number, named, plain
+from regraft.data.columns import Columns, filled, find_all, is_number, known, named, plain
 from regraft.data.labels import marks
 from regraft.data.rows import PART_NAMES, name_some, part_called
 from regraft.errors import DataError
@@ -29,6 +29,7 @@ def parts_of(
     Raises:
         DataError: A cell tells no part, or two columns tell different ones.
     """
+    columns = {name: known(cells) for name, cells in columns.items()}
     others = {name: cells for name, cells in columns.items() if name not in used}
     if asked is not None:
         column = named(table, columns, asked, "--split-column")
