@@ -13,7 +13,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from regraft.audit.judging import KINDS, Audit, Remark, audit_of, check_kinds, out_of_fold, read_remarks, write_remarks
+from regraft.audit.judging import (
+    KINDS,
+    Audit,
+    Remark,
+    audit_of,
+    blank_notices,
+    check_kinds,
+    out_of_fold,
+    read_remarks,
+    write_remarks,
+)
 from regraft.data import Item, Look, Manifest
 from regraft.errors import UnknownName, WeightsError
 
@@ -56,6 +66,24 @@ def test_sound_data_have_no_findings() -> None:
     assert found.summary() == "Nothing suspicious among 100 pictures."
     assert found.balance() == "The classes are balanced."
     assert (found.pictures, found.classes, found.modes) == (100, {"cat": 50, "dog": 50}, {"RGB": 100})
+
+
+def test_blank_pictures_are_counted_by_class() -> None:
+    blank = [look._replace(spread=0) if at < 20 or at == 21 else look for at, look in enumerate(looks(100))]
+    found = audit(looks=blank)
+    assert len(found.of("blank")) == 21
+    assert "21 blank pictures (10 of 50 of cat, 11 of 50 of dog)." in found.summary()
+    assert "leave them out" in found.summary()
+    (notice,) = blank_notices(found.remarks, found.classes)
+    assert notice.startswith("21 of 100 pictures are one colour (10 of 50 of cat, 11 of 50 of dog)")
+
+
+def test_a_few_blank_pictures_are_found_but_no_warning() -> None:
+    blank = [look._replace(spread=4) if at < 4 else look for at, look in enumerate(looks(100))]
+    found = audit(looks=blank)
+    assert len(found.of("blank")) == 4
+    assert not blank_notices(found.remarks, found.classes)
+    assert audit(looks=[look._replace(spread=5) for look in looks(100)]).counts()["blank"] == 0
 
 
 def test_the_same_file_twice_is_a_duplicate_in_one_class_and_a_conflict_in_two() -> None:

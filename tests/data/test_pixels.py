@@ -331,7 +331,7 @@ def encoded_colours():
 
 
 def test_the_size_of_a_deep_picture_is_measured_from_its_head():
-    assert measure(tiff(deep(5), photometric="minisblack", planarconfig="contig")) == (SIDE, SIDE, "uint16 x 5")
+    assert measure(tiff(deep(5), photometric="minisblack", planarconfig="contig")) == (SIDE, SIDE, "uint16 x 5", 1.0)
 
 
 # ---- one scale for a data set ----------------------------------------------------------------------------------------

@@ -18,6 +18,26 @@ def test_a_look_is_the_stored_size_the_mode_and_a_small_grey_picture(tmp_path: P
     assert np.array_equal(second.grey, np.full((LOOK_SIDE, LOOK_SIDE), 200, np.uint8))
 
 
+def test_a_picture_of_one_colour_is_blank_however_it_is_written(tmp_path: Path) -> None:
+    Image.new("RGBA", (90, 70), (30, 60, 90, 0)).save(tmp_path / "transparent.png")
+    Image.new("RGB", (90, 70), (200, 10, 10)).save(tmp_path / "red.jpg")
+    speckled = Image.new("L", (90, 70), 255)
+    speckled.paste(0, (40, 40, 50, 50))
+    speckled.save(tmp_path / "speckled.png")
+    faint = Image.linear_gradient("L").point(lambda value: 100 + value // 16)
+    faint.save(tmp_path / "faint.png")
+    looks = read_thumbnails([tmp_path / name for name in ("transparent.png", "red.jpg", "speckled.png", "faint.png")])
+    assert [look.is_blank for look in looks] == [True, True, False, False]
+
+
+def test_a_picture_that_lies_on_its_side_has_the_shape_in_which_it_is_shown(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (60, 20)).save(tmp_path / "a.jpg", exif=exif)
+    (look,) = read_thumbnails([tmp_path / "a.jpg"])
+    assert (look.width, look.height, look.shape) == (60, 20, 20 / 60)
+
+
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "text.png").write_text("no picture")
     with pytest.raises(BadImage, match=r"text\.png cannot be read: not a picture"):

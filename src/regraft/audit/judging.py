@@ -19,13 +19,14 @@ from numpy.typing import NDArray
 from regraft.audit.identical import identical
 from regraft.audit.label_errors import wrong
 from regraft.audit.near_duplicates import clusters, fit_pca, near_duplicates
-from regraft.data import Item, Look, Manifest, into_folds_at_most
+from regraft.data import Item, Look, Manifest, into_folds_at_most, shares
 from regraft.errors import RunError, SplitError, UnknownName
 from regraft.training.linear import fit_linear, standardized
 from regraft.utils import files
 
 KINDS = {
     "corrupt": "files that cannot be read",
+    "blank": "pictures of one colour, on the scale on which they are shown",
     "label-conflict": "the same picture under two labels",
     "leak": "the same picture, or pictures of one group, in two parts; or the same picture in two groups",
     "close-parts": "a part much nearer to the training pictures than these are to each other: copies, or one scene",
@@ -40,6 +41,7 @@ KINDS = {
 
 NAMES = {
     "corrupt": ("unreadable file", "unreadable files"),
+    "blank": ("blank picture", "blank pictures"),
     "label-conflict": ("picture under two labels", "pictures under two labels"),
     "leak": ("leak between parts or groups", "leaks between parts or groups"),
     "close-parts": ("part too near to the training pictures", "parts too near to the training pictures"),
@@ -61,6 +63,7 @@ SMALL, LONG = 4.0, 3.0  # times smaller than the median, times longer for its wi
 MOST_DOUBTED = 0.1  # share of the pictures whose labels are listed at most: nobody reads more
 CLOSER = 0.05  # share of the training pictures whose nearest is that near; of another part as many should be
 CLOSE_AT, CLOSE_FROM, CLOSE_BY_CHANCE = 0.15, 5, 1e-4  # share and number of pictures, and chance, from which it is said
+MANY_BLANK = 0.05  # share of a class from which its blank pictures are more than a few slips
 MAP_AT_MOST = 2000  # pictures on the map: more dots hide each other, and t-SNE takes minutes
 
 
@@ -124,10 +127,14 @@ class Audit:
         counts = self.counts()
         unread = counts.pop("corrupt")
         more = f" {unread} more cannot be read." * bool(unread)
-        said = [count_of(kind, count) for kind, count in counts.items() if count]
+        said = [self._count_of(kind, count) for kind, count in counts.items() if count]
         if not said:
             return f"Nothing suspicious among {self.pictures} pictures.{more}"
         return f"Among {self.pictures} pictures: {', '.join(said)}.{more}{_advice(counts)}"
+
+    def _count_of(self, kind: str, count: int) -> str:
+        where = f" ({shares(blank_by_class(self.remarks), self.classes)})" if kind == "blank" else ""
+        return count_of(kind, count) + where
 
     def balance(self) -> str:
         """Say how unequal the classes are."""
@@ -216,9 +223,29 @@ def _advice(counts: Mapping[str, int]) -> str:
         return " Find out first why pictures that are tested lie so near to training pictures: figures may be too good."
     if counts["label-conflict"]:
         return " Decide on the pictures with two labels first: no network can learn both."
+    if counts["blank"]:
+        return (
+            " Find out first how blank pictures came among the others, and leave them out: a model knows them by that."
+        )
     if counts["label-error"]:
         return " Look at the labels that look wrong first: some will be right, and just difficult."
     return ""
+
+
+def blank_by_class(remarks: Iterable[Remark]) -> Counter[str]:
+    """Return how many pictures of each class are blank."""
+    return Counter(remark.label for remark in remarks if remark.kind == "blank")
+
+
+def blank_notices(remarks: Iterable[Remark], classes: Mapping[str, int]) -> list[str]:
+    """Return a sentence on the blank pictures, where a class has more than a few of them."""
+    counts = blank_by_class(remarks)
+    if not any(count >= MANY_BLANK * classes[name] for name, count in counts.items()):
+        return []
+    return [
+        f"{counts.total()} of {sum(classes.values())} pictures are one colour ({shares(counts, classes)}), and a model "
+        "knows them by that. Find out how they came among the others, and leave them out."
+    ]
 
 
 def check_kinds(names: Iterable[str]) -> tuple[str, ...]:
@@ -260,6 +287,13 @@ def audit_of(
     quality, suspects, notices = _label_errors(manifest, points, seed)
     remarks = [
         *(Remark("corrupt", name, "", "", None, reason) for name, reason in sorted((skipped or {}).items())),
+        *(
+            _remark(
+                manifest, index, "blank", None, f"nothing but one colour, of brightness {look.grey.mean():.0f} of 255"
+            )
+            for index, look in enumerate(looks)
+            if look.is_blank
+        ),
         *_torn_groups(manifest),
         *_twins(manifest, digests, nearest, looks),
         *_close_parts(manifest, points),

@@ -11,7 +11,7 @@ from regraft.data.rows import PARTS, natural_key
 from regraft.data.splits import folds as into_folds
 from regraft.data.splits import folds_at_most as into_folds_at_most
 from regraft.data.splits import learned_digests, other_pictures, split, split_from, write_split
-from regraft.data.survey import Surveyed, adjusted, survey
+from regraft.data.survey import Surveyed, adjusted, shares, survey
 from regraft.data.synthetic import draw_cells
 from regraft.data.thumbnails import LOOK_SIDE, Look, read_thumbnails
 from regraft.data.views import augmentations, draw_view
@@ -54,6 +54,7 @@ __all__ = [
     "read_pixels",
     "read_thumbnails",
     "scan",
+    "shares",
     "split",
     "split_from",
     "survey",

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from hashlib import blake2b
 from io import BytesIO
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 from msgspec import Meta
@@ -157,8 +157,17 @@ def decode(content: bytes, preprocessing: Preprocessing) -> NDArray[np.uint8]:
         return _from_image(opened, preprocessing, len(content))
 
 
-def measure(content: bytes) -> tuple[int, int, str]:
-    """Return width and height in pixels as stored, and Pillow's name of the colour mode, from the file's head.
+class Measured(NamedTuple):
+    """What the head of a file says of its picture."""
+
+    width: int  # pixels, as stored
+    height: int
+    mode: str  # Pillow's name of the colours: RGB, L, P, CMYK …; of others the type and number of their planes
+    shape: float  # width divided by height as it is shown: the EXIF orientation is followed
+
+
+def measure(content: bytes) -> Measured:
+    """Return the size, colours and shape of a picture from the file's head.
 
     Raises:
         BadImage: The reason in plain words.
@@ -166,22 +175,11 @@ def measure(content: bytes) -> tuple[int, int, str]:
     with plain_reasons():
         opened = _opened(content, sys.maxsize)
         if isinstance(opened, Numbers):
-            return opened.width, opened.height, f"{opened.dtype.name} x {opened.planes}"
-        return (*opened.size, opened.mode)
-
-
-def shape(content: bytes) -> float:
-    """Return width divided by height of a picture as it is shown, its EXIF orientation followed.
-
-    Raises:
-        BadImage: The reason in plain words.
-    """
-    with plain_reasons():
-        opened = _opened(content, sys.maxsize)
-        if isinstance(opened, Numbers):
-            return opened.width / opened.height
+            width, height, mode = opened.width, opened.height, f"{opened.dtype.name} x {opened.planes}"
+            return Measured(width, height, mode, width / height)
         width, height = opened.size
-        return height / width if _orientation(opened) >= 5 else width / height  # from 5 on it is shown on its side
+        on_its_side = _orientation(opened) >= 5
+        return Measured(width, height, opened.mode, height / width if on_its_side else width / height)
 
 
 def numbers_of(content: bytes, most_pixels: int) -> Numbers | None:

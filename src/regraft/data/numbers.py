@@ -16,6 +16,9 @@ from regraft.errors import BadImage
 Array = NDArray[np.generic]
 Range = tuple[float, float]
 
+ONE_COLOUR = 4
+"""Steps of 255 that the values of a picture lie apart at most where people see one colour."""
+
 
 @dataclass(frozen=True)
 class Numbers:

@@ -7,7 +7,7 @@ camera as black. So the scale is found from all pictures together, said, and kep
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -15,14 +15,11 @@ from pathlib import Path
 import numpy as np
 
 from regraft.data.decode import MAX_MEGAPIXELS, Preprocessing, digest, numbers_of, plain_reasons
-from regraft.data.numbers import ROOM, Range
+from regraft.data.numbers import ONE_COLOUR, ROOM, Range
 from regraft.data.reading import ahead_of, read_file
 from regraft.data.scale import Scale, Sight, scale_of, sight_of
 from regraft.errors import BadImage, ConfigError
 from regraft.utils.progress import Progress
-
-ONE_COLOUR = 4
-"""Steps of 255 that the values of a picture lie apart at most where people see one colour."""
 
 APART = 10
 """Times as bright as those of another class: then a model learns the scanner, or the unit."""
@@ -212,20 +209,20 @@ def _blank(sights: Sequence[Sight | None], labels: Sequence[str], shown: Range) 
     blank = [sight is not None and sight.spread_within(shown) <= ONE_COLOUR * step for sight in sights]
     if not any(blank):
         return []
-    where = f" ({shares(labels, blank)})" if labels else ""
+    counts = Counter(label for label, one in zip(labels, blank, strict=True) if one) if labels else Counter[str]()
+    where = f" ({shares(counts, Counter(labels))})" if counts else ""
     return [
         f"{sum(blank)} of {len(sights)} pictures are one colour on the scale {shown[0]:g} to {shown[1]:g}{where}: "
         "leave them out, or set a scale that shows what is in them with --range LO:HI."
     ]
 
 
-def shares(labels: Sequence[str], chosen: Sequence[bool]) -> str:
-    """Return how many of each class are chosen, of the classes that have some: ``3 of 20 of cat, all 7 of dog``."""
-    total, count = Counter(labels), Counter(label for label, one in zip(labels, chosen, strict=True) if one)
+def shares(counts: Mapping[str, int], totals: Mapping[str, int]) -> str:
+    """Return how many of each class some are: ``3 of 20 of cat, all 7 of dog``."""
     said = [
-        f"all {total[name]} of {name}" if count[name] == total[name] else f"{count[name]} of {total[name]} of {name}"
-        for name in total
-        if count[name]
+        f"all {total} of {name}" if counts[name] == total else f"{counts[name]} of {total} of {name}"
+        for name, total in totals.items()
+        if counts.get(name)
     ]
     return ", ".join(said[:6]) + ", …" * (len(said) > 6)
 

@@ -10,7 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from regraft.data.decode import Preprocessing, decode, measure, shape
+from regraft.data.decode import Preprocessing, decode, measure
+from regraft.data.numbers import ONE_COLOUR
 from regraft.data.reading import ahead_of, read_file
 from regraft.errors import BadImage
 from regraft.utils.progress import Progress
@@ -34,6 +35,12 @@ class Look(NamedTuple):
     shape: float = 1.0  # width divided by height as it is shown: the EXIF orientation is followed
     middle: NDArray[np.uint8] | None = None  # [LOOK_SIDE, LOOK_SIDE]; a third of each side, from the middle
     tint: tuple[float, float, float] = (1 / 3, 1 / 3, 1 / 3)  # shares of red, green and blue in all its light
+    spread: int = 255  # how far its values lie apart, in red, green or blue
+
+    @property
+    def is_blank(self) -> bool:
+        """Whether the whole picture is one colour, on the scale on which it is shown."""
+        return self.spread <= ONE_COLOUR
 
 
 def read_thumbnails(
@@ -62,4 +69,6 @@ def _look(path: Path, look: Preprocessing) -> Look:
     grey = close.reshape(LOOK_SIDE, CLOSER, LOOK_SIDE, CLOSER).mean((1, 3)).astype(np.uint8)
     at = slice((CLOSER - 1) // 2 * LOOK_SIDE, (CLOSER + 1) // 2 * LOOK_SIDE)
     tint = (float(red), float(green), float(blue))
-    return Look(*measure(content), grey, shape(content), close[at, at].astype(np.uint8), tint)
+    spread = int(np.ptp(pixels, axis=(0, 1)).max())
+    width, height, mode, shape = measure(content)
+    return Look(width, height, mode, grey, shape, close[at, at].astype(np.uint8), tint, spread)

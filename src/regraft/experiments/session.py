@@ -21,7 +21,7 @@ from regraft.activations import Activations, Demand, Means, Pictures, Prefix
 from regraft.activations.devices import pick_device
 from regraft.audit.groups import Proposal, propose
 from regraft.audit.identical import duplicates_across_parts, label_conflicts
-from regraft.audit.judging import Remark, audit_of
+from regraft.audit.judging import Remark, audit_of, blank_notices
 from regraft.backbones import Backbone
 from regraft.config import Config, option
 from regraft.data import Manifest, Preprocessing, Surveyed, augmentations, other_pictures, read_thumbnails, scan, survey
@@ -339,7 +339,11 @@ class Session:
         )
         embeddings, seed = network.embeddings(cut), self.config.seed
         skipped = self.skipped
-        return audit_of(parted, self.digests, embeddings, thumbnails, skipped=skipped, seed=seed, map_at_most=0).remarks
+        audit = audit_of(parted, self.digests, embeddings, thumbnails, skipped=skipped, seed=seed, map_at_most=0)
+        deep = {item.name for item in parted.items if item.path in self.seen.sights}  # of these it has been said
+        for notice in blank_notices([one for one in audit.remarks if one.filename not in deep], audit.classes):
+            self.progress.warn(notice)
+        return audit.remarks
 
 
 def _shown(look: Preprocessing, seen: Surveyed, config: Config) -> Preprocessing:
