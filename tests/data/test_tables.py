@@ -521,6 +521,14 @@ def test_a_word_for_nothing_is_no_class(folder, word):
     assert f"says '{word}' in 2 of 24 rows (if that is a class, give it another name)" in line
 
 
+@pytest.mark.parametrize("word", ["unknown", "Unlabelled"])
+def test_a_class_that_may_say_that_nothing_is_known_is_said(folder, word):
+    rows = [(path(number), word if number % 2 else "coarse") for number in NUMBERS]
+    manifest = scan(write(folder / "t.csv", "path,label", rows))
+    assert set(manifest.classes) == {word, "coarse"}
+    assert f"says '{word}', which is read as a class" in manifest.notices[0]
+
+
 def test_an_unlabelled_test_part_of_r_is_left_out(folder):
     rows = [(*row, "train") if number < 16 else (row[0], "NA", "test") for number, row in enumerate(ROWS)]
     assert len(scan(write(folder / "t.csv", "path,label,split", rows))) == 16

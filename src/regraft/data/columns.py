@@ -14,7 +14,8 @@ from regraft.errors import DataError
 Columns = dict[str, list[str]]
 
 NOTHING = frozenset(
-    {"", "na", "n/a", "n.a.", "nan", "nat", "nil", "null", "none", "<na>", "#n/a", "#null!", r"\n", "?", "."}
+    {"", "na", "n/a", "n.a.", "nan", "nat", "nil", "null", "none", "<na>", "<null>", "(null)", r"\n", "?", "."}
+    | {"#n/a", "#null!", "#ref!", "#value!", "#name?", "#num!", "#div/0!"}
     | {"-", "--", "\N{EN DASH}", "\N{EM DASH}"}
 )
 """What programs and people write into a cell of which they know nothing, in lower case."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
 
-from regraft.data.columns import Columns, plain
+from regraft.data.columns import NOBODY, NOTHING, Columns, plain
 from regraft.data.rows import name_some
 from regraft.errors import DataError
 
@@ -18,6 +18,7 @@ LIST = re.compile(r"\[.*\]|[({]\s*['\"].*[)}]")
 JOINS = r"[,/+&]|\s(?:and|und|et|y|e|og|och|en|with)\s"
 TAGS = ("tag", "keyword", "attribute")
 """What people call a column of several labels, without the plural's s."""
+UNKNOWN = (NOBODY - NOTHING) | {"unlabeled", "unlabelled", "undefined", "not available"}
 MOST_COMPARED = 200  # labels
 ONE_CLASS = "Regraft learns one class for each picture"
 
@@ -45,11 +46,21 @@ def single(table: Path, column: str, labels: Sequence[str], *, learn: bool = Tru
             f"The column {column!r} of {table} holds {different} different labels in {len(labels)} rows: that looks "
             "like an identifier, not like classes. Name the column of the classes: --label-column NAME."
         )
-    doubtful = _perhaps_several(column, labels)
-    told = (
-        f"The column {column!r} of {table} may hold several labels in one cell, such as {doubtful!r}: each is read as"
-    )
-    return labels, [f"{told} a class of its own. {ONE_CLASS}."] if doubtful else []
+    return labels, _doubtful(table, column, labels)
+
+
+def _doubtful(table: Path, column: str, labels: Sequence[str]) -> list[str]:
+    """Return a sentence on labels that may be several, and one on those that may say that there is none."""
+    told, said = f"The column {column!r} of {table}", []
+    if several := _perhaps_several(column, labels):
+        each = f"such as {several!r}: each is read as a class of its own"
+        said.append(f"{told} may hold several labels in one cell, {each}. {ONE_CLASS}.")
+    if unknown := [label for label in dict.fromkeys(labels) if label.casefold() in UNKNOWN]:
+        words = name_some(map(repr, unknown))
+        said.append(
+            f"{told} says {words}, which is read as a class. If it means that nothing is known, empty its cells."
+        )
+    return said
 
 
 def refuse_columns_of_classes(table: Path, columns: Columns) -> None:

@@ -46,7 +46,9 @@ def parts_of(
     if not found:
         return [None] * len(next(iter(columns.values()))), notices
     column, parts = next(iter(found.items()))
-    return parts, [*notices, *([] if find_all({column: []}, PART_COLUMNS) else [f"The parts of {table}: by {column}."])]
+    if not find_all({column: []}, PART_COLUMNS):
+        notices.append(f"The parts of {table} are told by {column}.")
+    return parts, notices
 
 
 def read_parts(table: Path, columns: Columns, column: str) -> Sequence[str]:
