@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from regraft.config import Config
 from regraft.data import Preprocessing, decode, digest
 from regraft.data.decode import INTERPOLATIONS
 from regraft.errors import BadImage, ConfigError, UnknownName
@@ -37,6 +38,16 @@ def reason(content: bytes) -> str:
 def test_lossless_formats_come_through_unchanged(kind):
     options = {"lossless": True} if kind == "webp" else {}
     np.testing.assert_array_equal(decode(encode(Image.fromarray(COLOURS), kind, **options), SQUARE), COLOURS)
+
+
+def test_a_model_may_be_told_of_as_many_megapixels_as_a_user():
+    most = Config(max_megapixels=10_000).max_megapixels
+    look = replace(SQUARE, max_megapixels=most)
+    assert Preprocessing.from_dict(look.as_dict()) == look
+    with pytest.raises(ConfigError):
+        Config(max_megapixels=most + 1)
+    with pytest.raises(ValueError, match="max_megapixels"):
+        Preprocessing.from_dict(look.as_dict() | {"max_megapixels": most + 1})
 
 
 def grey(values):

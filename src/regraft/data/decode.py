@@ -28,6 +28,7 @@ from PIL.WebPImagePlugin import WebPImageFile
 
 from regraft.data import deep, dicom, heif, tiff
 from regraft.data.numbers import ROOM, Numbers, Range, checked, coloured, shown_planes, to_rgb
+from regraft.data.signatures import format_of
 from regraft.errors import BadImage, ConfigError, UnknownName
 from regraft.utils.records import Above0, fitted
 
@@ -83,7 +84,7 @@ class Preprocessing:
         None  # which become red, green and blue, or grey; None: the usual ones
     )
     value_range: Range | None = None  # which values become black and white; None: as full as their type
-    max_megapixels: Annotated[int, Meta(ge=1, le=100_000)] | None = None  # None: MAX_MEGAPIXELS
+    max_megapixels: Annotated[int, Meta(ge=1, le=10_000)] | None = None  # None: MAX_MEGAPIXELS
 
     def __post_init__(self) -> None:
         """Refuse what no decoder could follow.
@@ -188,7 +189,8 @@ def numbers_of(content: bytes, most_pixels: int) -> Numbers | None:
     Raises:
         BadImage: The reason in plain words.
     """
-    if content.startswith(_ALWAYS_8_BITS) or (content[:4] == b"\x89PNG" and not deep.is_deep_png(content)):
+    kind = format_of(content)
+    if kind in _ALWAYS_8_BITS or (kind == "png" and not deep.is_deep_png(content)):
         return None
     with plain_reasons():
         opened = _opened(content, most_pixels)
@@ -198,7 +200,7 @@ def numbers_of(content: bytes, most_pixels: int) -> Numbers | None:
         return opened
 
 
-_ALWAYS_8_BITS = (b"\xff\xd8\xff", b"GIF8", b"RIFF", b"BM")
+_ALWAYS_8_BITS = ("jpeg", "gif", "webp", "bmp")
 
 
 @contextlib.contextmanager
@@ -219,31 +221,29 @@ def plain_reasons() -> Iterator[None]:
         raise BadImage("cut off" if cut_off else f"cut off or damaged ({said})") from error
 
 
-TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the latter two: BigTIFF
-
-_READERS: tuple[tuple[bytes, Callable[[BytesIO], ImageFile.ImageFile]], ...] = (
-    (b"\xff\xd8\xff", JpegImageFile),
-    (b"\x89PNG\r\n\x1a\n", PngImageFile),
-    (b"RIFF", WebPImageFile),
-    (b"BM", BmpImageFile),
-    (b"GIF8", GifImageFile),
-    (b"\0\0\0\x0cjP  ", Jpeg2KImageFile),
-    (b"\xff\x4f\xff\x51", Jpeg2KImageFile),
-    *((b"P" + kind, PpmImageFile) for kind in (b"1", b"2", b"3", b"4", b"5", b"6")),
-)
+_READERS: dict[str, Callable[[BytesIO], ImageFile.ImageFile]] = {
+    "jpeg": JpegImageFile,
+    "png": PngImageFile,
+    "webp": WebPImageFile,
+    "bmp": BmpImageFile,
+    "gif": GifImageFile,
+    "jpeg2000": Jpeg2KImageFile,
+    "pnm": PpmImageFile,
+}
 
 
 def _opened(content: bytes, most_pixels: int) -> ImageFile.ImageFile | Numbers:
     """Return what a file holds, of which only the head has been read."""
-    if dicom.is_dicom(content):
+    kind = format_of(content)
+    if kind == "dicom":
         return dicom.read_dicom(content)
-    if deep.is_deep_png(content):
+    if kind == "png" and deep.is_deep_png(content):
         return deep.read_png(content, _orientation)
-    if head := deep.deep_pnm(content):
+    if kind == "pnm" and (head := deep.deep_pnm(content)):
         return deep.read_pnm(content, head)
-    if content.startswith(TIFF):
+    if kind == "tiff":
         return _opened_tiff(content, most_pixels)
-    image = _open(content)
+    image = _open(content, kind)
     return _as_numbers(image) if image.mode in _DEEP_MODES else image
 
 
@@ -350,21 +350,19 @@ def _seen(size: tuple[int, int], preprocessing: Preprocessing) -> tuple[float, f
     return (x, y, x + side, y + side)
 
 
-def _open(content: bytes) -> ImageFile.ImageFile:
+def _open(content: bytes, kind: str | None) -> ImageFile.ImageFile:
     # Not Image.open: it warns about large pictures before they can be refused, and warnings cannot be silenced
     # in one thread alone. It would also try formats that start other programs.
-    if not content:
-        raise BadImage("0 bytes")
-    for signature, reader in _READERS:
-        if content.startswith(signature):
-            image = reader(BytesIO(content))
-            if isinstance(image, Jpeg2KImageFile):
-                deep.refuse_deep_colours(content)
-            return image
-    if heif.is_heif(content):
+    if kind == "jpeg2000":
+        deep.refuse_deep_colours(content)
+    if kind == "heif":
         return heif.read_heif(content)
+    if kind is not None:
+        return _READERS[kind](BytesIO(content))
     if _is_targa(content[:18]):
         return TgaImageFile(BytesIO(content))
+    if not content:
+        raise BadImage("0 bytes")
     raise BadImage("not a picture (text file?)" if _is_text(content[:512]) else "not a picture")
 
 

@@ -19,8 +19,8 @@ _U16 = np.dtype(np.uint16)
 
 
 def is_deep_png(content: bytes) -> bool:
-    """Say whether a PNG has 16 bits."""
-    return content[:4] == b"\x89PNG" and content[24:25] == b"\x10"
+    """Say whether what begins as a PNG has 16 bits."""
+    return content[24:25] == b"\x10"
 
 
 def read_png(content: bytes, orientation: Callable[[Image.Image], int]) -> Numbers:

@@ -15,13 +15,6 @@ from regraft.errors import BadImage, MissingExtra
 if TYPE_CHECKING:
     import pydicom
 
-SIGNATURE, OFFSET = b"DICM", 128
-
-
-def is_dicom(content: bytes) -> bool:
-    """Say whether bytes begin as a DICOM file does."""
-    return content[OFFSET : OFFSET + len(SIGNATURE)] == SIGNATURE
-
 
 def read_dicom(content: bytes) -> Numbers:
     """Return the picture of a DICOM file in its own units, such as Hounsfield's; of many frames the middle one.

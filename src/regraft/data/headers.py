@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -17,20 +17,20 @@ from PIL.WebPImagePlugin import WebPImageFile
 
 from regraft.data import heif
 from regraft.data.columns import NOBODY
-from regraft.data.decode import TIFF, plain_reasons
-from regraft.data.dicom import OFFSET, SIGNATURE, is_dicom
+from regraft.data.decode import plain_reasons
 from regraft.data.reading import ahead_of, opened
+from regraft.data.signatures import HEAD_BYTES, format_of
 from regraft.errors import BadImage
 
 DAY = ":day"
 """Behind the name of a date: of that only the day, such as 2024-05-03, whatever the hour."""
 
-_READERS = (
-    (b"\xff\xd8\xff", JpegImageFile),
-    (b"\x89PNG\r\n\x1a\n", PngImageFile),
-    (b"RIFF", WebPImageFile),
-    *((signature, TiffImageFile) for signature in TIFF),
-)
+_READERS: dict[str, Callable[[BinaryIO], Image.Image]] = {
+    "jpeg": JpegImageFile,
+    "png": PngImageFile,
+    "webp": WebPImageFile,
+    "tiff": TiffImageFile,
+}
 """Of the formats that hold EXIF, beside HEIC and AVIF."""
 
 
@@ -69,10 +69,10 @@ def headers(paths: Sequence[Path], *names: str) -> list[tuple[str | None, ...]]:
 
 def _told(names: Sequence[str], path: Path) -> tuple[str | None, ...]:
     with plain_reasons(), opened(path) as file:
-        start = file.read(OFFSET + len(SIGNATURE))
+        kind = format_of(file.read(HEAD_BYTES))
         file.seek(0)
         plain = [name.removesuffix(DAY) for name in names]
-        found = _from_dicom(file, plain) if is_dicom(start) else _from_exif(file, start, plain)
+        found = _from_dicom(file, plain) if kind == "dicom" else _from_exif(file, kind, plain)
         dated = zip(names, found, strict=True)
         return tuple(_day(text) if text and name.endswith(DAY) else text for name, text in dated)
 
@@ -91,17 +91,17 @@ def _from_dicom(file: BinaryIO, names: Sequence[str]) -> list[str | None]:
     return [_as_text(head.get(name)) if name in known else None for name in names]
 
 
-def _from_exif(file: BinaryIO, start: bytes, names: Sequence[str]) -> list[str | None]:
-    exif = _exif(file, start)
+def _from_exif(file: BinaryIO, kind: str | None, names: Sequence[str]) -> list[str | None]:
+    exif = _exif(file, kind)
     values = {**exif, **exif.get_ifd(ExifTags.IFD.Exif)}
     found = [[values[tag] for tag in _exif_tags().get(name, []) if tag in values] for name in names]
     return [_as_text(told[0]) if told and not _unset(told[0]) else None for told in found]
 
 
-def _exif(file: BinaryIO, start: bytes) -> Image.Exif:
-    if heif.is_heif(start):
+def _exif(file: BinaryIO, kind: str | None) -> Image.Exif:
+    if kind == "heif":
         return heif.read_heif(file.read()).getexif()
-    reader = next((reader for signature, reader in _READERS if start.startswith(signature)), None)
+    reader = _READERS.get(kind or "")
     # the base class's: that of PNG decodes the whole picture, in search of EXIF behind it
     return Image.Image.getexif(reader(file)) if reader else Image.Exif()
 

@@ -8,13 +8,6 @@ from PIL.ImageFile import ImageFile
 
 from regraft.errors import BadImage, MissingExtra
 
-_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1", b"avif", b"avis")
-
-
-def is_heif(content: bytes) -> bool:
-    """Say whether bytes begin as a HEIC or AVIF file does."""
-    return content[4:8] == b"ftyp" and content[8:12] in _BRANDS
-
 
 def read_heif(content: bytes) -> ImageFile:
     """Open the main picture of a HEIC or AVIF file.

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from regraft.data.rows import name_some
+from regraft.data.signatures import HEAD_BYTES, TOO_SHORT, format_of
 
 IMAGE_SUFFIXES = (
     *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".tif", ".tiff", ".gif"),
@@ -21,14 +22,6 @@ SIDE_SUFFIXES = (
     *(".ini", ".cfg", ".log", ".pdf", ".db", ".parquet", ".xls", ".xlsx", ".py", ".ipynb", ".sh", ".lnk", ".url"),
 )
 """What lies beside pictures and was never meant as one."""
-
-_SIGNATURES = (
-    *((0, start) for start in (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")),
-    (0, b"\0\0\0\x0cjP  "),
-    (8, b"WEBP"),
-    (128, b"DICM"),
-)
-"""(offset, bytes) that no other kind of file has there."""
 
 
 def suffix(name: str) -> str:
@@ -47,10 +40,10 @@ def _is_signed(path: Path) -> bool:
         if not path.is_file():  # a pipe would wait for a writer
             return False
         with path.open("rb") as file:
-            start = file.read(132)
+            kind = format_of(file.read(HEAD_BYTES))
     except OSError:
         return False
-    return any(start[at:].startswith(signature) for at, signature in _SIGNATURES)
+    return kind is not None and kind not in (*TOO_SHORT, "heif")  # phones name their HEIC, and few can read it
 
 
 def left_out(names: Sequence[str]) -> list[str]:
