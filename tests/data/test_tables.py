@@ -493,6 +493,15 @@ def test_two_columns_of_different_parts_are_refused_until_one_is_named(folder):
     meant(table, split_column="official")
 
 
+def test_yes_and_no_beside_words_may_tell_less_and_nothing_else(folder):
+    parts = ("train", "val", "test")
+    rows = [(*row, parts[number // 2 % 3], int(number // 2 % 3 == 0)) for number, row in enumerate(ROWS)]
+    manifest = meant(write(folder / "t.csv", "path,label,split,is_train", rows))
+    assert [item.part for item in manifest.items] == [parts[number // 2 % 3] for number in NUMBERS]
+    rows[0] = (*rows[0][:3], 0)
+    assert "by split and by is_train" in refusal(write(folder / "t.csv", "path,label,split,is_train", rows))
+
+
 @pytest.mark.parametrize("name", ["kfold", "Fold", "cv", "fold_id"])
 def test_folds_under_any_usual_name_are_said_not_to_be_used(folder, name):
     rows = [(*row, number % 4 if number else "") for number, row in enumerate(ROWS)]

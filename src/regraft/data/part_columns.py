@@ -35,10 +35,12 @@ def parts_of(
         column = named(table, columns, asked, "--split-column")
         flags = _flags({column: columns[column]})
         return (_by_flags(table, columns, flags) if flags else read_parts(table, columns, column)), []
-    numbered, by_words, flags = _numbered(others), _by_words(others), _flags(others)
-    found = {column: read_parts(table, columns, column) for column in by_words}
+    numbered, flags = _numbered(others), _flags(others)
+    found = {column: read_parts(table, columns, column) for column in _by_words(others)}
     if len(flags) > 1 or any(plain(column) not in PART_NAMES for column in flags):
-        found[", ".join(flags)] = _by_flags(table, columns, flags)
+        by_flags = _by_flags(table, columns, flags)
+        if not found or any(_seen_by(flags, parts) != by_flags for parts in found.values()):
+            found[", ".join(flags)] = by_flags
         flags = {}
     if len({tuple(parts) for parts in found.values()}) > 1:
         raise DataError(f"{table} has different parts by {' and by '.join(found)}. Name one: --split-column NAME.")
@@ -94,13 +96,22 @@ def _flags(columns: Columns) -> dict[str, str]:
 
 def _by_flags(table: Path, columns: Columns, flags: Mapping[str, str]) -> Sequence[str]:
     """Return the part that says yes in each row; where none does, the first part that has no column."""
-    rest = next((part for part in ("train", "test", "val") if part not in flags.values()), None)
+    rest = _rest(flags)
     says_yes = {part: marks(filled(table, columns, name)) or [] for name, part in flags.items()}
     found = [[part for part, yes in says_yes.items() if yes[at]] for at in range(len(next(iter(columns.values()))))]
     if odd := next((at for at, parts in enumerate(found) if len(parts) > 1 or not (parts or rest)), None):
         told = " and ".join(found[odd]) or "no part"
         raise DataError(f"Row {odd + 1} of {table} is in {told} by {', '.join(flags)}. Expected one part a row.")
     return [parts[0] if parts else str(rest) for parts in found]
+
+
+def _rest(flags: Mapping[str, str]) -> str | None:
+    return next((part for part in ("train", "test", "val") if part not in flags.values()), None)
+
+
+def _seen_by(flags: Mapping[str, str], parts: Sequence[str]) -> Sequence[str | None]:
+    """Return parts as columns of yes and no can tell them: beside `is_train` alone, val and test are one."""
+    return [part if part in flags.values() else _rest(flags) for part in parts]
 
 
 def _unused(table: Path, columns: Columns, numbered: Sequence[str]) -> list[str]:
