@@ -62,4 +62,4 @@ def by_suffix(names: Sequence[str]) -> str:
     counts = Counter(suffix(name) or "without suffix" for name in names).most_common()
     shown = [f"{count} {name}" for name, count in counts[:6]]
     rest = sum(count for _, count in counts[6:])
-    return ", ".join([*shown, *[f"{rest} of other kinds"] * bool(rest)])
+    return ", ".join([*shown, f"{rest} of other kinds"] if rest else shown)

@@ -259,7 +259,7 @@ def _unclear(root: Path, level: Level, part_of: Mapping[str, str], why: str) -> 
 
 def _renamed(root: Path, used: Mapping[str, str], bare: bool) -> list[str]:
     told = ", ".join(f"{folder} is {part}" for folder, part in used.items())
-    return [f"The parts of {root}: {told}."] * (not bare)
+    return [] if bare else [f"The parts of {root}: {told}."]
 
 
 def unlabelled(root: Path, level: Level, flat: Sequence[str], why: str = "no class folders lie in") -> list[LeftOut]:

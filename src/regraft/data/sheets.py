@@ -199,7 +199,7 @@ def _read_parquet(table: Path) -> Sheet:
     columns = file.read(columns=names).to_pydict()
     rows = [[_text(cell) for cell in row] for row in zip(*columns.values(), strict=True)]
     notice = f"Left out of {table}: {name_some(map(repr, held))}. Pictures inside a table are not read; expected paths."
-    return Sheet([str(name).strip() for name in names], rows, [notice] * bool(held), names_columns=True)
+    return Sheet([str(name).strip() for name in names], rows, [notice] if held else [], names_columns=True)
 
 
 def _text(cell: Any) -> str:

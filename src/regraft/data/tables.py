@@ -137,7 +137,7 @@ def _label_column(table: Path, columns: Columns, path: str) -> tuple[str, list[s
         )
     chosen = min(found, key=lambda name: all(is_number(cell) for cell in columns[name]))
     same = [name for name in found if name != chosen]
-    return chosen, [f"The label is the column {chosen!r} of {table}; {', '.join(same)} says the same."] * bool(same)
+    return chosen, [f"The label is the column {chosen!r} of {table}; {', '.join(same)} says the same."] if same else []
 
 
 def _parting(cells: Sequence[str]) -> tuple[int, ...]:
@@ -238,8 +238,9 @@ def _once(table: Path, rows: Sequence[Row]) -> tuple[list[Row], list[str]]:
                 f"{table} lists {len(torn)} pictures with more than one {what}: {torn[0][0].name} ({said}). Keep one "
                 f"row for each picture, or name another column: --{_OPTIONS[what]} NAME."
             )
-    notice = f"{len(rows) - len(by_path)} rows of {table} say the same as another and count once: "
-    return [same[0] for same in by_path.values()], [notice + name_some(s[0].name for s in twice) + "."] * bool(twice)
+    some = name_some(same[0].name for same in twice)
+    notice = f"{len(rows) - len(by_path)} rows of {table} say the same as another and count once: {some}."
+    return [same[0] for same in by_path.values()], [notice] if twice else []
 
 
 _OPTIONS = {"label": "label-column", "part": "split-column", "group": "groups"}
