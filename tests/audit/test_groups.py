@@ -123,6 +123,42 @@ def test_what_only_unites_slides_that_matter_is_not_taken_for_a_group() -> None:
     assert proposal.groups == 36
 
 
+def test_patients_are_proposed_though_a_few_have_two_slides() -> None:
+    said = [(label, p, n) for label in ("ill", "well") for p in range(20) for n in range(8)]
+    slides = [f"P{p}thin_day{'2' if p < 2 and n % 2 else '1'}" for _, p, n in said]
+    found = manifest([f"{label}/{slide}_{n}.png" for (label, _, n), slide in zip(said, slides, strict=True)])
+    proposal = asked(found, embeddings(found.labels, (slides, 1.5)))
+    assert proposal is not None
+    assert (proposal.pattern, proposal.groups) == (r"^P\d+", 20)
+
+
+@pytest.mark.parametrize("form", ["P{patient}_{label}_{n:04d}.png", "{label}_P{patient}_{n:04d}.png"])
+def test_a_patient_with_a_class_is_not_taken_for_a_source(form: str) -> None:
+    found, groups = patients(6, 20, form="{label}/" + form)
+    proposal = asked(found, embeddings(found.labels, (groups, 1.5)))
+    assert proposal is not None
+    assert proposal.groups == 6
+    assert not [name for name in proposal.examples if "ill" in name or "well" in name]
+
+
+def test_where_a_class_is_rare_both_ways_are_measured_by_balanced_accuracy_or_not_at_all() -> None:
+    for rare, said in ((1, "There are too few groups, or pictures of a class"), (12, "a balanced accuracy of ")):
+        drawn = [(patient, n) for patient in range(20) for n in range(20)]
+        names = [f"ill/C{patient}_{n}.png" for patient, n in drawn if n == 0 and patient < max(4, rare)]
+        names += [f"well/C{patient}_{n}.png" for patient, n in drawn]
+        labels = [int(name.startswith("well")) for name in names]
+        items = [Item(Path("/d") / name, name, label) for name, label in zip(names, labels, strict=True)]
+        found = Manifest(Path("/d"), ("ill", "well"), tuple(items))
+        groups = [name.split("/")[1].split("_")[0] for name in names]
+        proposal = asked(found, embeddings(found.labels, (groups, 1.5)))
+        assert proposal is not None
+        assert proposal.pattern == r"^C\d+"
+        assert said in proposal.measured
+        if rare == 12:
+            assert proposal.at_random is not None
+            assert proposal.at_random < 0.95  # always answering "well" would have 97 % right
+
+
 def test_patients_that_are_named_so_are_told_where_the_pictures_do_not_show_it() -> None:
     found, _ = patients(form="{label}/patient{patient}/{n}.png")
     proposal = asked(found, embeddings(found.labels))

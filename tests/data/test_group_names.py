@@ -92,6 +92,19 @@ def test_the_pattern_for_one_letter_before_the_number_is_the_one_a_user_would_wr
     assert patterns(named(FORMS["malaria"]))[0] == r"^C\d+"
 
 
+def test_no_way_makes_a_class_a_group():
+    said = [(cls, n, end) for cls in ("benign", "malignant") for n in range(30) for end in ("", "_mask")]
+    found = manifest(*(f"{cls}/{cls} ({n}){end}.png" for cls, n, end in said))
+    assert not [way for way in namings(found) if {"benign", "malignant"} & set(way.groups)]
+
+
+def test_ways_that_make_the_same_groups_are_one_whatever_these_are_called():
+    """C3 comes before C33, and C33x before C3x."""
+    found = manifest(*(f"{cls}/C{at}x_{n}.png" for cls in "ab" for at in (3, 33, 37, 101) for n in range(4)))
+    made = [frozenset(partition(naming.groups)) for naming in namings(found)]
+    assert len(made) == len(set(made))
+
+
 def test_few_names_of_another_kind_are_groups_of_their_own():
     found = manifest(*(item.name for item in named(FORMS["malaria"]).items), "a/odd.png", "b/other one.png")
     naming = next(naming for naming in namings(found) if naming.pattern.startswith(r"^C\d+"))

@@ -37,6 +37,8 @@ from regraft.data import (
     plausible,
 )
 from regraft.errors import SplitError
+from regraft.metrics.intervals import LEAST_OF_CLASS, enough_of_classes
+from regraft.metrics.thresholds import UNBALANCED
 
 MOST_PICTURES = 3000  # looked at: the standard error of an accuracy near 0.95 is then 0.4 points
 COMPONENTS = 128  # of the embeddings: with 64 or 256 the difference is the same within 0.3 points on 5,333 blood cells
@@ -47,6 +49,7 @@ LEAST_SHARE = 0.1  # of what is left above chance; 40 patients have 0.34, the fi
 IN_ORDER, SOME_ORDER = 0.3, 0.15  # the same for neighbouring names; 397 photographs of insects have 0.1, frames 0.9
 PLACES = (3, 10, 30)  # between names that are called neighbouring; as long as that is a twentieth of the class
 BLOCKS = 10  # of each class, of neighbouring names: they stand for groups which names do not tell
+ALMOST = 0.8  # as many coarser groups as finer ones: uniting these few costs little, and what they have in common leaks
 FEW_GROUPS = 10  # so coarse that the finer way is mentioned too
 
 
@@ -66,6 +69,7 @@ class Proposal:
     by_group: float | None  # the same with whole groups left out
     low: float | None  # 95 % interval, over groups, of the difference of the two
     high: float | None
+    balanced: bool = False  # whether the two are balanced accuracies, where a class is so common that others say little
     torn: int = 0  # groups that lie in more than one of the parts that were given
     other: str | None = None  # another way that the pictures bear out
     other_groups: int = 0
@@ -98,11 +102,13 @@ class Proposal:
     def measured(self) -> str:
         """Say what a random split overstates."""
         if self.at_random is None or self.by_group is None or self.low is None or self.high is None:
-            return "There are too few groups to measure what a random split overstates."
+            return "There are too few groups, or pictures of a class, to measure what a random split overstates."
         by = "group" if self.pattern else "stretches of names"
+        of = "a balanced accuracy of " if self.balanced else ""
+        right = f"{of}{_percent(self.at_random)}{'' if self.balanced else ' right'}"
         figures = (
-            f"A quick linear model, cross-validated on {self.pictures} pictures, has {_percent(self.at_random)} right "
-            f"where they are split at random and {_percent(self.by_group)} where they are split by {by}"
+            f"A quick linear model, cross-validated on {self.pictures} pictures, has {right} where they are split at "
+            f"random and {_percent(self.by_group)} where they are split by {by}"
         )
         interval = f"95 % interval {_points_of(self.low)} to {_points_of(self.high)}"
         points = f"{_points_of(self.at_random - self.by_group)} points"
@@ -330,18 +336,37 @@ def _best(ways: Sequence[Naming], seen: _Seen) -> list[tuple[Naming, Naming | No
     """Return the ways that the pictures bear out, best first, each with another to mention; then the well named.
 
     Of ways of one rank the coarsest counts: patients above their slides. But what unites any groups that matter seems
-    to matter itself, so it has to hold beyond the finer one: between different slides of one patient.
+    to matter itself, so it has to hold beyond the finer one: between different slides of one patient. Where it unites
+    next to nothing there is little to see, and little to lose.
     """
-    held = [way for way in ways if seen.support(way.groups).holds()]
+    held = _across_classes([way for way in ways if seen.support(way.groups).holds()], seen.labels)
     found: list[tuple[Naming, Naming | None]] = []
     for rank in sorted({way.rank for way in held}):
         here = sorted((way for way in held if way.rank == rank), key=lambda way: -len(set(way.groups)))
         best, finer = here[0], None
         for way in here[1:]:
-            if _nested(best, way) and seen.support(way.groups, _numbered(best.groups)).holds(DEVIATIONS_BEYOND):
+            if _nested(best, way) and (
+                len(set(way.groups)) >= ALMOST * len(set(best.groups))
+                or seen.support(way.groups, _numbered(best.groups)).holds(DEVIATIONS_BEYOND)
+            ):
                 best, finer = way, best
         found.append((best, finer if len(set(best.groups)) <= FEW_GROUPS else None))
     return found + [(way, None) for way in ways if way.pattern == PATIENT or named_as_sources(way.groups)]
+
+
+def _across_classes(ways: Sequence[Naming], labels: NDArray[np.int64]) -> list[Naming]:
+    """Leave out a way that differs from another of its rank only in what it holds of the class: `P1_ill` beside `P1`.
+
+    Within each class the two make the same groups, so that the pictures cannot tell one from the other; the coarser one
+    keeps a patient together whose pictures are of several classes.
+    """
+    coarsest: dict[tuple[int, bytes], Naming] = {}
+    for way in sorted(ways, key=lambda way: len(set(way.groups))):
+        pairs = np.stack([labels, _numbered(way.groups)])
+        _, first, group_of = np.unique(pairs, axis=1, return_index=True, return_inverse=True)
+        within = first[group_of.ravel()]  # each picture's group in its class, by the first picture of it
+        coarsest.setdefault((way.rank, within.tobytes()), way)
+    return [way for way in ways if way in coarsest.values()]
 
 
 def _nested(fine: Naming, coarse: Naming) -> bool:
@@ -362,29 +387,42 @@ def _proposal(whole: Naming, sampled: Naming, seen: _Seen, also: Naming | None, 
         support.share,
         support.chance,
         len(sampled.groups),
-        *_both_ways(seen, sampled.groups),
+        **_both_ways(seen, sampled.groups)._asdict(),
         torn=torn,
         other=also.pattern if also else None,
         other_groups=len(set(also.groups)) if also else 0,
     )
 
 
-def _both_ways(seen: _Seen, groups: Sequence[str]) -> tuple[float | None, float | None, float | None, float | None]:
-    """Return accuracy at random, by group, and the 95 % interval of their difference; None where it cannot be made."""
+class BothWays(NamedTuple):
+    """Accuracy at random and by group, and the 95 % interval of their difference; None where it cannot be told."""
+
+    at_random: float | None = None
+    by_group: float | None = None
+    low: float | None = None
+    high: float | None = None
+    balanced: bool = False
+
+
+def _both_ways(seen: _Seen, groups: Sequence[str]) -> BothWays:
+    """Cross-validate a linear model both ways; where one class is common, each class counts alike."""
     which, sample = _with_enough_groups(seen.sample, groups)
+    counts = np.bincount(sample.labels, minlength=len(sample.classes))
+    if len(counts) < 2 or not enough_of_classes(counts, LEAST_OF_CLASS):
+        return BothWays()
+    balanced = bool(counts.max() * len(counts) > UNBALANCED * counts.sum())
+    weights = counts.sum() / len(counts) / counts if balanced else np.ones(len(counts))
     grouped = [groups[at] for at in which]
     held = replace(
         sample, items=tuple(replace(item, group=group) for item, group in zip(sample.items, grouped, strict=True))
     )
     try:
-        hits = [
-            out_of_fold(manifest, seen.points[which], seen.seed).argmax(1) == sample.labels
-            for manifest in (sample, held)
-        ]
+        believed = [out_of_fold(manifest, seen.points[which], seen.seed) for manifest in (sample, held)]
     except SplitError:
-        return None, None, None, None
-    low, high = difference_interval(hits[0].astype(float) - hits[1], grouped)
-    return float(hits[0].mean()), float(hits[1].mean()), low, high
+        return BothWays()
+    right = [((found * weights).argmax(1) == sample.labels) * weights[sample.labels] for found in believed]
+    interval = difference_interval(right[0] - right[1], grouped)
+    return BothWays(float(right[0].mean()), float(right[1].mean()), *interval, balanced)
 
 
 def _with_enough_groups(sample: Manifest, groups: Sequence[str]) -> tuple[NDArray[np.int64], Manifest]:
@@ -429,7 +467,7 @@ def _in_order(manifest: Manifest, chosen: Sequence[int], seen: _Seen) -> Proposa
     size = np.maximum(np.bincount(seen.labels)[seen.labels] // BLOCKS, 1)
     numbers = np.minimum(_places(seen.labels) // size, BLOCKS - 1)
     figures = _both_ways(seen, [f"{label}/{at}" for label, at in zip(seen.labels, numbers, strict=True)])
-    if not support.holds(least=IN_ORDER) and (figures[2] is None or figures[2] <= 0):
+    if not support.holds(least=IN_ORDER) and (figures.low is None or figures.low <= 0):
         return None
     said = f"at most {places} places away"
     return Proposal(None, said, 0, (), True, support.share, support.chance, len(place), *figures)

@@ -7,7 +7,7 @@ Each way is a regular expression that `scan` takes as it is. Whether such groups
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -22,6 +22,7 @@ SHARED = (
     0.5  # of the pictures, at least, have another one in their group: without these there is nothing to keep together
 )
 SHARED_COPIES = 0.1  # the same where copies were written beside the pictures: of few of these, perhaps
+MOST_CLASSES = 10  # that a pattern names
 MATCHED = 0.9  # of the names, at least; a name that does not match is a group of its own
 
 SEPARATORS = "_-. #@+~"
@@ -58,13 +59,14 @@ def namings(manifest: Manifest) -> list[Naming]:
     """Return the ways that would make plausible groups, the usual first; of those that make the same groups one.
 
     Plausible: at least 3 groups in each class, most pictures not alone in their group, and no group that holds more
-    than half of the pictures.
+    than half of the pictures. A way that makes a class a group tells classes, not sources.
     """
     names = [item.name.rpartition("/")[2] for item in manifest.items]
     found: dict[tuple[int, ...], Naming] = {}
     for rank, said, pattern in _patterns(manifest, names):
         naming = naming_of(pattern, manifest, said, rank)
-        if naming and plausible(naming.groups, manifest, SHARED_COPIES if said == _OF_COPIES else SHARED):
+        shared = SHARED_COPIES if said == _OF_COPIES else SHARED
+        if naming and plausible(naming.groups, manifest, shared) and not _tells_a_class(naming.groups, manifest):
             found.setdefault(_partition(naming.groups), naming)
     return list(found.values())
 
@@ -99,8 +101,23 @@ def named_as_sources(groups: Sequence[str]) -> bool:
     return all(word.search(group) for group in groups)
 
 
+def _tells_a_class(groups: Sequence[str], manifest: Manifest) -> bool:
+    """Say whether a group is what a class is called, and holds no picture of another: that is no source."""
+    called = {_letters(name): label for label, name in enumerate(manifest.classes)}
+    labels_of: dict[str, set[int]] = defaultdict(set)
+    for group, label in zip(groups, manifest.labels.tolist(), strict=True):
+        labels_of[group].add(label)
+    return any(labels == {called.get(_letters(group))} for group, labels in labels_of.items() if _letters(group))
+
+
+def _letters(name: str) -> str:
+    bare = re.sub(r"[\W_]", "", name).casefold()
+    return "" if bare.isdecimal() else bare
+
+
 def _partition(groups: Sequence[str]) -> tuple[int, ...]:
-    return tuple(np.unique(np.asarray(groups), return_inverse=True)[1].tolist())
+    numbers: dict[str, int] = {}  # in the order in which they occur, whatever they are called
+    return tuple(numbers.setdefault(group, len(numbers)) for group in groups)
 
 
 # ---- the ways -------------------------------------------------------------------------------------------------------
@@ -114,6 +131,7 @@ def _patterns(manifest: Manifest, names: Sequence[str]) -> Iterator[tuple[int, s
         (0, "folders above or below the classes", _folders(manifest)),
         (0, "a numbered word in the file names", _words(names)),
         (0, "what the file names begin with", _beginnings(names)),
+        (0, "what stands behind the class in the file names", _behind_classes(manifest.classes)),
         (1, "a part of the file names", _middles(names)),
         (2, _OF_COPIES, _originals(names)),
         (3, "the file names without their last part or number", _without_ends(names)),
@@ -150,6 +168,13 @@ def _beginnings(names: Sequence[str]) -> Iterator[str]:
         part = f"[^{separator}]+"
         for count in range(1, 5):
             yield "^" + _literal(separator).join([part] * count)
+
+
+def _behind_classes(classes: Sequence[str]) -> Iterator[str]:
+    """Yield a pattern for what the names have behind the class that they begin with: C7 of ``ill_C7_cell_3.png``."""
+    if len(classes) <= MOST_CLASSES:
+        longest_first = sorted(classes, key=len, reverse=True)
+        yield rf"(?i)^(?:{'|'.join(map(re.escape, longest_first))})[\W_]*([^\W\d_]*\d+)(?![^\W_])"
 
 
 def _middles(names: Sequence[str]) -> Iterator[str]:
