@@ -23,12 +23,17 @@ if TYPE_CHECKING:  # what type checkers and editors see; the others are told whe
     from regraft.inference.classifier import Classifier
     from regraft.inference.explain import explain
     from regraft.inference.features import features
-    from regraft.inference.predict import evaluate, predict
+    from regraft.inference.predict import Evaluation, evaluate, predict
+    from regraft.inference.results import Explanation, Features, Predictions
     from regraft.reports.run_page import report
 
 __all__ = [
     "Classifier",
     "Config",
+    "Evaluation",
+    "Explanation",
+    "Features",
+    "Predictions",
     "RegraftError",
     "Run",
     "__version__",
@@ -48,6 +53,10 @@ __all__ = [
 _HOMES = {
     "Classifier": "inference.classifier",
     "Config": "config",
+    "Evaluation": "inference.predict",
+    "Explanation": "inference.results",
+    "Features": "inference.results",
+    "Predictions": "inference.results",
     "RegraftError": "errors",
     "Run": "experiments.run",
     "check": "experiments.checking",

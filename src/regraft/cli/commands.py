@@ -544,7 +544,7 @@ def explain(
         **given,
     )
     if as_json:
-        _print_json({**bundle.unfinished(Path(model)), "rows": rows})
+        _print_json({**bundle.unfinished(Path(model)), "rows": list(rows)})
         return
     asked = "" if label is None else "what speaks for "
     for row in rows:
@@ -749,7 +749,7 @@ def demo(
     tables.print_table(
         "Held-out pictures (synthetic)",
         ("picture", "answer", "probability"),
-        [(row["filename"], row["label"], f"{row['prob']:.3f}") for row in rows],
+        [(row["filename"], row["label"] or UNDEFINED, f"{row['prob']:.3f}") for row in rows],
     )
     _print_run(run, f"{run.backbone}, {run.method}, on synthetic cells")
     if run.stopped:

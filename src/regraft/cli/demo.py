@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from regraft import run_folder
 from regraft.data import draw_cells
 from regraft.experiments.run import Run
 from regraft.experiments.train import train
 from regraft.inference import predict
+from regraft.inference.results import Predictions
 from regraft.utils import files
 from regraft.utils.progress import Progress
 
@@ -19,7 +19,7 @@ PATIENTS, TEST = 80, 0.5  # so 40 are tested: of fewer, or with fewer mistakes, 
 
 def demo(
     out: Path, *, difficulty: float, per_class: int, seed: int, progress: Progress | None = None
-) -> tuple[Run, list[dict[str, Any]]]:
+) -> tuple[Run, Predictions]:
     """Return the run, and the answers for four pictures that it held out.
 
     The pictures are drawn anew only where a folder with the same settings is not there yet.

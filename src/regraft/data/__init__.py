@@ -1,11 +1,11 @@
 """Read a folder or table of labelled pictures: manifest, splits, pixels, views."""
 
 from regraft.data.decode import DECODER, MAX_MEGAPIXELS, Preprocessing, decode, digest
-from regraft.data.folders import find_pictures
 from regraft.data.group_headers import PATIENT, header_namings
 from regraft.data.group_names import Naming, in_stretches, named_as_sources, naming_of, namings, plausible
 from regraft.data.kinds import IMAGE_SUFFIXES
 from regraft.data.manifest import Item, Manifest, scan
+from regraft.data.pictures import Named, Picture, Pictures, gathered
 from regraft.data.reading import THREADS, ahead_of, read_digests, read_picture, read_pixels
 from regraft.data.rows import PARTS, natural_key
 from regraft.data.splits import folds as into_folds
@@ -27,7 +27,10 @@ __all__ = [
     "Item",
     "Look",
     "Manifest",
+    "Named",
     "Naming",
+    "Picture",
+    "Pictures",
     "Preprocessing",
     "Surveyed",
     "adjusted",
@@ -37,7 +40,7 @@ __all__ = [
     "digest",
     "draw_cells",
     "draw_view",
-    "find_pictures",
+    "gathered",
     "header_namings",
     "in_stretches",
     "into_folds",

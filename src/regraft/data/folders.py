@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -13,8 +13,7 @@ from regraft.data.masks import masks_of
 from regraft.data.naming import FOLDER_PATTERNS, label_by_pattern, match_names, propose
 from regraft.data.rows import Found, Reading, Row, name_some, natural_key, part_called
 from regraft.data.sheets import SURE_SUFFIXES
-from regraft.errors import DataError, DataMissing, NoImages
-from regraft.utils.progress import Progress
+from regraft.errors import DataError, NoImages
 
 SYSTEM_NAMES = ("__MACOSX", "Thumbs.db", "desktop.ini")
 """Hidden in spirit: written by systems, never by people."""
@@ -114,33 +113,13 @@ def _tables_beside(tree: _Tree) -> str:
     return f"the table {name_some(tables)} may hold the labels: give it in place of the folder" if tables else ""
 
 
-def find_pictures(paths: Sequence[Path | str], progress: Progress | None = None) -> list[Path]:
-    """Return the files named, and all pictures in the folders named, in natural order; labels play no part.
-
-    `progress` hears what lies in the folders and is left out.
-
-    Raises:
-        DataError: a path that does not exist.
-        NoImages: nothing that looks like a picture.
-    """
-    found: list[Path] = []
-    others: list[str] = []
-    for path in map(Path, paths):
-        if path.is_dir():
-            names = [name for name, is_folder in _entries(path, "", ()) if not (is_folder or _is_hidden(name))]
-            pictures = [name for name in sorted(names, key=natural_key) if is_picture(path, name)]
-            found += [path / name for name in pictures]
-            others += sorted(set(names).difference(pictures), key=natural_key)
-        elif path.exists():
-            found.append(path)
-        else:
-            raise DataMissing(f"{path} does not exist. Expected a picture or a folder of pictures.")
-    if not found:
-        there = f"; there are {by_suffix(others)}" if others else ""
-        raise NoImages(f"No pictures in {', '.join(map(str, paths))} (looked for {USUAL_SUFFIXES}{there}).")
-    for notice in left_out(others):
-        (progress or Progress()).warn(notice)
-    return found
+def pictures_below(folder: Path) -> tuple[list[Path], list[str]]:
+    """Return all pictures below a folder, in natural order, and the names of the other files; labels play no part."""
+    names = [name for name, is_folder in _entries(folder, "", ()) if not (is_folder or _is_hidden(name))]
+    names.sort(key=natural_key)
+    pictures = [name for name in names if is_picture(folder, name)]
+    known = set(pictures)
+    return [folder / name for name in pictures], [name for name in names if name not in known]
 
 
 class _Tree(NamedTuple):

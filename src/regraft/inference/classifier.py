@@ -15,7 +15,7 @@ from regraft.activations import BATCH, batched, cache_folder, engines
 from regraft.activations.devices import pick_device
 from regraft.activations.store import make_room
 from regraft.backbones import Backbone
-from regraft.data import adjusted, digest, draw_view, read_pixels
+from regraft.data import Pictures, adjusted, digest, draw_view, gathered, read_pixels
 from regraft.errors import ActivationOverflow, BadImage, StoreError, WeightsMissing
 from regraft.metrics.thresholds import Threshold, weighed, weighing
 from regraft.training.head import HeadSpec
@@ -91,6 +91,32 @@ class Classifier:
         return replace(self, backbone=replace(self.backbone, preprocessing=look))
 
     def predict(
+        self,
+        pictures: Pictures,
+        *,
+        views: int = 1,
+        augment: Sequence[str] = (),
+        device: str = "auto",
+        engine: str = "auto",
+        progress: Progress | None = None,
+    ) -> Iterator[Prediction]:
+        """Classify pictures of any kind, in order; one that cannot be read gives its reason.
+
+        Arguments are as in `predict_files`, pictures as in `regraft.predict`.
+        """
+        with gathered(pictures, progress, absent_ok=True) as files:
+            of_files = self.predict_files(
+                [file.path for file in files],
+                views=views,
+                augment=augment,
+                device=device,
+                engine=engine,
+                progress=progress,
+            )
+            for file, prediction in zip(files, of_files, strict=True):
+                yield replace(prediction, path=Path(file.name))
+
+    def predict_files(
         self,
         paths: Sequence[Path],
         *,

@@ -4,33 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TypeAlias
 
 import numpy as np
+from PIL import Image
 
 from regraft import run_folder
 from regraft.activations import BATCH, batched, cache_folder, engines
 from regraft.activations.devices import pick_device
 from regraft.config import Config
-from regraft.data import find_pictures, read_pixels
+from regraft.data import Named, Pictures, gathered, read_pixels
 from regraft.errors import BadImage, NoImages, UnknownName
 from regraft.inference.classifier import Classifier
 from regraft.inference.heatmaps import heat_maps, overlay
-from regraft.inference.predict import called, open_model
+from regraft.inference.predict import Model, called, open_model
+from regraft.inference.results import Explanation, ExplanationRow
 from regraft.utils import files
 from regraft.utils.progress import Progress
-
-if TYPE_CHECKING:
-    from PIL import Image
 
 FOLDER = "heatmaps"
 ROWS = "heatmaps.csv"
 HEADER = ("filename", "label", "prob", "heatmap", "error")
+Shown: TypeAlias = "tuple[ExplanationRow, Image.Image | None]"
+"""A row, and the picture beside its heat map where there is something to see."""
 
 
 def explain(
-    model: Path | str | Classifier,
-    paths: Sequence[Path | str],
+    model: Model,
+    pictures: Pictures,
     *,
     out: Path | str | None = None,
     label: str | None = None,
@@ -41,7 +42,7 @@ def explain(
     max_megapixels: int | None = None,
     device: str = "auto",
     progress: Progress | None = None,
-) -> list[dict[str, Any]]:
+) -> Explanation:
     """Draw where pictures speak for a class, see `regraft.inference.heatmaps.heat_maps`.
 
     Writes, into a new folder, a PNG for each picture: on the left what the network sees, on the right the same in grey
@@ -49,8 +50,8 @@ def explain(
     (the PNG; None where no place speaks for the class) and error, of a picture that cannot be read.
 
     Args:
-        model: a run or bundle folder, the name of a network (ImageNet classes), or what `regraft.load` gives.
-        paths: files and folders of pictures.
+        model: as in `regraft.predict`.
+        pictures: as in `regraft.predict`.
         out: the folder; one that exists is left alone, and ``-2`` is put behind the name. Default: ``heatmaps``.
         label: the class to explain, by its name. Default: the one that is answered, by the threshold if there is one.
         layer: the stage whose output is explained. Default: the one before the last.
@@ -72,20 +73,24 @@ def explain(
         classifier.backbone.cut_above(layer)  # a stage that is not there is refused before a folder is made
     if label is None and classifier.rule:
         progress.note(f"{called(model)} answers {classifier.rule}.")
-    pictures = find_pictures(paths, progress)
     config = Config(channels=channels, range=range, max_megapixels=max_megapixels)
-    classifier = classifier.seeing(pictures, progress, **config.of_files)
     number = None if label is None else classifier.classes.index(label)
-    wanted = Path(FOLDER if out is None else out)
-    folder = run_folder.new_folder(wanted)
-    rows: list[dict[str, Any]] = []
+    with gathered(pictures, progress) as found:
+        classifier = classifier.seeing([picture.path for picture in found], progress, **config.of_files)
+        shown = _explained(classifier, found, number, layer, device)
+        return _drawn(shown, len(found), Path(FOLDER if out is None else out), progress)
+
+
+def _drawn(shown: Iterator[Shown], count: int, wanted: Path, progress: Progress) -> Explanation:
+    """Write the PNGs and the table into a new folder."""
+    folder, rows = run_folder.new_folder(wanted), list[ExplanationRow]()
     with (
         files.temporary_beside(folder) as made,
         files.told_of(folder, made),
-        progress.track("Explaining", len(pictures), "pictures") as tick,
+        progress.track("Explaining", count, "pictures") as tick,
     ):
         made.mkdir(parents=True)
-        for row, pair in _explained(classifier, pictures, number, layer, device):
+        for row, pair in shown:
             if pair is not None:
                 name = f"{len(rows) + 1:04}-{Path(row['filename']).stem[:60]}.png"  # of 255 bytes that a name may have
                 pair.save(made / name)
@@ -94,28 +99,28 @@ def explain(
             tick(1)
         if all(row["error"] for row in rows):
             raise NoImages(f"None of the {len(rows)} pictures can be read; the first: {rows[0]['error']}.")
-        run_folder.take(made, wanted, lambda folder: _write(rows, made, folder))
-    return rows
+        taken = run_folder.take(made, wanted, lambda folder: _write(rows, made, folder))
+    return Explanation(tuple(rows), taken)
 
 
-def _write(rows: Sequence[dict[str, Any]], made: Path, folder: Path) -> None:
+def _write(rows: Sequence[ExplanationRow], made: Path, folder: Path) -> None:
     """Let the rows name their PNGs by where they will lie, and write the table."""
     for row in rows:
         if row["heatmap"]:
             row["heatmap"] = str(folder / Path(row["heatmap"]).name)
-    files.write_csv(made / ROWS, HEADER, ([row[name] for name in HEADER] for row in rows))
+    files.write_csv(made / ROWS, HEADER, (list(row.values()) for row in rows))
 
 
 def _explained(
-    classifier: Classifier, pictures: Sequence[Path], number: int | None, layer: str | None, device: str
-) -> Iterator[tuple[dict[str, Any], Image.Image | None]]:
+    classifier: Classifier, pictures: Sequence[Named], number: int | None, layer: str | None, device: str
+) -> Iterator[Shown]:
     """Yield a row for each picture, and the picture beside its heat map where there is something to see."""
     size, folder = classifier.backbone.preprocessing.size, cache_folder()
     job = engines.Job(classifier.network(), size, dict, folder, device=pick_device(device))
     network = engines.open_engine("torch", job)
-    for batch in batched(read_pixels(pictures, classifier.backbone.preprocessing), BATCH):
+    for batch in batched(read_pixels([picture.path for picture in pictures], classifier.backbone.preprocessing), BATCH):
         good = [(position, pixels) for position, pixels in batch if not isinstance(pixels, BadImage)]
-        rows = {at: _row(pictures[at], error=str(bad)) for at, bad in batch if isinstance(bad, BadImage)}
+        rows = {at: _row(pictures[at].name, error=str(bad)) for at, bad in batch if isinstance(bad, BadImage)}
         pairs: dict[int, Image.Image] = {}
         if good:
             together = np.stack([pixels for _, pixels in good])  # [b, s, s, 3]
@@ -123,18 +128,16 @@ def _explained(
             chosen = classifier.answers(probabilities) if number is None else np.full(len(good), number)
             heats = heat_maps(classifier, together, chosen, layer=layer, device=device)  # [b, s, s]
             for (position, pixels), answer, found, heat in zip(good, chosen, probabilities, heats, strict=True):
-                rows[position] = _row(pictures[position], classifier.classes[answer], float(found[answer]))
+                rows[position] = _row(pictures[position].name, classifier.classes[answer], float(found[answer]))
                 if heat.any():
                     pairs[position] = _beside(pixels, heat)
         yield from ((rows[position], pairs.get(position)) for position, _ in batch)
 
 
-def _row(picture: Path, label: str | None = None, prob: float | None = None, error: str = "") -> dict[str, Any]:
+def _row(name: str, label: str | None = None, prob: float | None = None, error: str = "") -> ExplanationRow:
     rounded = None if prob is None else round(prob, 6)
-    return {"filename": str(picture), "label": label, "prob": rounded, "heatmap": None, "error": error}
+    return ExplanationRow(filename=name, label=label, prob=rounded, heatmap=None, error=error)
 
 
 def _beside(pixels: np.ndarray, heat: np.ndarray) -> Image.Image:
-    from PIL import Image
-
     return Image.fromarray(np.concatenate([pixels, np.asarray(overlay(pixels, heat))], axis=1))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -17,10 +17,12 @@ from regraft.activations.devices import pick_device
 from regraft.activations.store import Store, make_room
 from regraft.backbones import Backbone
 from regraft.config import Config
-from regraft.data import DECODER, adjusted, find_pictures, read_digests, read_pixels
+from regraft.data import DECODER, Pictures, adjusted, gathered, read_digests, read_pixels
 from regraft.errors import BadImage, ConfigError, NoImages
 from regraft.inference import bundle
 from regraft.inference.classifier import Classifier
+from regraft.inference.predict import Model, named
+from regraft.inference.results import Features
 from regraft.utils import arrays
 from regraft.utils.progress import Progress
 from regraft.weights import digest_state, filled
@@ -32,8 +34,8 @@ SMALLER = "leave out --no-pool, or take a later --layer or a smaller --img-size"
 
 
 def features(
-    model: Path | str | Classifier,
-    paths: Sequence[Path | str],
+    model: Model,
+    pictures: Pictures,
     *,
     layer: str | None = None,
     pool: bool = True,
@@ -46,14 +48,16 @@ def features(
     engine: str = "auto",
     cache_limit: float = Config.cache_limit,
     progress: Progress | None = None,
-) -> np.ndarray:
-    """Return what a network makes of pictures: float32 ``[n, c]``, one row per picture, in the order of `paths`.
+) -> Features:
+    """Return what a network makes of pictures: float32 ``[n, c]``, one row per picture, in their order.
+
+    `Features.array` has the numbers, and NumPy and scikit-learn take the value itself for them.
 
     Rows are kept on disk: pictures that this network has seen before are only read back.
 
     Args:
-        model: a run or bundle folder, a model already loaded, or a network's name.
-        paths: files; a folder stands for all pictures in it, in natural order.
+        model: as in `regraft.predict`.
+        pictures: as in `regraft.predict`.
         layer: the stage whose output is wanted; the last one by default.
         pool: take the mean over height and width, as Keras' ``pooling="avg"``; without it the rows are whole maps
             ``[n, c, h, w]``, as with ``include_top=False``.
@@ -78,11 +82,11 @@ def features(
         engine=engine,
         cache_limit=cache_limit,
     )
-    kept = _compute(model, paths, layer, pool, weights, config, progress or Progress())
-    for path, reason in kept.skipped.items():
+    kept = _compute(model, pictures, layer, pool, weights, config, progress or Progress())
+    for name, reason in kept.skipped.items():
         more = f" ({len(kept.skipped) - 1} more cannot)" if len(kept.skipped) > 1 else ""
-        raise BadImage(f"{path} cannot be read: {reason}{more}. Leave it out of the list.")
-    return kept.store.rows(kept.digests)
+        raise BadImage(f"{name} cannot be read: {reason}{more}. Leave it out of the list.")
+    return Features(kept.store.rows(kept.digests), kept.names)
 
 
 @dataclass(frozen=True)
@@ -100,8 +104,8 @@ class Written:
 
 
 def extract(
-    model: Path | str | Classifier,
-    paths: Sequence[Path | str],
+    model: Model,
+    pictures: Pictures,
     output: Path,
     *,
     layer: str | None = None,
@@ -121,20 +125,20 @@ def extract(
     """
     arrays.writer_of(output)
     progress = progress or Progress()
-    kept = _compute(model, paths, layer, pool, weights, Config(**settings), progress)
-    skipped = {_text(path): reason for path, reason in kept.skipped.items()}
+    kept = _compute(model, pictures, layer, pool, weights, Config(**settings), progress)
+    skipped = {_text(name): reason for name, reason in kept.skipped.items()}
     for name, reason in skipped.items():
         progress.warn(f"{name} is left out: {reason}.")
-    if not kept.paths:
+    if not kept.names:
         name, reason = next(iter(skipped.items()))
         raise NoImages(f"None of the {len(skipped)} pictures can be read; the first: {name}: {reason}.")
-    arrays.write(output, [_text(path) for path in kept.paths], kept.chunks(), kept.store.shape)
-    return Written(output, (len(kept.paths), *kept.store.shape), skipped)
+    arrays.write(output, [_text(name) for name in kept.names], kept.chunks(), kept.store.shape)
+    return Written(output, (len(kept.names), *kept.store.shape), skipped)
 
 
-def _text(path: Path) -> str:
+def _text(name: str) -> str:
     """Return a path that every file format can hold: Unix allows names that are no text."""
-    return str(path).encode("utf-8", "backslashreplace").decode()
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 # ---- what happens, in order -----------------------------------------------------------------------------------------
@@ -145,9 +149,9 @@ class Kept:
     """The pictures that could be read, in order, where their rows are, and why others could not be read."""
 
     store: Store
-    paths: list[Path]
+    names: list[str]
     digests: list[str]
-    skipped: dict[Path, str]
+    skipped: dict[str, str]
 
     def chunks(self) -> Iterator[np.ndarray]:
         """Read the rows back, a few MB at once."""
@@ -157,8 +161,8 @@ class Kept:
 
 
 def _compute(
-    model: Path | str | Classifier,
-    paths: Sequence[Path | str],
+    model: Model,
+    pictures: Pictures,
     layer: str | None,
     pool: bool,
     weights: str | None,
@@ -166,40 +170,47 @@ def _compute(
     progress: Progress,
 ) -> Kept:
     """Run the network over the pictures whose rows are not kept yet; pictures of equal content have one row."""
-    pictures = find_pictures(paths, progress)
-    backbone, trained = _open(model, weights, config.img_size)
-    look = adjusted(backbone.preprocessing, pictures, trained=trained, **config.of_files, progress=progress)
-    network = Network(replace(backbone, preprocessing=look), layer, pool)
-    device = pick_device(config.device)
-    extractor = Extractor(network, device, engines.choose(config.engine, device, len(pictures)), progress)
-    store = extractor.store()
-
-    digests = read_digests(pictures)
-    one_each = dict(zip(digests, pictures, strict=True))
-    gone = store.missing(digest for digest in one_each if isinstance(digest, str))
-    missing = {digest: one_each[digest] for digest in one_each if isinstance(digest, str) and digest in gone}
-    needed, limit = len(missing) * store.row_bytes, int(config.cache_limit * 1e9)
-    if missing:
-        make_room([store.folder.parent], needed, limit, spare=[store.folder], instead=SMALLER)
-    bad = extractor.fill(store, missing) if missing else {}
-
-    answers = [digest if isinstance(digest, BadImage) else bad.get(digest, digest) for digest in digests]
+    with gathered(pictures, progress) as found:
+        paths = [picture.path for picture in found]
+        backbone, trained = _open(model, weights, config.img_size)
+        look = adjusted(backbone.preprocessing, paths, trained=trained, **config.of_files, progress=progress)
+        network = Network(replace(backbone, preprocessing=look), layer, pool)
+        device = pick_device(config.device)
+        extractor = Extractor(network, device, engines.choose(config.engine, device, len(paths)), progress)
+        store, digests = extractor.store(), read_digests(paths)
+        answers = _filled(extractor, store, dict(zip(digests, paths, strict=True)), config)
     kept = Kept(store, [], [], {})
-    for path, answer in zip(pictures, answers, strict=True):
+    for picture, digest in zip(found, digests, strict=True):
+        answer = digest if isinstance(digest, BadImage) else answers.get(digest, digest)
         if isinstance(answer, BadImage):
-            kept.skipped[path] = str(answer)
+            kept.skipped[picture.name] = str(answer)
         else:
-            kept.paths.append(path)
+            kept.names.append(picture.name)
             kept.digests.append(answer)
     return kept
 
 
-def _open(model: Path | str | Classifier, weights: str | None, img_size: int | None) -> tuple[Backbone, bool]:
+def _filled(
+    extractor: Extractor, store: Store, one_each: Mapping[str | BadImage, Path], config: Config
+) -> dict[str, BadImage]:
+    """Compute the rows that are not kept yet; returns the pictures that cannot be decoded, by digest."""
+    gone = store.missing(digest for digest in one_each if isinstance(digest, str))
+    missing = {digest: path for digest, path in one_each.items() if isinstance(digest, str) and digest in gone}
+    needed, limit = len(missing) * store.row_bytes, int(config.cache_limit * 1e9)
+    if not missing:
+        return {}
+    make_room([store.folder.parent], needed, limit, spare=[store.folder], instead=SMALLER)
+    return extractor.fill(store, missing)
+
+
+def _open(model: Model, weights: str | None, img_size: int | None) -> tuple[Backbone, bool]:
     """Return a filled backbone, and whether it was trained here.
 
     One that is given by its name sees pictures as a training by default would.
     """
-    found = model if isinstance(model, Classifier) else bundle.load_or(model, lambda name: _published(name, weights))
+    found = (
+        model if isinstance(model, Classifier) else bundle.load_or(named(model), lambda name: _published(name, weights))
+    )
     if isinstance(found, Backbone):
         return found.sized(img_size, Config.fit), False
     if weights is not None:

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from regraft import run_folder
 from regraft.config import READING, Config
-from regraft.data import Manifest, augmentations, find_pictures, read_digests, scan
+from regraft.data import Manifest, Pictures, augmentations, gathered, read_digests, scan
 from regraft.errors import ConfigError, DataError, NoImages
 from regraft.inference import bundle
 from regraft.inference.classifier import Classifier, Prediction, pretrained
+from regraft.inference.results import PredictionRow, Predictions
 from regraft.metrics.baseline import Baseline, Circumstances, reasons
 from regraft.metrics.functions import Scores
 from regraft.metrics.functions import evaluate as score
@@ -28,9 +30,11 @@ MOST_VIEWS = 1000  # as many as training may draw
 WNID = re.compile(r"n\d{8}(?![^ _-])")  # WordNet's identifier, alone or before a name
 
 
-def open_model(
-    model: Path | str | Classifier, *, weights: str | None = None, progress: Progress | None = None
-) -> Classifier:
+Model: TypeAlias = "str | os.PathLike[str] | Classifier"
+"""A run or bundle folder, or a `Run`, which stands for its folder; a network's name; a model already loaded."""
+
+
+def open_model(model: Model, *, weights: str | None = None, progress: Progress | None = None) -> Classifier:
     """Return the model in a run or bundle folder, or a pretrained network by its name, with its own ImageNet head.
 
     `progress` hears where it is the model of an unfinished run.
@@ -38,55 +42,63 @@ def open_model(
     Raises:
         BundleError: a folder without a model.
         UnknownName: neither a folder nor a network.
-        ConfigError: `weights` beside a model that brings its own.
+        ConfigError: `weights` beside a model that brings its own; or what is no model.
     """
-    if weights is not None and (isinstance(model, Classifier) or Path(model).is_dir()):
+    folder = None if isinstance(model, Classifier) else bundle.folder_of(Path(named(model)))
+    if weights is not None and (isinstance(model, Classifier) or folder or Path(named(model)).is_dir()):
         raise ConfigError(
             f"--weights {weights}: {called(model)} brings its own. Leave it out, or name a network instead."
         )
-    folder = None if isinstance(model, Classifier) else bundle.folder_of(Path(model))
     found = model
     if not isinstance(found, Classifier):
-        found = bundle.load_or(found, lambda name: pretrained(name, weights))
+        found = bundle.load_or(named(found), lambda name: pretrained(name, weights))
     if progress and (notice := run_folder.unfinished(called(model), folder and folder.parent, found.about)):
         progress.warn(notice)
     return found
 
 
-def called(model: Path | str | Classifier) -> str:
+def named(model: str | os.PathLike[str]) -> str:
+    """Return the folder of a model, or a network's name, as text.
+
+    Raises:
+        ConfigError: what is no model.
+    """
+    if not isinstance(model, str | os.PathLike):
+        raise ConfigError(
+            f"A {type(model).__name__} is no model. Expected a run or bundle folder, a Run, a network's name, or what "
+            "regraft.load gives."
+        )
+    return os.fspath(model)
+
+
+def called(model: Model) -> str:
     """Return what a message calls a model: as the user named it."""
-    return "The model" if isinstance(model, Classifier) else str(model)
+    return "The model" if isinstance(model, Classifier) else named(model)
 
 
 def rows_of(
-    predictions: Iterator[Prediction], classifier: Classifier, top: int, abstain_below: float = 0.0
-) -> Iterator[dict[str, Any]]:
-    """Yield one row per picture and rank, the class answered first: filename, rank, index, label, prob, error.
+    prediction: Prediction, classifier: Classifier, top: int, abstain_below: float = 0.0
+) -> list[PredictionRow]:
+    """Return a row for each of the first `top` classes, the class answered first.
 
     A picture that cannot be read, and one whose highest probability is below `abstain_below`, has one row without a
     label; the first has no probability and an error, the second its highest probability and no error.
     """
-    for prediction in predictions:
-        found = prediction.probabilities
-        if found is None or float(found.max()) < abstain_below:
-            yield {
-                "filename": str(prediction.path),
-                "rank": 1,
-                "index": None,
-                "label": None,
-                "prob": None if found is None else round(float(found.max()), 6),
-                "error": prediction.error,
-            }
-            continue
-        for rank, index in enumerate(classifier.ranking(found)[:top].tolist(), start=1):
-            yield {
-                "filename": str(prediction.path),
-                "rank": rank,
-                "index": index,
-                "label": classifier.classes[index],
-                "prob": round(float(found[index]), 6),
-                "error": "",
-            }
+    filename, found = str(prediction.path), prediction.probabilities
+    if found is None or float(found.max()) < abstain_below:
+        prob = None if found is None else round(float(found.max()), 6)
+        return [PredictionRow(filename=filename, rank=1, index=None, label=None, prob=prob, error=prediction.error)]
+    return [
+        PredictionRow(
+            filename=filename,
+            rank=rank,
+            index=index,
+            label=classifier.classes[index],
+            prob=round(float(found[index]), 6),
+            error="",
+        )
+        for rank, index in enumerate(classifier.ranking(found)[:top].tolist(), start=1)
+    ]
 
 
 def check_abstaining(model: str, classifier: Classifier, below: float | None) -> None:
@@ -102,9 +114,7 @@ def check_abstaining(model: str, classifier: Classifier, below: float | None) ->
         )
 
 
-def _drawn_views(
-    model: Path | str | Classifier, classifier: Classifier, views: int, progress: Progress
-) -> dict[str, Any]:
+def _drawn_views(model: Model, classifier: Classifier, views: int, progress: Progress) -> dict[str, Any]:
     """Return the arguments of `Classifier.predict` for so many views, drawn as the model's training was to draw them.
 
     Raises:
@@ -117,13 +127,13 @@ def _drawn_views(
             f"The threshold, {rounded(classifier.threshold.value)}, was chosen on plain pictures: with --tta the model "
             "may reach less than was asked, or more."
         )
-    asked = None if isinstance(model, Classifier) else _setting_of(str(model), "augment")
+    asked = _setting_of(model, "augment")
     return {"views": views, "augment": augmentations(Config.augment if asked is None else asked)}
 
 
 def predict(
-    model: Path | str | Classifier,
-    paths: Sequence[Path | str],
+    model: Model,
+    pictures: Pictures,
     *,
     top: int = 1,
     tta: int = 1,
@@ -135,18 +145,33 @@ def predict(
     device: str = "auto",
     engine: str = "auto",
     progress: Progress | None = None,
-) -> list[dict[str, Any]]:
-    """Classify files and folders of pictures.
+) -> Predictions:
+    """Classify pictures: files, folders, globs, bytes, Pillow images, arrays, open files, or a list of these.
 
-    Returns rows with filename, rank (1 to `top`), index, label, prob and error; a picture that cannot be read has one
-    row with its error and nothing else. With `abstain_below`, a picture whose highest probability is lower has one row
-    with that probability and no label. A model with a threshold answers by it: its label may be the less probable one.
-    `channels`, `range` and `max_megapixels` are as in training; by default those of the model's.
+    Returns a sequence of rows with filename, rank (1 to `top`), index, label, prob and error; a picture that cannot be
+    read has one row with its error and nothing else. With `abstain_below`, a picture whose highest probability is lower
+    has one row with that probability and no label. A model with a threshold answers by it: its label may be the less
+    probable one. `channels`, `range` and `max_megapixels` are as in training; by default those of the model's.
     With `tta`, the probabilities are the mean over so many views of a picture, the plain one among them, which takes
     so many times as long; the others are drawn as in the model's training.
 
+    Args:
+        model: a run or bundle folder, a `Run`, a network's name, or what `regraft.load` gives.
+        pictures: a str or path is a picture, a folder (all pictures below it, in natural order) or a glob; an array is
+            uint8, RGB ``[h, w, 3]`` or ``[h, w]``. What is in memory is called by its file's name, or ``picture 1`` ….
+        top: how many classes for each picture.
+        tta: views of each picture.
+        abstain_below: a probability.
+        weights: where a pretrained network's tensors come from.
+        channels, range, max_megapixels: as in training.
+        device, engine: as in the settings.
+        progress: says what is going on; silent by default.
+
     Raises:
-        ConfigError: `abstain_below` is no probability, or the model has a threshold; `tta` is out of range.
+        ConfigError: what is no picture or no model; `abstain_below` is no probability, or the model has a threshold;
+            `tta` is out of range.
+        DataMissing, ModelMissing: a path that is not there.
+        NoImages: nothing that looks like a picture.
     """
     progress = progress or Progress()
     classifier = open_model(model, weights=weights, progress=progress)
@@ -154,15 +179,24 @@ def predict(
     views = _drawn_views(model, classifier, tta, progress)
     if classifier.rule:
         progress.note(f"{called(model)} answers {classifier.rule}.")
-    pictures = find_pictures(paths, progress)
     config = Config(channels=channels, range=range, max_megapixels=max_megapixels)
-    classifier = classifier.seeing(pictures, progress, **config.of_files)
-    answers = classifier.predict(pictures, **views, device=device, engine=engine, progress=progress)
-    rows = list(rows_of(answers, classifier, top, abstain_below or 0.0))
+    with gathered(pictures, progress) as found:
+        paths = [picture.path for picture in found]
+        classifier = classifier.seeing(paths, progress, **config.of_files)
+        given = classifier.predict_files(paths, **views, device=device, engine=engine, progress=progress)
+        named_so = [replace(one, path=Path(picture.name)) for one, picture in zip(given, found, strict=True)]
+    predictions = _together(named_so, classifier, top, abstain_below or 0.0)
     if abstain_below is not None:
-        unsure = sum(row["label"] is None and not row["error"] for row in rows)
-        progress.note(f"{unsure} of {len({row['filename'] for row in rows})} pictures are unsure and get no label.")
-    return rows
+        unsure = sum(row["label"] is None and not row["error"] for row in predictions)
+        progress.note(f"{unsure} of {len(named_so)} pictures are unsure and get no label.")
+    return predictions
+
+
+def _together(given: Sequence[Prediction], classifier: Classifier, top: int, abstain_below: float) -> Predictions:
+    unknown = np.full(len(classifier.classes), np.nan)
+    probabilities = [unknown if one.probabilities is None else one.probabilities for one in given]
+    rows = [row for one in given for row in rows_of(one, classifier, top, abstain_below)]
+    return Predictions(tuple(rows), classifier.classes, np.stack(probabilities).astype(np.float64))
 
 
 @dataclass(frozen=True)
@@ -296,9 +330,9 @@ def _scan(data: Path, reading: Mapping[str, Any], model: str, progress: Progress
         return manifest
 
 
-def _setting_of(model: str, name: str) -> str | None:
+def _setting_of(model: Model, name: str) -> str | None:
     """Return a setting of the run that made the model, where the model lies in its run's folder."""
-    folder = bundle.folder_of(Path(model))
+    folder = None if isinstance(model, Classifier) else bundle.folder_of(Path(model))
     if folder is None or not (folder.parent / run_folder.SETTINGS).exists():
         return None
     asked = run_folder.read_as(folder.parent / run_folder.SETTINGS, run_folder.Begun).settings.get(name)

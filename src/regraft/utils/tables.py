@@ -1,20 +1,26 @@
-"""Write rows as lines, CSV, JSON or Parquet, to the terminal or to a file; print tables that a window has room for."""
+"""Rows -> lines, CSV, JSON, Parquet, HTML, pandas; print tables that a window has room for."""
 
 from __future__ import annotations
 
+import base64
+import html
 import io
 import json
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from regraft.errors import ConfigError, UnknownName
+from regraft.errors import ConfigError, MissingExtra, UnknownName
 from regraft.utils import files
 from regraft.utils.streams import one_line, printable, printable_json
 
-Rows = Sequence[dict[str, Any]]
+if TYPE_CHECKING:
+    import pandas
+    import pyarrow
+
+Rows = Sequence[Mapping[str, Any]]
 
 UNSURE = "unsure"  # what a table says where a picture has a probability and no label
 
@@ -71,7 +77,7 @@ def _table(rows: Rows) -> bytes:
     return _as_bytes("".join(lines))
 
 
-def _answer(row: dict[str, Any]) -> str:
+def _answer(row: Mapping[str, Any]) -> str:
     if row["error"]:
         return f"cannot be read: {row['error']}"
     return f"{UNSURE if row['label'] is None else row['label']} {row['prob']:.3f}"
@@ -92,9 +98,64 @@ def _parquet(rows: Rows) -> bytes:
     from pyarrow import parquet
 
     sink = pyarrow.BufferOutputStream()
-    named = [{**row, "filename": _as_bytes(row["filename"]).decode()} for row in rows]
-    parquet.write_table(pyarrow.Table.from_pylist(named), sink)
+    parquet.write_table(to_arrow(rows), sink)
     return bytes(sink.getvalue())
+
+
+def to_arrow(rows: Rows) -> pyarrow.Table:
+    """Return rows as an Arrow table; bytes of a file name that are no text are told as \\udc.., which Arrow takes."""
+    import pyarrow
+
+    named = [
+        {**row, "filename": _as_bytes(row["filename"]).decode()} if "filename" in row else dict(row) for row in rows
+    ]
+    return pyarrow.Table.from_pylist(named)
+
+
+def to_pandas(rows: Rows, what: str) -> pandas.DataFrame:
+    """Return rows as a pandas table; `what` is said to need it.
+
+    Raises:
+        MissingExtra: pandas is not installed.
+    """
+    try:
+        import pandas
+    except ImportError as error:
+        raise MissingExtra("pandas", "pandas", what) from error
+    table: pandas.DataFrame = pandas.DataFrame([dict(row) for row in rows])
+    return table
+
+
+MOST_SHOWN = 20  # rows that a notebook shows
+
+
+def as_html(rows: Rows, *, of: int | None = None) -> str:
+    """Return the first rows as a table for a notebook, and how many there are `of` them in all."""
+    shown, total = rows[:MOST_SHOWN], len(rows) if of is None else of
+    if not shown:
+        return "<p>no rows</p>"
+    head = _html_line("th", shown[0])
+    body = "".join(_html_line("td", map(_cell, row.values())) for row in shown)
+    more = f"<p>… {total - len(shown)} more rows</p>" if total > len(shown) else ""
+    return f"<table><thead>{head}</thead><tbody>{body}</tbody></table>{more}"
+
+
+def _html_line(tag: str, cells: Iterable[str]) -> str:
+    return f"<tr>{''.join(f'<{tag}>{html.escape(printable(cell))}</{tag}>' for cell in cells)}</tr>"
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, float):
+        return "–" if value != value else f"{value:.3f}"
+    return "" if value is None else _as_bytes(str(value)).decode()
+
+
+def image_html(path: Path) -> str:
+    """Return a PNG within the page, if it is still there."""
+    if not path.is_file():
+        return ""
+    data = base64.b64encode(path.read_bytes()).decode()
+    return f'<img alt="{html.escape(printable(_cell(path.name)))}" src="data:image/png;base64,{data}">'
 
 
 FORMATS: dict[str, Callable[..., bytes]] = {"table": _table, "csv": _csv, "json": _json, "parquet": _parquet}

@@ -1,0 +1,189 @@
+"""Whatever a person calls a picture -> files with names: a path, a folder, a glob, bytes, an array, a Pillow image …"""
+
+from __future__ import annotations
+
+import glob
+import io
+import os
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from regraft.data.folders import pictures_below
+from regraft.data.kinds import USUAL_SUFFIXES, by_suffix, is_picture, left_out
+from regraft.data.rows import natural_key
+from regraft.errors import ConfigError, DataMissing, NoImages
+from regraft.utils.progress import Progress
+
+Picture: TypeAlias = "str | os.PathLike[str] | bytes | Image.Image | NDArray[np.uint8] | IO[bytes]"
+"""One picture; a str or path may also be a folder, or a glob such as ``"photos/*.jpg"``."""
+
+Pictures: TypeAlias = "Picture | Iterable[Picture]"
+
+EXPECTED = (
+    "a path, a folder, a glob, bytes, a Pillow image, a uint8 array (RGB [h, w, 3] or [h, w]), an open file, or a list "
+    "of these"
+)
+KEPT_BY = {"PNG": ("1", "L", "LA", "I;16", "P", "RGB", "RGBA"), "TIFF": ("I", "F", "I;16B")}
+"""Modes of Pillow that a format keeps as they are."""
+ORIENTATION = 0x0112  # of EXIF
+
+
+class Named(NamedTuple):
+    """A file, and what answers call the picture in it."""
+
+    path: Path
+    name: str
+
+
+class Content(NamedTuple):
+    """The bytes of a picture that is no file, and what its maker called it."""
+
+    data: bytes
+    name: str = ""
+
+
+@contextmanager
+def gathered(pictures: Pictures, progress: Progress | None = None, *, absent_ok: bool = False) -> Iterator[list[Named]]:
+    """Make files of all pictures, in the order given; a folder stands for all pictures below it, in natural order.
+
+    What is in memory lies in a temporary folder as long as the context is open: nothing of it stays on the disk. It is
+    called by the name of its file, else by its number among those given. `progress` hears what is left out of folders.
+    With `absent_ok`, a path that is not there is a picture that cannot be read.
+
+    Raises:
+        DataMissing: a path that is not there, or a glob that no file matches.
+        NoImages: nothing that looks like a picture.
+        ConfigError: what is no picture: an array of floats, an address in the web.
+    """
+    found, others, searched = list[Named](), list[str](), list[str]()
+    with tempfile.TemporaryDirectory(prefix="regraft-") as folder:
+        for number, one in enumerate(each(pictures), start=1):
+            if isinstance(one, Content):
+                path = Path(folder) / str(number)
+                path.write_bytes(one.data)
+                found.append(Named(path, one.name or f"picture {number}"))
+                continue
+            paths, beside = ([one], []) if absent_ok and not one.exists() else _files(one)
+            found += [Named(path, str(path)) for path in paths]
+            others += beside
+            searched.append(str(one))
+        _refuse_none(found, searched, others)
+        for notice in left_out(others):
+            (progress or Progress()).warn(notice)
+        yield found
+
+
+def each(pictures: object) -> Iterator[Path | Content]:
+    """Yield paths as they are given, and the content of every picture that is no file.
+
+    Raises:
+        ConfigError: what is no picture.
+    """
+    kind = next((read for types, read in _KINDS if isinstance(pictures, types)), None)
+    if kind is not None:
+        yield kind(pictures)
+    elif callable(getattr(pictures, "read", None)):
+        yield _of_file(pictures)
+    elif hasattr(pictures, "__array__") and not hasattr(pictures, "columns"):
+        yield from _of_array(np.asarray(pictures))
+    elif isinstance(pictures, Iterable) and not isinstance(pictures, Mapping) and not hasattr(pictures, "columns"):
+        for one in pictures:
+            yield from each(one)
+    else:
+        table = " Give one column of it." if hasattr(pictures, "columns") else ""
+        raise ConfigError(f"A {type(pictures).__name__} is no picture.{table} Expected {EXPECTED}.")
+
+
+def _path(given: str | os.PathLike[str]) -> Path:
+    text = os.fspath(given)
+    if text.lower().startswith(("http://", "https://")):
+        raise ConfigError(
+            f"{text} is an address: Regraft fetches no pictures. Download it and give the file, or give the bytes: "
+            "urllib.request.urlopen(address).read()"
+        )
+    if not text:
+        raise ConfigError(f"An empty path is no picture. Expected {EXPECTED}.")
+    return Path(text)
+
+
+def _of_file(file: Any) -> Content:
+    data, name = file.read(), getattr(file, "name", "")
+    if not isinstance(data, bytes):
+        raise ConfigError(f"{name or 'The file'} was opened as text; a picture is bytes: open(name, 'rb').")
+    return Content(data, name if isinstance(name, str) else "")
+
+
+def _of_image(image: Image.Image) -> Content:
+    """Keep a Pillow image as it is, and how EXIF says that it lies; modes that no file has are shown as RGB."""
+    form = next((form for form, modes in KEPT_BY.items() if image.mode in modes), None)
+    kept, file, exif = image if form else image.convert("RGB"), io.BytesIO(), Image.Exif()
+    if turned := image.getexif().get(ORIENTATION):
+        exif[ORIENTATION] = turned
+    kept.save(file, form or "PNG", compress_level=1, exif=exif)
+    return Content(file.getvalue(), str(getattr(image, "filename", "") or ""))
+
+
+def _of_array(array: NDArray[Any]) -> Iterator[Path | Content]:
+    """Yield the picture that an array is; of an array of paths, or of pictures, each."""
+    if array.dtype.kind in "OUS" or (array.ndim == 4 and array.shape[-1] == 3):
+        for one in array:
+            yield from each(one)
+        return
+    grey, colour = array.ndim == 2, array.ndim == 3 and array.shape[-1] == 3
+    if array.dtype != np.uint8 or not (grey or colour) or not array.size:
+        shape = list(array.shape)
+        raise ConfigError(
+            f"An array of {array.dtype} {shape} is no picture. Expected uint8, RGB [h, w, 3] or [h, w], from 0 to 255."
+        )
+    yield _of_image(Image.fromarray(np.ascontiguousarray(array)))
+
+
+_KINDS: tuple[tuple[Any, Any], ...] = (
+    ((str, os.PathLike), _path),
+    ((bytes, bytearray, memoryview), lambda data: Content(bytes(data))),
+    (Image.Image, _of_image),
+)
+
+
+def _files(path: Path) -> tuple[list[Path], list[str]]:
+    """Return the pictures that a path names, and the other files of a folder."""
+    if path.is_dir():
+        return pictures_below(path)
+    if path.exists():
+        return [path], []
+    if not glob.has_magic(str(path)):
+        raise DataMissing(f"{path} does not exist. Expected a picture or a folder of pictures.")
+    return _matching(str(path))
+
+
+def _matching(pattern: str) -> tuple[list[Path], list[str]]:
+    """Return the pictures that a glob names, and the other files; a folder that it names stands for all in it."""
+    matches = [Path(name) for name in sorted(glob.glob(pattern, recursive=True), key=natural_key)]  # noqa: PTH207
+    if not matches:
+        raise DataMissing(f"No file matches {pattern}. Expected a picture, a folder of pictures or a glob.")
+    found, others = list[Path](), list[str]()
+    for one in matches:
+        if one.is_dir():
+            below = ([], []) if "**" in pattern else pictures_below(one)  # ** names what is in it as well
+            found += below[0]
+            others += below[1]
+        elif is_picture(one.parent, one.name):
+            found.append(one)
+        else:
+            others.append(one.name)
+    return found, others
+
+
+def _refuse_none(found: Sequence[Named], searched: Sequence[str], others: Sequence[str]) -> None:
+    if found:
+        return
+    where = f" in {', '.join(searched)}" if searched else ": nothing was given"
+    there = f"; there are {by_suffix(others)}" if others else ""
+    raise NoImages(f"No pictures{where} (looked for {USUAL_SUFFIXES}{there}).")

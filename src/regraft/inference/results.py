@@ -1,0 +1,175 @@
+"""What a model says of pictures, as values: rows as they are printed, and the arrays and tables made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypedDict, TypeVar, overload
+
+import numpy as np
+from numpy.lib.mixins import NDArrayOperatorsMixin
+from numpy.typing import NDArray
+
+from regraft.utils import tables
+
+if TYPE_CHECKING:
+    import pandas
+    import pyarrow
+
+SHOWN = 6  # heat maps in a notebook: each has some 50 kB
+
+
+class PredictionRow(TypedDict):
+    """One answer for one picture."""
+
+    filename: str
+    rank: int  # 1: the class that is answered
+    index: int | None  # of the class
+    label: str | None  # None: unsure, or not readable
+    prob: float | None
+    error: str  # why it cannot be read
+
+
+class ExplanationRow(TypedDict):
+    """One picture and where its heat map lies."""
+
+    filename: str
+    label: str | None
+    prob: float | None
+    heatmap: str | None  # the PNG; None where no place speaks for the class
+    error: str
+
+
+R = TypeVar("R", PredictionRow, ExplanationRow)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Rows(Sequence[R]):
+    """Rows as they are printed; equal to a list of the same rows."""
+
+    rows: tuple[R, ...]
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """Return the rows as a pandas table.
+
+        Raises:
+            MissingExtra: pandas is not installed.
+        """
+        return tables.to_pandas(self.rows, f"{type(self).__name__}.to_pandas")
+
+    def to_arrow(self) -> pyarrow.Table:
+        """Return the rows as an Arrow table."""
+        return tables.to_arrow(self.rows)
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self.rows)
+
+    @overload
+    def __getitem__(self, at: int) -> R: ...
+    @overload
+    def __getitem__(self, at: slice) -> list[R]: ...
+    def __getitem__(self, at: int | slice) -> R | list[R]:
+        """Return a row, or a list of them."""
+        return list(self.rows[at]) if isinstance(at, slice) else self.rows[at]
+
+    def __eq__(self, other: object) -> bool:
+        """Compare the rows with those of any sequence."""
+        return list(self) == list(other) if isinstance(other, Sequence) else NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]  # as a list has none
+
+    def __repr__(self) -> str:
+        """Say how many there are."""
+        return f"<{type(self).__name__}: {len(self.rows)} rows>"
+
+    def _repr_html_(self) -> str:
+        return tables.as_html(self.rows)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Predictions(Rows[PredictionRow]):
+    """The answers for pictures, in their order: a sequence of rows, one for each picture and rank."""
+
+    classes: tuple[str, ...]
+    probabilities: NDArray[np.float64]
+    """``[n, classes]``, a row for each picture; nan where it could not be read."""
+
+    @property
+    def labels(self) -> list[str | None]:
+        """The class answered for each picture; None where it is unsure or could not be read."""
+        return [row["label"] for row in self.rows if row["rank"] == 1]
+
+    @property
+    def filenames(self) -> list[str]:
+        """What each picture is called."""
+        return [row["filename"] for row in self.rows if row["rank"] == 1]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Explanation(Rows[ExplanationRow]):
+    """Where pictures speak for a class: a sequence of rows, and the folder that holds the heat maps."""
+
+    folder: Path
+
+    def _repr_html_(self) -> str:
+        drawn = [Path(row["heatmap"]) for row in self.rows if row["heatmap"]]
+        return tables.as_html(self.rows) + "".join(tables.image_html(path) for path in drawn[:SHOWN])
+
+
+@dataclass(frozen=True, eq=False)
+class Features(NDArrayOperatorsMixin):
+    """What a network makes of pictures: a row for each, in their order; to NumPy, and to code for arrays, its array."""
+
+    array: NDArray[np.float32]
+    """``[n, c]``, or ``[n, c, h, w]`` without pooling."""
+    paths: list[str]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the array."""
+        return self.array.shape
+
+    @property
+    def dtype(self) -> np.dtype[np.float32]:
+        """Of the array."""
+        return self.array.dtype
+
+    def __array__(self, dtype: np.dtype[np.float32] | None = None, copy: bool | None = None) -> NDArray[np.float32]:
+        return np.array(self.array, dtype, copy=copy) if copy else np.asarray(self.array, dtype)
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: object, **how: object) -> object:
+        plain = [one.array if isinstance(one, Features) else one for one in inputs]
+        return getattr(ufunc, method)(*plain, **how)
+
+    if not TYPE_CHECKING:  # for code that was given the array: a type checker is to say what is new
+
+        def __getattr__(self, name: str) -> object:
+            if name.startswith("_") or name == "array":  # while it is copied or unpickled, it has none yet
+                raise AttributeError(name)
+            return getattr(self.array, name)
+
+    def __len__(self) -> int:
+        return len(self.array)
+
+    def __getitem__(self, at: object) -> NDArray[np.float32]:
+        found: NDArray[np.float32] = self.array[at]  # type: ignore[call-overload]  # whatever NumPy takes
+        return found
+
+    def __iter__(self) -> Iterator[NDArray[np.float32]]:
+        return iter(self.array)
+
+    def __repr__(self) -> str:
+        return f"<Features: {' x '.join(map(str, self.shape))} of {self.dtype}>"
+
+    def _repr_html_(self) -> str:
+        flat = self.array.reshape(len(self.array), -1)
+        rows = [{"path": path, **_first(row)} for path, row in zip(self.paths[: tables.MOST_SHOWN], flat, strict=False)]
+        return f"<p>{repr(self)[1:-1]}</p>{tables.as_html(rows, of=len(self.paths))}"
+
+
+def _first(row: NDArray[np.float32]) -> dict[str, str]:
+    """Return the first numbers of a row as cells of a table."""
+    shown = {str(at): f"{value:.3f}" for at, value in enumerate(row[:8])}
+    return shown | ({"…": "…"} if len(row) > len(shown) else {})
