@@ -165,7 +165,7 @@ def _told(sights: Sequence[Sight | None], scale: Scale | None, given: Range | No
     """Return a sentence on the scale, and on what it does not hold."""
     deep = [sight for sight in sights if sight]
     if scale is None:
-        return ["Every picture has 8 bits, which run from 0 to 255: --range has no effect."] if given and sights else []
+        return ["Every picture has 8 bits, which run from 0 to 255: --range has no effect."] if given else []
     low, high = given or scale.shown
     kind = "whole numbers" if all(sight.kind in "iu" for sight in deep) else "real numbers"
     found = f"{min(sight.low for sight in deep):g} to {max(sight.high for sight in deep):g}"
