@@ -630,4 +630,4 @@ def test_traceback_shows_where_an_error_came_from(regraft, tmp_path):
     for asked in (("--traceback", "train", tmp_path / "nowhere"), ("train", tmp_path / "nowhere", "--traceback")):
         with pytest.raises(DataError, match="does not exist") as told:
             regraft(*asked)
-        assert told.traceback[-1].path.name == "manifest.py"
+        assert told.traceback[-1].path.name == "preflight.py"

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from fnmatch import fnmatch
 from importlib.resources import files
 from pathlib import Path
@@ -62,6 +62,27 @@ def models(
         rows = matching(pattern, rows)
     rows = sorted(map(_with_here, rows), key=_key(sort))
     return [row for row in rows if row["here"]] if available else rows
+
+
+def check(name: str) -> None:
+    """Raise where no network goes by a name: none of the table, and none of timm or torchvision.
+
+    Their files are searched as text: importing them takes seconds.
+
+    Raises:
+        UnknownName: with the nearest names of the table.
+    """
+    known = [known for row in read() for known in (row["name"], *row["aliases"])]
+    if name not in known and not any(f"def {name.partition('.')[0]}(" in text for text in _library_texts()):
+        hint = "Any other classifier of timm or torchvision goes by its name there."
+        raise UnknownName("backbone", name, known, hint)
+
+
+def _library_texts() -> Iterator[str]:
+    for library in ("timm", "torchvision"):
+        if folder := locations.package_folder(library):
+            for path in sorted((folder / "models").glob("*.py")):
+                yield path.read_text(encoding="utf-8")
 
 
 def read() -> list[Row]:

@@ -166,9 +166,11 @@ def train(
     given: dict[str, Any],
 ) -> None:
     """Train a classifier on your pictures and keep it, with its figures, in a run folder."""
-    from regraft.experiments.train import train as run_training
+    _preflight(data, given)
 
-    run = run_training(data, out=out, resume=resume, progress=_progress(), report=report, **given)
+    from regraft.experiments import train as training
+
+    run = training.train(data, out=out, resume=resume, progress=_progress(), report=report, **given)
     if as_json:
         _print_json(run.as_dict())
     elif run.folds:
@@ -257,9 +259,11 @@ def compare(
     given: dict[str, Any],
 ) -> None:
     """Train many networks with many methods on one split and say which is best, and by how much."""
+    budget_s = _seconds(budget) if budget else None
+    _preflight(data, given, backbones=backbones, named=methods)
+
     from regraft.experiments import comparison
 
-    budget_s = _seconds(budget) if budget else None
     found = comparison.compare(
         data,
         backbones=backbones,
@@ -325,6 +329,8 @@ def recommend(
     given: dict[str, Any],
 ) -> None:
     """Rank networks on a sample of your pictures, before anything is trained."""
+    _preflight(data, given, backbones=backbones)
+
     from regraft.experiments import recommendation
 
     found = recommendation.recommend(data, backbones=backbones, sample=sample, progress=_progress(), **given)
@@ -371,6 +377,8 @@ def check(
     given: dict[str, Any],
 ) -> None:
     """Find what may mislead a training: bad files, duplicates, leaks between parts, wrong labels, outliers."""
+    _preflight(data, given)
+
     from regraft.experiments import checking
 
     unwanted = [kind.strip() for kind in fail_on.split(",") if kind.strip()]
@@ -434,6 +442,8 @@ def evaluate(
     given: dict[str, Any],
 ) -> None:
     """Measure a model on labelled pictures: all of them, or the test part where there is one."""
+    _preflight_model(model)
+
     from regraft.inference import predict
 
     progress = _progress()
@@ -484,6 +494,8 @@ def predict(
     given: dict[str, Any],
 ) -> None:
     """Say what is on pictures. A picture that cannot be read gets a row with the reason; status 1 if none can be."""
+    _preflight_model(model)
+
     from regraft.inference import bundle, predict
 
     form = "json" if as_json else tables.format_of(form, output)
@@ -530,6 +542,8 @@ def explain(
     given: dict[str, Any],
 ) -> None:
     """Draw where pictures speak for the answer: each beside its heat map, in a new folder."""
+    _preflight_model(model)
+
     from regraft.inference import bundle, explain
 
     rows = explain.explain(
@@ -588,6 +602,8 @@ def features(
 
     arrays.writer_of(output)  # what would be refused at the end is refused before torch is loaded
     tables.check_writable(output)
+    _preflight_model(model)
+
     from regraft.inference import features
 
     written = features.extract(
@@ -754,6 +770,18 @@ def demo(
     _print_run(run, f"{run.backbone}, {run.method}, on synthetic cells")
     if run.stopped:
         _end("Stopped.", stopping.status())
+
+
+def _preflight(data: Path, given: dict[str, Any], **named: str) -> None:
+    from regraft.experiments.preflight import preflight
+
+    preflight(data, given, **named)
+
+
+def _preflight_model(model: str) -> None:
+    from regraft.experiments.preflight import preflight_model
+
+    preflight_model(model)
 
 
 def _progress() -> Any:

@@ -279,6 +279,8 @@ class Session:
         names = [item.name for item in self.manifest.items]
         self._leave_out({names[index]: str(reason) for index, reason in prefix.plain().items()})
         self._refuse_many_bad(total)
+        for split in self.splits:
+            splitting.refuse_absent(split, self.config)
         return ActivatedNetwork(replace(loaded, backbone=backbone), prefix)
 
     def augment(self, network: ActivatedNetwork, plans: Sequence[Plan]) -> None:

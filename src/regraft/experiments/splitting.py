@@ -50,6 +50,16 @@ def named_folds(splits: Sequence[Manifest]) -> list[str]:
 
 def _parts(given: Manifest, config: Config) -> Manifest:
     parts = into_parts(given, val=config.val, test=config.test, seed=config.seed)
+    refuse_absent(parts, config)
+    return parts
+
+
+def refuse_absent(parts: Manifest, config: Config) -> None:
+    """Raise where a class cannot be learned, or no threshold fitted: unreadable files may have been all it had there.
+
+    Raises:
+        DataError: it has no picture in train, or in val where there is a target.
+    """
     if absent := [name for name, count in parts.counts("train").items() if not count]:
         raise DataError(
             f"The class {absent[0]!r} has no picture in train that can be read: it cannot be learned. "
@@ -60,7 +70,6 @@ def _parts(given: Manifest, config: Config) -> Manifest:
             f"The class {absent[0]!r} has no picture in val: a threshold is fitted there and needs both classes. "
             "Add pictures to val, or remove that part so that one is drawn."
         )
-    return parts
 
 
 def notices(manifest: Manifest, config: Config, given: Mapping[str, Any]) -> list[str]:

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from typing import TYPE_CHECKING
 
-from regraft.backbones.backbone import Backbone
 from regraft.config import Config
 from regraft.errors import UnknownName
-from regraft.methods._plan import Plan
+
+if TYPE_CHECKING:  # a misspelt method is refused before torch is imported
+    from regraft.backbones.backbone import Backbone
+    from regraft.methods._plan import Plan
 
 
 def names() -> list[str]:
