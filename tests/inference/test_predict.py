@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import regraft as package
-from regraft.errors import ConfigError
+from regraft.errors import ConfigError, DataError
 from regraft.inference import bundle, predict
 
 
@@ -97,3 +98,32 @@ def test_the_json_of_an_unfinished_model_says_so(
         asked = (command[0], tmp_path / "stopped", drawn, *command[1:], "--json")
         assert json.loads(regraft(*asked).out)["unfinished"] == stop
     assert "unfinished" not in json.loads(regraft("predict", small_run, drawn, "--json").out)
+
+
+def test_one_class_is_measured_and_classes_that_the_model_does_not_know_are_refused_or_left_out(
+    regraft: Callable[..., Any], small_run: Path, drawn: Path
+) -> None:
+    only = drawn.parent / "only"
+    shutil.copytree(drawn / "red", only / "red")
+    assert package.evaluate(small_run, only).test.n == 8
+    shutil.copytree(drawn / "red", only / "purple")
+    with pytest.raises(DataError, match=r"does not know the class purple; it knows blue, green.*--known-only"):
+        package.evaluate(small_run, only)
+    answer = regraft("eval", small_run, only, "--known-only", "--json")
+    assert json.loads(answer.out)["n_test"] == 8
+    assert "8 pictures of classes that" in answer.err
+    assert "are left out: purple" in answer.err
+    shutil.rmtree(only / "red")
+    with pytest.raises(DataError, match="knows none of the classes purple; it knows blue"):
+        package.evaluate(small_run, only, known_only=True)
+
+
+def test_a_loaded_model_is_measured_on_pictures_in_memory_as_its_run_is_on_a_folder(
+    small_run: Path, drawn: Path
+) -> None:
+    paths = sorted(drawn.rglob("*.png"))
+    pictures, labels = [Image.open(path) for path in paths], [path.parent.name for path in paths]
+    found = package.evaluate(package.load(small_run), (pictures, labels))
+    expected = package.evaluate(small_run, drawn)
+    np.testing.assert_array_equal(found.test.confusion, expected.test.confusion)
+    assert found.test.values == pytest.approx(expected.test.values, abs=1e-4)

@@ -2,6 +2,6 @@
 
 from regraft.activations.prefix import Demand, Means, Prefix
 from regraft.activations.sources import BATCH, Activations, Kept, Pictures, batched
-from regraft.activations.store import cache_folder
+from regraft.utils.machine import cache_folder
 
 __all__ = ["BATCH", "Activations", "Demand", "Kept", "Means", "Pictures", "Prefix", "batched", "cache_folder"]

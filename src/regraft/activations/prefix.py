@@ -17,10 +17,11 @@ import torch
 from regraft.activations import engines, planner
 from regraft.activations.engines import Engine
 from regraft.activations.sources import BATCH, Activations, Computed, Kept, Pictures, Pixels, batched
-from regraft.activations.store import Store, Writer, cache_folder, free_bytes, make_room
+from regraft.activations.store import Store, Writer, free_bytes, make_room
 from regraft.backbones import Backbone
 from regraft.data import DECODER
 from regraft.errors import BadImage
+from regraft.utils.machine import cache_folder
 from regraft.utils.progress import Progress, Tick
 from regraft.weights import digest_state
 

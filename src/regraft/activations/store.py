@@ -32,7 +32,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import platformdirs
 
 from regraft.activations.planner import human
 from regraft.errors import ActivationOverflow, CacheFull, StoreError
@@ -44,11 +43,6 @@ SEGMENT_S = 20.0  # a killed run loses about this much work; later segments may 
 FEWER = "use fewer --views, or use --keep never"
 """What a training may do where its rows do not fit; who else keeps rows says what helps there."""
 STALE_S = 24 * 3600  # a temporary file this old belongs to a run that died
-
-
-def cache_folder() -> Path:
-    """Return where Regraft keeps what it can make again: ``REGRAFT_CACHE``, or the system's folder for caches."""
-    return Path(os.environ.get("REGRAFT_CACHE") or platformdirs.user_cache_dir("regraft", appauthor=False))
 
 
 def recipe_key(recipe: Mapping[str, Any]) -> str:

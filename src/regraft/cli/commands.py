@@ -433,6 +433,9 @@ def report(
 def evaluate(
     model: Model,
     data: Data,
+    known_only: Annotated[
+        bool, typer.Option("--known-only", help="Leave out pictures of classes that the model does not know.")
+    ] = False,
     tta: Views = 1,
     abstain_below: AbstainBelow = None,
     weights: Weights = None,
@@ -450,6 +453,7 @@ def evaluate(
     found = predict.evaluate(
         model,
         data,
+        known_only=known_only,
         tta=tta,
         abstain_below=abstain_below,
         weights=weights,

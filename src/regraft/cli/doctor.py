@@ -8,9 +8,9 @@ from typing import Any
 import torch
 
 from regraft import run_folder
-from regraft.activations.store import cache_folder, free_bytes
+from regraft.activations.store import free_bytes
 from regraft.backbones import names, torchvision_compat
-from regraft.utils.machine import cores
+from regraft.utils.machine import cache_folder, cores
 from regraft.weights import available
 
 

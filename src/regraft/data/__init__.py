@@ -4,10 +4,11 @@ from regraft.data.decode import DECODER, MAX_MEGAPIXELS, Preprocessing, decode, 
 from regraft.data.group_headers import PATIENT, header_namings
 from regraft.data.group_names import Naming, in_stretches, named_as_sources, naming_of, namings, plausible
 from regraft.data.kinds import IMAGE_SUFFIXES
+from regraft.data.labelled import Labelled, as_source
 from regraft.data.manifest import Item, Manifest, scan
 from regraft.data.pictures import Named, Picture, Pictures, gathered
 from regraft.data.reading import THREADS, ahead_of, read_digests, read_picture, read_pixels
-from regraft.data.rows import PARTS, natural_key
+from regraft.data.rows import PARTS, name_some, natural_key
 from regraft.data.splits import folds as into_folds
 from regraft.data.splits import folds_at_most as into_folds_at_most
 from regraft.data.splits import learned_digests, other_pictures, split, split_from, write_split
@@ -25,6 +26,7 @@ __all__ = [
     "PATIENT",
     "THREADS",
     "Item",
+    "Labelled",
     "Look",
     "Manifest",
     "Named",
@@ -35,6 +37,7 @@ __all__ = [
     "Surveyed",
     "adjusted",
     "ahead_of",
+    "as_source",
     "augmentations",
     "decode",
     "digest",
@@ -46,6 +49,7 @@ __all__ = [
     "into_folds",
     "into_folds_at_most",
     "learned_digests",
+    "name_some",
     "named_as_sources",
     "naming_of",
     "namings",

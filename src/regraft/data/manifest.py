@@ -111,7 +111,7 @@ def scan(
         images: the folder in which the table's files lie.
         label_pattern: a regular expression that finds the class in every file name, as `groups` finds the group.
         layout: whether the folders at the top are "parts" or "classes"; "auto": what their names and contents say.
-        learn: False for data that only measure a model: then a class may have a single picture.
+        learn: False for data that only measure a model: then one class may be all there is, and have a single picture.
 
     Raises:
         NoImages: There is nothing to learn from.
@@ -127,7 +127,8 @@ def scan(
     rows = [row._replace(part=part) for row, part in zip(found.rows, parts, strict=True)]
     classes = tuple(sorted({row.label for row in rows}, key=natural_key))
     _check_names(path, classes)
-    _check_classes(path, classes, rows)
+    if learn:
+        _check_classes(path, classes, rows)
     groups_of = dict.fromkeys(row.group for row in rows if row.group and row.group != row.name)
     index = {name: at for at, name in enumerate(classes)}
     items = [Item(row.path, row.name, index[row.label], row.group, row.part) for row in rows]

@@ -14,7 +14,7 @@ import numpy as np
 
 from regraft import run_folder
 from regraft.config import READING, Config
-from regraft.data import Manifest, Pictures, augmentations, gathered, read_digests, scan
+from regraft.data import Labelled, Manifest, Pictures, as_source, augmentations, gathered, name_some, read_digests, scan
 from regraft.errors import ConfigError, DataError, NoImages
 from regraft.inference import bundle
 from regraft.inference.classifier import Classifier, Prediction, pretrained
@@ -229,9 +229,10 @@ class Evaluation:
 
 
 def evaluate(
-    model: Path | str,
-    data: Path | str,
+    model: Model,
+    data: Labelled,
     *,
+    known_only: bool = False,
     tta: int = 1,
     abstain_below: float | None = None,
     weights: str | None = None,
@@ -246,7 +247,8 @@ def evaluate(
     """Measure a model on labelled pictures: all of `data`, or its test part where it has parts.
 
     Pictures that the model has learned from are left out, by their content, where others remain; `progress` says so.
-    Classes are matched by name, so a folder may lack some of the model's classes. `Evaluation.test` is measured on all
+    Classes are matched by name, so the data may lack some of the model's classes, and be of one class only; pictures of
+    classes that the model does not know are left out with `known_only`. `Evaluation.test` is measured on all
     pictures; with `abstain_below`, `Evaluation.abstain` says how many have a highest probability that is no lower, and
     how many of these are right. Intervals are drawn over `groups`, else over those of the run that made the model,
     where they fit the data; `reading` takes `groups` and the other settings of how data are read (label_pattern, images
@@ -254,28 +256,31 @@ def evaluate(
 
     Raises:
         ConfigError: `abstain_below` is no probability, or the model has a threshold; `tta` is out of range.
-        DataError: the data has a class that the model does not know.
+        DataError: the data has a class that the model does not know, or with `known_only` none that it knows.
         NoImages: no picture could be read.
     """
     started, progress = time.perf_counter(), progress or Progress()
     classifier = open_model(model, weights=weights, progress=progress)
-    check_abstaining(str(model), classifier, abstain_below)
+    check_abstaining(called(model), classifier, abstain_below)
     views = _drawn_views(model, classifier, tta, progress)
-    found = _scan(Path(data), reading, str(model), progress)
+    found = _scan(as_source(data), reading, model, progress)
     for notice in found.notices:
         progress.warn(notice)
-    manifest, unseen = _unseen(_test_part(found), str(model), progress)
+    known = _of_known_classes(_test_part(found), classifier, model, progress) if known_only else _test_part(found)
+    manifest, unseen = _unseen(known, model, progress)
     if unseen:
-        _tell_known_groups(manifest, str(model), progress)
-    labels = _labels_of_model(manifest, classifier, str(model))
+        _tell_known_groups(manifest, model, progress)
+    labels = _labels_of_model(manifest, classifier, model)
     paths = [item.path for item in manifest.items]
     config = Config(channels=channels, range=range, max_megapixels=max_megapixels)
     classifier = classifier.seeing(paths, progress, **config.of_files)
-    answers = list(classifier.predict(paths, **views, device=device, engine=engine, progress=progress))
+    answers = list(classifier.predict_files(paths, **views, device=device, engine=engine, progress=progress))
     answered = {index: answer.probabilities for index, answer in enumerate(answers) if answer.probabilities is not None}
     skipped = {manifest.items[index].name: answer.error for index, answer in enumerate(answers) if answer.error}
     if not answered:
-        raise NoImages(f"None of the {len(answers)} pictures in {data} can be read; the first: {answers[0].error}.")
+        raise NoImages(
+            f"None of the {len(answers)} pictures in {found.root} can be read; the first: {answers[0].error}."
+        )
     probabilities = np.stack(list(answered.values())).astype(np.float64)
     groups_of = manifest.groups  # made anew each time
     chosen = [groups_of[index] for index in answered] if groups_of else None
@@ -287,7 +292,7 @@ def evaluate(
     abstain = None if abstain_below is None else abstaining(probabilities, truth, abstain_below, chosen, answered=given)
     baseline = _baseline(classifier, probabilities, truth, scores, chosen)
     seconds = time.perf_counter() - started
-    return Evaluation(str(model), classifier, seconds, scores, skipped, reached, abstain, baseline)
+    return Evaluation(called(model), classifier, seconds, scores, skipped, reached, abstain, baseline)
 
 
 def _baseline(
@@ -310,7 +315,7 @@ def _baseline(
     return replace(found, reasons=reasons(found, known))
 
 
-def _scan(data: Path, reading: Mapping[str, Any], model: str, progress: Progress) -> Manifest:
+def _scan(data: Path, reading: Mapping[str, Any], model: Model, progress: Progress) -> Manifest:
     """Group pictures as asked; else as the run did that made the model, where their names or columns allow it.
 
     Raises:
@@ -326,7 +331,7 @@ def _scan(data: Path, reading: Mapping[str, Any], model: str, progress: Progress
         return scan(data, **{**how, "groups": of_run})
     except DataError as error:
         manifest = scan(data, **how)  # raises what else is wrong with the data
-        progress.warn(f"{error} {model} was trained with them; intervals are drawn over single pictures here.")
+        progress.warn(f"{error} {called(model)} was trained with them; intervals are drawn over single pictures here.")
         return manifest
 
 
@@ -354,27 +359,27 @@ def _test_part(manifest: Manifest) -> Manifest:
     return manifest.keep(test) if len(test) else manifest
 
 
-def _unseen(manifest: Manifest, model: str, progress: Progress) -> tuple[Manifest, bool]:
+def _unseen(manifest: Manifest, model: Model, progress: Progress) -> tuple[Manifest, bool]:
     """Return the pictures that a model has not learned from, and True; all of them, and False, where it knows all."""
-    learned = bundle.learned_from(Path(model))
+    learned = set[str]() if isinstance(model, Classifier) else bundle.learned_from(Path(model))
     digests = read_digests([item.path for item in manifest.items]) if learned else []
     unseen = [index for index, digest in enumerate(digests) if digest not in learned]
     if not learned or len(unseen) == len(manifest):
         return manifest, True
     if not unseen:
         progress.warn(
-            f"All {len(manifest)} pictures were used to train {model}: these figures are too good. "
+            f"All {len(manifest)} pictures were used to train {called(model)}: these figures are too good. "
             "Those on its test part are in its metrics.json."
         )
         return manifest, False
     count = len(manifest) - len(unseen)
-    progress.warn(f"{count} of {len(manifest)} pictures were used to train {model} and are left out.")
+    progress.warn(f"{count} of {len(manifest)} pictures were used to train {called(model)} and are left out.")
     return manifest.keep(unseen), True
 
 
-def _tell_known_groups(manifest: Manifest, model: str, progress: Progress) -> None:
+def _tell_known_groups(manifest: Manifest, model: Model, progress: Progress) -> None:
     """Say how many pictures, though new, are of patients or sources that the model has learned from."""
-    folder = bundle.folder_of(Path(model))
+    folder = None if isinstance(model, Classifier) else bundle.folder_of(Path(model))
     if folder is None or not manifest.groups or not (folder.parent / "split.csv").exists():
         return
     rows = files.read_csv(folder.parent / "split.csv", needed=["group", "split"])
@@ -382,25 +387,60 @@ def _tell_known_groups(manifest: Manifest, model: str, progress: Progress) -> No
     count = sum(group in known for group in manifest.groups)
     if count:
         progress.warn(
-            f"{count} of {len(manifest)} pictures are of groups that {model} has learned from: "
+            f"{count} of {len(manifest)} pictures are of groups that {called(model)} has learned from: "
             "figures on new groups may be lower."
         )
 
 
-def _labels_of_model(manifest: Manifest, classifier: Classifier, model: str) -> np.ndarray:
-    classes = classifier.classes
-    by_name = {name: index for index, name in enumerate(classes)}
-    if classifier.spec is None:  # n02504013 may stand for "n02504013 Indian_elephant"; users' classes are as they are
-        short = {name.split(" ")[0]: index for index, name in enumerate(classes)}
-        by_name = _imagenet_folders(manifest.classes, classes) | short | by_name
-    unknown = [name for name in manifest.classes if name not in by_name]
+def _labels_of_model(manifest: Manifest, classifier: Classifier, model: Model) -> np.ndarray:
+    """Return the model's class of every picture, [n].
+
+    Raises:
+        DataError: a class that the model does not know.
+    """
+    by_name = _known_classes(manifest, classifier)
+    unknown = [name for name, count in manifest.counts().items() if count and name not in by_name]
     if unknown:
         raise DataError(
-            f"{model} does not know the class{'es' * (len(unknown) > 1)} {', '.join(unknown[:3])}; "
-            f"it knows {', '.join(classes[:5])}{' …' if len(classes) > 5 else ''}. "
-            "Rename the folder, or train on these classes."
+            f"{called(model)} does not know the class{'es' if len(unknown) > 1 else ''} {name_some(unknown)}; it knows "
+            f"{_some_classes(classifier)}. Rename the folder, train on these classes, or leave such pictures out: "
+            "--known-only"
         )
     return np.array([by_name[manifest.classes[label]] for label in manifest.labels])
+
+
+def _of_known_classes(manifest: Manifest, classifier: Classifier, model: Model, progress: Progress) -> Manifest:
+    """Return the pictures of classes that the model knows, and say how many are left out.
+
+    Raises:
+        DataError: there are none.
+    """
+    by_name = _known_classes(manifest, classifier)
+    known = [at for at, item in enumerate(manifest.items) if manifest.classes[item.label] in by_name]
+    unknown = [name for name in manifest.classes if name not in by_name]
+    if not known:
+        raise DataError(
+            f"{called(model)} knows none of the classes {name_some(unknown)}; it knows {_some_classes(classifier)}."
+        )
+    if count := len(manifest) - len(known):
+        progress.warn(
+            f"{count} pictures of classes that {called(model)} does not know are left out: {name_some(unknown)}."
+        )
+    return manifest.keep(known)
+
+
+def _known_classes(manifest: Manifest, classifier: Classifier) -> dict[str, int]:
+    """Return the model's index for every name of a class that stands for one of its classes."""
+    by_name = {name: index for index, name in enumerate(classifier.classes)}
+    if classifier.spec is not None:
+        return by_name
+    # n02504013 may stand for "n02504013 Indian_elephant"; users' classes are as they are
+    short = {name.split(" ")[0]: index for index, name in enumerate(classifier.classes)}
+    return _imagenet_folders(manifest.classes, classifier.classes) | short | by_name
+
+
+def _some_classes(classifier: Classifier) -> str:
+    return ", ".join(classifier.classes[:5]) + (" …" if len(classifier.classes) > 5 else "")
 
 
 def _imagenet_folders(folders: Sequence[str], classes: Sequence[str]) -> dict[str, int]:
