@@ -287,7 +287,7 @@ def timeless(name: str, content: bytes) -> bytes:
         return re.sub(rb"(?<=<dt>Time</dt><dd>)[^<]*", b"", content)
     if name == "comparison.html":
         text = re.sub(r"<svg.*?</svg>", "", content.decode(), flags=re.DOTALL)  # accuracy against time
-        return re.sub(r"(<td>)[\d.]+(?=</td>)|[\d.]+ (ms|s)\b", "", text).encode()
+        return _said_without(re.sub(r"(<td>)[\d.]+(?=</td>)", "", text)).encode()
     return content
 
 
@@ -296,7 +296,13 @@ def _without(values: Any) -> Any:
         return {key: _without(value) for key, value in values.items() if key not in TIMES}
     if isinstance(values, list):
         return [_without(value) for value in values]
-    return re.sub(r"[\d.]+ (ms|s)\b", "", values) if isinstance(values, str) else values
+    return _said_without(values) if isinstance(values, str) else values
+
+
+def _said_without(text: str) -> str:
+    """Return what is said, without seconds, and without which network is quicker than another."""
+    text = re.sub(r"; of these \S+ with \w+ predicts quickest, [^.]*(?=\.)", "", text)
+    return re.sub(r"(, )?best for its time|[\d.]+ (ms|s)\b", "", text)
 
 
 # ---- what is learned from -------------------------------------------------------------------------------------------

@@ -32,9 +32,13 @@ def findings(rows: list[Row], control: Control | None = None) -> Findings:
 FAILED = Row("vgg16", "frozen", "failed", reason="the weights <are> not here")
 
 
-def test_rows_without_figures_come_last_and_of_equals_the_quicker_first() -> None:
-    slow, quick, worse = row("a", 0.9, 20), row("b", 0.9, 10), row("c", 0.8)
-    assert ranked([FAILED, worse, slow, quick]) == [quick, slow, worse, FAILED]
+def test_rows_without_figures_come_last_and_of_equals_the_smaller_first() -> None:
+    worse, large, small = (
+        row("c", 0.8, 5),
+        replace(row("a", 0.9, 10), size_mb=90),
+        replace(row("b", 0.9, 20), size_mb=20),
+    )
+    assert ranked([FAILED, worse, large, small]) == [small, large, worse, FAILED]
 
 
 def test_a_difference_that_may_be_luck_is_called_a_tie() -> None:
@@ -86,6 +90,17 @@ def test_the_quickest_is_sought_among_those_that_cannot_be_told_from_the_best() 
     rows = [row("a", 0.95, 30), row("b", 0.94, 20), row("c", 0.5, 5)]
     assert name_of(findings(rows).quickest) == "b-frozen"
     assert name_of(findings(rows[::2]).quickest) == "a-frozen"
+
+
+def test_the_control_goes_with_the_smallest_of_them_whatever_a_clock_says() -> None:
+    sizes = {"a": 90.0, "b": 20.0, "c": 5.0}
+    for milliseconds in ((30, 20, 5), (20, 30, 5)):
+        times = dict(zip("abc", milliseconds, strict=True))
+        rows = [
+            replace(row(name, accuracy, times[name]), size_mb=sizes[name])
+            for name, accuracy in (("a", 0.95), ("b", 0.94), ("c", 0.5))
+        ]
+        assert [name_of(row) for row in findings(rows).smallest_alike] == ["b-frozen"]
 
 
 def test_on_the_pareto_front_nothing_quicker_is_as_accurate() -> None:

@@ -247,7 +247,7 @@ def compare(
         typer.Option(
             "--control-epochs",
             min=0,
-            help="Of the control: the best network, or the quickest of its ties, from random weights; 0: none. "
+            help="Of the control: the best network, or the smallest of its ties, from random weights; 0: none. "
             "Default: 5, more where pictures are few.",
         ),
     ] = None,

@@ -55,7 +55,7 @@ def compare(
         methods: names.
         budget_s: seconds; successive halving drops what does worst on a share of the pictures.
         control_epochs: epochs of a network from random weights, which show what transfer has gained; 0: none. It is
-            the quickest of those that cannot be told from the best. By default 5, and more where pictures are few: it
+            the smallest of those that cannot be told from the best. By default 5, and more where pictures are few: it
             is to take as many steps as the shortest of the others.
         out: the comparison's folder, ``comparisons/<name of data>`` by default. One that is there already and was not
             finished is gone on with when the settings are the same; else it is left alone and -2 is taken.

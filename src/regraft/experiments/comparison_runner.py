@@ -312,7 +312,7 @@ class ComparisonRunner:
         return epochs != 0 and bool(self.answers)
 
     def _add_control(self, epochs: int | None) -> None:
-        """Train a network once more, from random weights: of those that are as good as the best, the quickest.
+        """Train a network once more, from random weights: of those that are as good as the best, the smallest.
 
         From random weights everything trains, in every epoch: for a VGG that takes longer than the whole comparison.
         With folds it is trained in the first one only, for the same reason.
@@ -339,7 +339,7 @@ class ComparisonRunner:
     def _set_against(self) -> tuple[Row, Learned]:
         """Return the row that the control is set against; one with a learning curve, where there is one."""
         fold = "fold-1" if self.session.config.folds else ""
-        alike = self.findings().quickest_alike
+        alike = self.findings().smallest_alike
         learned = {name_of(row): Learned.load(Path(row.run) / fold) for row in alike}
         chosen = min(alike, key=lambda row: not learned[name_of(row)].curve)
         return chosen, learned[name_of(chosen)]

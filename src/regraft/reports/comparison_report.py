@@ -250,8 +250,8 @@ def _slope(curve: Sequence[float], epochs: int) -> float:
 
 
 def ranked(rows: Iterable[Row]) -> list[Row]:
-    """Return the rows, the most accurate first; of equal ones, the quicker to predict."""
-    return sorted(rows, key=lambda row: (-row.accuracy, row.predict_ms))
+    """Return the rows, the most accurate first; of equal ones, the smaller network: that is no matter of a clock."""
+    return sorted(rows, key=lambda row: (-row.accuracy, row.size_mb, row.backbone, row.method))
 
 
 def duration(seconds: float) -> str:
@@ -315,10 +315,14 @@ class Findings:
         return min((row for row in self.done if name_of(row) in self.ties), key=lambda row: row.predict_ms)
 
     @property
-    def quickest_alike(self) -> list[Row]:
-        """The rows of that network which cannot be told from the best, the most accurate first."""
-        network = self.quickest.backbone
-        return [row for row in self.done if row.backbone == network and name_of(row) in self.ties]
+    def smallest_alike(self) -> list[Row]:
+        """The rows of the smallest network of those which cannot be told from the best, the most accurate first.
+
+        Not of the quickest one: a comparison that was stopped and goes on must come to the same, whatever a clock says.
+        """
+        tied = [row for row in self.done if name_of(row) in self.ties]
+        network = min(tied, key=lambda row: (row.size_mb, row.backbone)).backbone
+        return [row for row in tied if row.backbone == network]
 
     @property
     def front(self) -> set[str]:
