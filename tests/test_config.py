@@ -13,7 +13,7 @@ import typer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from regraft.cli import commands
+from regraft.cli import options
 from regraft.config import _EXCLUSIVE, _RANGES, Config, command, option
 from regraft.errors import ConfigError
 
@@ -66,11 +66,11 @@ def test_settings_come_back_as_they_were_written(config: Config) -> None:
 def test_a_suggested_command_is_read_by_a_shell_and_the_command_line_as_it_was_meant(config: Config) -> None:
     read: dict[str, Any] = {}
 
-    def train(data: commands.Data, *, given: dict[str, Any]) -> None:
+    def train(data: options.Data, *, given: dict[str, Any]) -> None:
         read.update(given, data=data)
 
     app = typer.Typer()
-    app.command()(commands.settings(train))
+    app.command()(options.settings(train))
     regraft, name, *words = shlex.split(command("train", "my cells", **dataclasses.asdict(config)))
     app(words, standalone_mode=False)
     assert (regraft, name, read.pop("data")) == ("regraft", "train", Path("my cells"))

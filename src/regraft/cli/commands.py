@@ -2,20 +2,47 @@
 
 from __future__ import annotations
 
-import dataclasses
-import inspect
-import json
 import re
 import sys
 import warnings
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
+from regraft.cli.options import (
+    FILES,
+    MACHINE,
+    AbstainBelow,
+    Backbones,
+    Data,
+    Device,
+    Engine,
+    Json,
+    Model,
+    Pictures,
+    Views,
+    Weights,
+    settings,
+)
+from regraft.cli.printing import (
+    print_abstain,
+    print_baseline,
+    print_check,
+    print_comparison,
+    print_demo,
+    print_explained,
+    print_folds,
+    print_json,
+    print_models,
+    print_recommendation,
+    print_run,
+    print_scores,
+    print_threshold,
+)
 from regraft.config import OF_ONE_NETWORK, READING, Config, command
 from regraft.errors import ConfigError, NotWritten, RegraftError, reason_of
 from regraft.utils import stopping, streams, tables
@@ -32,13 +59,12 @@ class Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as stop:
-            next_step = stop.args or (_GOES_ON,) * (ctx.invoked_subcommand in ("train", "compare", "check", "features"))
-            _end(" ".join(["Stopped.", *next_step]), stopping.status())
+            goes_on = [_GOES_ON] if ctx.invoked_subcommand in ("train", "compare", "check", "features") else []
+            _end(" ".join(["Stopped.", *(stop.args or goes_on)]), stopping.status())
 
 
 _GOES_ON = "What the frozen part computed is kept; the same command goes on from there."
 
-UNDEFINED = "–"
 
 app = typer.Typer(
     cls=Commands,
@@ -55,101 +81,6 @@ app = typer.Typer(
         "help_option_names": ["-h", "--help"],
     },
 )
-
-
-FIELDS = tuple(spec.name for spec in dataclasses.fields(Config))
-FILES = ("channels", "range", "max_megapixels")
-MACHINE = ("device", "engine", "keep", "keep_dtype", "cache_limit")
-
-
-def settings(
-    command: Callable[..., None], *, only: Collection[str] = FIELDS, without: Collection[str] = ()
-) -> Callable[..., None]:
-    """Give a command one option per field of `Config`; it receives those that the user gave as ``given``."""
-    hints = get_type_hints(Config)
-    own = [
-        parameter
-        for parameter in inspect.signature(command, eval_str=True).parameters.values()
-        if parameter.name != "given"
-    ]
-    fields = [spec for spec in dataclasses.fields(Config) if spec.name in only and spec.name not in without]
-    options = [
-        inspect.Parameter(
-            spec.name,
-            inspect.Parameter.KEYWORD_ONLY,
-            default=None,
-            annotation=Annotated[
-                _optional(hints[spec.name]),
-                typer.Option(*_flags(spec), help=_help(spec), rich_help_panel=spec.metadata["group"]),
-            ],
-        )
-        for spec in fields
-    ]
-
-    def run(**values: Any) -> None:
-        given = {spec.name: value for spec in fields if (value := values.pop(spec.name)) is not None}
-        command(**values, given=given)
-
-    run.__doc__, run.__name__ = command.__doc__, command.__name__
-    run.__signature__ = inspect.Signature([*own, *options])  # type: ignore[attr-defined]
-    run.__annotations__ = {parameter.name: parameter.annotation for parameter in (*own, *options)}
-    return run
-
-
-def _optional(hint: Any) -> Any:
-    return hint if type(None) in getattr(hint, "__args__", ()) else hint | None
-
-
-def _flags(spec: dataclasses.Field[Any]) -> list[str]:
-    return [spec.metadata["option"] or "--" + spec.name.replace("_", "-")]
-
-
-def _help(spec: dataclasses.Field[Any]) -> str:
-    shown = spec.default is not None and spec.default is not False
-    return f"{spec.metadata['help']}{f' [default: {spec.default}]' if shown else ''}"
-
-
-Data = Annotated[
-    Path,
-    typer.Argument(
-        metavar="DATA",
-        help="DATA/<class>/<picture>, DATA/{train,val,test}/<class>/<picture>, or a table (CSV, Excel, Parquet …).",
-        show_default=False,
-    ),
-]
-Model = Annotated[
-    str,
-    typer.Argument(metavar="MODEL", help="A run or bundle folder, or the name of a network.", show_default=False),
-]
-Pictures = Annotated[list[Path], typer.Argument(metavar="PICTURE|FOLDER...", show_default=False)]
-Backbones = Annotated[
-    str,
-    typer.Option(
-        "--backbones", help="Names joined by commas; available: those with weights here; families: one of each."
-    ),
-]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
-Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
-Engine = Annotated[str, typer.Option("--engine", help="What runs the network: auto, torch or onnxruntime (CPU).")]
-AbstainBelow = Annotated[
-    float | None,
-    typer.Option(
-        "--abstain-below",
-        metavar="P",
-        min=0.0,
-        max=1.0,
-        help="Give no label where the highest probability is below P: such pictures are for a human.",
-    ),
-]
-Views = Annotated[
-    int,
-    typer.Option(
-        "--tta",
-        metavar="V",
-        help="Answer from the mean over V views of each picture, drawn as in training: V times as long.",
-    ),
-]
-Weights = Annotated[str | None, typer.Option("--weights", help="Where a pretrained network's tensors come from.")]
 
 
 @app.command(rich_help_panel="Everyday")
@@ -172,65 +103,15 @@ def train(
 
     run = training.train(data, out=out, resume=resume, progress=_progress(), report=report, **given)
     if as_json:
-        _print_json(run.as_dict())
+        print_json(run.as_dict())
     elif run.folds:
-        _print_folds(run)
+        print_folds(run)
     else:
-        _print_run(run, f"{run.backbone}, {run.method}")
+        print_run(run, f"{run.backbone}, {run.method}")
         if not run.stopped:
             say(f"Try it:  {command('predict', run.folder, 'PICTURE_OR_FOLDER')}")
     if run.interrupted:
         _end(f"Stopped. Go on with: {command('train', data, '--out', run.folder, '--resume')}", stopping.status())
-
-
-def _print_run(run: Any, title: str) -> None:
-    """Print a run's figures; what is unfinished does not look finished."""
-    if not run.stopped:  # else that is what comes first
-        _print_baseline(run)
-    _print_scores(f"UNFINISHED: {run.stopped}. {title}, so far" if run.stopped else title, run.test)
-    _print_threshold(run.threshold)
-    if run.stopped:
-        _print_baseline(run)
-        say(f"\nUnfinished: {run.stopped}. These are not the figures of the finished run. It lies in {run.folder}")
-    else:
-        say(f"\nTrained in {run.seconds:.0f} s. The run: {run.folder}{_report_of(run)}")
-
-
-def _print_baseline(run: Any) -> None:
-    """Say first what was not tested, and what a model is not good for."""
-    from rich.console import Console
-
-    from regraft.metrics.baseline import sentences
-    from regraft.metrics.functions import untested
-
-    found = run.baseline and run.baseline.as_dict()
-    for sentence in (*untested(run.test.per_class), *sentences(found, run.test.values["accuracy"])):
-        Console(highlight=False).print(streams.printable(sentence), style="bold red", markup=False)
-
-
-def _report_of(run: Any) -> str:
-    page = run.folder / "report.html"
-    return f"\nThe report: {page}" if page.exists() else ""
-
-
-def _print_folds(run: Any) -> None:
-    measures = {"accuracy": "accuracy", "balanced_accuracy": "balanced", "macro_f1": "macro F1", "auroc": "AUROC"}
-    measures["log_loss"] = "log loss"
-    _print_baseline(run)
-    rows = [(f"fold {number}", str(fold.test.n), fold.test.values) for number, fold in enumerate(run.folds, start=1)]
-    rows += [("mean", "", run.mean), ("± deviation", "", run.deviation)]
-    tables.print_table(
-        f"{run.backbone}, {run.method}: {len(run.folds)} folds, each tested by a model that has not seen it",
-        ("", "pictures", *measures.values()),
-        [(name, count, *(_number(values[measure]) for measure in measures)) for name, count, values in rows],
-    )
-    _print_scores("All folds together", run.test, "pictures")
-    _print_threshold(run.threshold)
-    say(
-        "The deviation: how much the figures vary from fold to fold. The interval: how sure those of all folds are.\n"
-        f"\nTrained in {run.seconds:.0f} s. The run: {run.folder}{_report_of(run)}\n"
-        f"Each fold has a model of its own:  {command('predict', run.folds[0].folder, 'PICTURE_OR_FOLDER')}"
-    )
 
 
 @app.command(rich_help_panel="Everyday")
@@ -275,9 +156,9 @@ def compare(
         **given,
     )
     if as_json:
-        _print_json(found.as_dict())
+        print_json(found.as_dict())
     else:
-        _print_comparison(found)
+        print_comparison(found)
     if found.interrupted:
         _end(f"Stopped. {_GOES_ON}", stopping.status())
 
@@ -287,35 +168,6 @@ def _seconds(text: str) -> float:
     if match is None:
         raise ConfigError(f"--budget is {text!r}; expected a number with s, m or h behind it, such as 30m.")
     return float(match[1]) * {"s": 1, "m": 60, "h": 3600}[match[2]]
-
-
-def _print_comparison(found: Any) -> None:
-    header = ("network, method", "accuracy", "95 % interval", "AUROC", "ms a picture", "MB")
-    findings = found.findings
-    ties = findings.ties if len(findings.ties) > 1 else ()
-    total = len(findings.rows) + findings.missing
-    tables.print_table(
-        f"{len(findings.done)} of {total} rows, the best first{' (*: cannot be told from the best)' * bool(ties)}",
-        header,
-        [
-            (
-                f"{row.backbone}, {row.method}" + " *" * (f"{row.backbone}-{row.method}" in ties),
-                _number(row.accuracy),
-                _interval(row.test["accuracy_ci"]),
-                _number(row.test["auroc"]),
-                f"{row.predict_ms:.1f}",
-                f"{row.size_mb:.1f}",
-            )
-            for row in findings.done
-        ],
-    )
-    for row in findings.rows:
-        if row.status == "dropped":
-            say(f"{row.backbone}, {row.method} was dropped: {row.reason}.")
-    if failed := sum(row.status == "failed" for row in findings.rows):
-        say(f"{failed} rows failed; leaderboard.csv has the reasons.")
-    say(findings.advice())
-    say(f"\nThe comparison: {found.folder / 'comparison.html'}")
 
 
 @app.command(rich_help_panel="Everyday")
@@ -335,25 +187,9 @@ def recommend(
 
     found = recommendation.recommend(data, backbones=backbones, sample=sample, progress=_progress(), **given)
     if as_json:
-        _print_json(found.as_dict())
+        print_json(found.as_dict())
         return
-    tables.print_table(
-        f"{len(found.candidates)} networks on {found.sample} of {found.pictures} pictures, the most promising first",
-        ("network", "linear probe", "LogME", "pass over all", "ms a picture", "memory MB", "MB"),
-        [
-            (
-                one.backbone,
-                f"{one.probe:.3f} ± {one.probe_error:.3f}",
-                f"{one.logme:.3f}",
-                f"{one.pass_s:.0f} s",
-                f"{one.predict_ms:.1f}",
-                f"{one.memory_mb:.0f}",
-                f"{one.size_mb:.1f}",
-            )
-            for one in found.candidates
-        ],
-    )
-    say(found.advice())
+    print_recommendation(found)
 
 
 @app.command(rich_help_panel="Everyday")
@@ -384,33 +220,12 @@ def check(
     unwanted = [kind.strip() for kind in fail_on.split(",") if kind.strip()]
     found = checking.check(data, out=out, fail_on=unwanted, progress=_progress(), **given)
     if as_json:
-        _print_json(found.as_dict())
+        print_json(found.as_dict())
     else:
-        _print_check(found)
+        print_check(found)
     if found.failed_on:
         say_aside(f"Failed on: {', '.join(found.failed_on)}.")
         raise typer.Exit(1)
-
-
-FIRST = 3  # findings of each kind that a table in the terminal shows
-
-
-def _print_check(found: Any) -> None:
-    from regraft.audit.judging import NAMES
-
-    audit = found.audit
-    counts = audit.counts()
-    rows = [
-        (NAMES[kind][counts[kind] != 1] if not position else "", str(counts[kind]) if not position else "", found.said)
-        for kind in counts
-        for position, found in enumerate(audit.gathered(kind)[:FIRST])
-    ]
-    if rows:
-        total = sum(counts.values())
-        title = f"{total} findings, the first few of each kind" if total > 1 else "1 finding"
-        tables.print_table(title, ("kind", "found", "such as"), rows, text=2)
-    say("\n".join([audit.summary(), audit.balance(), *audit.notices]))
-    say(f"\nThe check: {found.folder / 'check.html'}")
 
 
 @app.command(rich_help_panel="Everyday")
@@ -423,7 +238,7 @@ def report(
 
     page = run_page.report(run, progress=_progress())
     if as_json:
-        _print_json({"report": str(page)})
+        print_json({"report": str(page)})
     else:
         say(page)
 
@@ -464,12 +279,12 @@ def evaluate(
     for name, reason in found.skipped.items():
         progress.warn(f"{name} is left out: {reason}.")
     if as_json:
-        _print_json(found.as_dict())
+        print_json(found.as_dict())
     else:
-        _print_baseline(found)
-        _print_scores(f"{model} on {data}", found.test, "pictures")
-        _print_threshold(found.threshold)
-        _print_abstain(found)
+        print_baseline(found)
+        print_scores(f"{model} on {data}", found.test, "pictures")
+        print_threshold(found.threshold)
+        print_abstain(found)
 
 
 @app.command(rich_help_panel="Everyday")
@@ -562,16 +377,9 @@ def explain(
         **given,
     )
     if as_json:
-        _print_json({**bundle.unfinished(Path(model)), "rows": list(rows)})
+        print_json({**bundle.unfinished(Path(model)), "rows": list(rows)})
         return
-    asked = "" if label is None else "what speaks for "
-    for row in rows:
-        said = f"{asked}{row['label']}, {row['prob']:.3f}" if row["label"] else f"cannot be read: {row['error']}"
-        drawn = f" -> {row['heatmap']}" if row["heatmap"] else ", and no place speaks for it" * bool(row["label"])
-        say(f"{row['filename']}: {said}{drawn}")
-    if maps := [row["heatmap"] for row in rows if row["heatmap"]]:
-        say("Left the picture, right its heat map: the brighter a place, the more it speaks for the class.")
-        say(f"\nThe table: {Path(maps[0]).parent / explain.ROWS}")
+    print_explained(rows, label, explain.ROWS)
 
 
 @app.command(rich_help_panel="Everyday")
@@ -625,7 +433,7 @@ def features(
         **given,
     )
     if as_json:
-        _print_json(written.as_dict())
+        print_json(written.as_dict())
     else:
         say(f"{output}: {' x '.join(map(str, written.shape))}")
 
@@ -652,20 +460,9 @@ def models(
 
     rows = catalog.models(pattern, family=family, available=available, sort=sort)
     if as_json:
-        _print_json({"rows": rows})
+        print_json({"rows": rows})
     else:
-        _print_models(rows)
-
-
-def _print_models(rows: Sequence[dict[str, Any]]) -> None:
-    from rich.console import Console
-
-    from regraft.catalog import table
-
-    titles, cells, left_out = table.fitting(rows, Console().width)
-    tables.print_table(f"{len(rows)} network{'s' * (len(rows) != 1)}", titles, cells)
-    if left_out:
-        say(f"A wider window, or --json, has {', '.join(left_out)} too.")
+        print_models(rows)
 
 
 weights_app = typer.Typer(no_args_is_help=True)
@@ -691,7 +488,7 @@ def list_weights(
 
     rows = stock.weights(pattern)
     if as_json:
-        _print_json({"rows": rows})
+        print_json({"rows": rows})
         return
     say(stock.as_text(rows))
     if pattern is None:
@@ -750,7 +547,7 @@ def doctor(as_json: Json = False) -> None:
 
     found = examination.examine()
     if as_json:
-        _print_json(found)
+        print_json(found)
     else:
         say(examination.as_text(found))
 
@@ -766,12 +563,8 @@ def demo(
     from regraft.cli import demo as show
 
     run, rows = show.demo(out, difficulty=difficulty, per_class=per_class, seed=seed, progress=_progress())
-    tables.print_table(
-        "Held-out pictures (synthetic)",
-        ("picture", "answer", "probability"),
-        [(row["filename"], row["label"] or UNDEFINED, f"{row['prob']:.3f}") for row in rows],
-    )
-    _print_run(run, f"{run.backbone}, {run.method}, on synthetic cells")
+    print_demo(rows)
+    print_run(run, f"{run.backbone}, {run.method}, on synthetic cells")
     if run.stopped:
         _end("Stopped.", stopping.status())
 
@@ -792,74 +585,6 @@ def _progress() -> Any:
     from regraft.utils.progress import TerminalProgress
 
     return TerminalProgress()
-
-
-def _print_json(values: dict[str, Any]) -> None:
-    say(streams.printable_json(json.dumps(values, ensure_ascii=False)))
-
-
-def _print_scores(title: str, scores: Any, what: str = "test pictures") -> None:
-    from regraft.metrics.intervals import these_groups
-
-    of, header = [scores.intervals], ["95 % interval (over pictures)"]
-    if scores.these:
-        of, header = [*of, scores.these], ["95 %, groups to come", f"95 %, {these_groups(scores.groups)}"]
-    rows = [
-        (name.replace("_", " "), _number(value), *(_interval(intervals[name]) for intervals in of))
-        for name, value in scores.values.items()
-    ]
-    tables.print_table(f"{title}: {scores.n} {what}", ("measure", "value", *header), rows)
-    classes = [
-        (row["label"], _number(row["precision"]), _number(row["recall"]), _number(row["f1"]), str(row["support"]))
-        for row in scores.per_class
-        if row["support"]
-    ]
-    if len(classes) <= 40:
-        tables.print_table("", ("class", "precision", "recall", "F1", "pictures"), classes)
-
-
-def _print_threshold(found: dict[str, Any] | None) -> None:
-    if found is None:
-        return
-    from regraft.metrics.thresholds import TARGETS
-
-    value = f"from a probability of {found['value']:.3g} on" if "value" in found else "from each fold's threshold on"
-    parts = {name: found[part] for name, part in (("validation", "val"), ("test", "test")) if part in found}
-    tables.print_table(
-        f"{found['positive']!r} is answered {value}, for a {found['target']} of {found['wanted']:g}",
-        ("measure", *(title for name in parts for title in (name, "95 % interval"))),
-        [
-            (name, *(cell for part in parts.values() for cell in (_number(part[name]), _interval(part[f"{name}_ci"]))))
-            for name in TARGETS
-        ],
-    )
-    if any(part[name] is not None and part[f"{name}_ci"][0] is None for part in parts.values() for name in TARGETS):
-        say(f"{UNDEFINED}: the pictures counted are of too few groups to show how others vary.")
-    if fitted := found.get("fitted_on"):
-        say(f"Fitted on {fitted['positive']} {found['positive']!r} and {fitted['other']} other validation pictures.")
-
-
-def _print_abstain(found: Any) -> None:
-    if found.abstain is None:
-        return
-    tables.print_table(
-        f"Answered where the highest probability is {found.abstain['below']:g} or more: "
-        f"{found.abstain['n_answered']} of {found.test.n} pictures",
-        ("measure", "value", "95 % interval"),
-        [
-            (name, _number(found.abstain[name]), _interval(found.abstain[f"{name}_ci"]))
-            for name in ("coverage", "accuracy")
-        ],
-    )
-
-
-def _number(value: float | None) -> str:
-    return UNDEFINED if value is None or value != value else f"{value:.3f}"
-
-
-def _interval(bounds: tuple[float, float]) -> str:
-    low, high = map(_number, bounds)
-    return low if low == high == UNDEFINED else f"{low} to {high}"
 
 
 def _version(wanted: bool) -> None:

@@ -1,0 +1,107 @@
+"""Say what the command line takes: one option per setting of `Config`, and the arguments that commands share."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Annotated, Any, get_type_hints
+
+import typer
+
+from regraft.config import Config
+
+FIELDS = tuple(spec.name for spec in dataclasses.fields(Config))
+FILES = ("channels", "range", "max_megapixels")
+MACHINE = ("device", "engine", "keep", "keep_dtype", "cache_limit")
+
+
+def settings(
+    command: Callable[..., None], *, only: Collection[str] = FIELDS, without: Collection[str] = ()
+) -> Callable[..., None]:
+    """Give a command one option per field of `Config`; it receives those that the user gave as ``given``."""
+    hints = get_type_hints(Config)
+    own = [
+        parameter
+        for parameter in inspect.signature(command, eval_str=True).parameters.values()
+        if parameter.name != "given"
+    ]
+    fields = [spec for spec in dataclasses.fields(Config) if spec.name in only and spec.name not in without]
+    options = [
+        inspect.Parameter(
+            spec.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=None,
+            annotation=Annotated[
+                _optional(hints[spec.name]),
+                typer.Option(*_flags(spec), help=_help(spec), rich_help_panel=spec.metadata["group"]),
+            ],
+        )
+        for spec in fields
+    ]
+
+    def run(**values: Any) -> None:
+        given = {spec.name: value for spec in fields if (value := values.pop(spec.name)) is not None}
+        command(**values, given=given)
+
+    run.__doc__, run.__name__ = command.__doc__, command.__name__
+    run.__signature__ = inspect.Signature([*own, *options])  # type: ignore[attr-defined]
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in (*own, *options)}
+    return run
+
+
+def _optional(hint: Any) -> Any:
+    return hint if type(None) in getattr(hint, "__args__", ()) else hint | None
+
+
+def _flags(spec: dataclasses.Field[Any]) -> list[str]:
+    return [spec.metadata["option"] or "--" + spec.name.replace("_", "-")]
+
+
+def _help(spec: dataclasses.Field[Any]) -> str:
+    shown = spec.default is not None and spec.default is not False
+    return f"{spec.metadata['help']}{f' [default: {spec.default}]' if shown else ''}"
+
+
+Data = Annotated[
+    Path,
+    typer.Argument(
+        metavar="DATA",
+        help="DATA/<class>/<picture>, DATA/{train,val,test}/<class>/<picture>, or a table (CSV, Excel, Parquet …).",
+        show_default=False,
+    ),
+]
+Model = Annotated[
+    str,
+    typer.Argument(metavar="MODEL", help="A run or bundle folder, or the name of a network.", show_default=False),
+]
+Pictures = Annotated[list[Path], typer.Argument(metavar="PICTURE|FOLDER...", show_default=False)]
+Backbones = Annotated[
+    str,
+    typer.Option(
+        "--backbones", help="Names joined by commas; available: those with weights here; families: one of each."
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
+Engine = Annotated[str, typer.Option("--engine", help="What runs the network: auto, torch or onnxruntime (CPU).")]
+AbstainBelow = Annotated[
+    float | None,
+    typer.Option(
+        "--abstain-below",
+        metavar="P",
+        min=0.0,
+        max=1.0,
+        help="Give no label where the highest probability is below P: such pictures are for a human.",
+    ),
+]
+Views = Annotated[
+    int,
+    typer.Option(
+        "--tta",
+        metavar="V",
+        help="Answer from the mean over V views of each picture, drawn as in training: V times as long.",
+    ),
+]
+Weights = Annotated[str | None, typer.Option("--weights", help="Where a pretrained network's tensors come from.")]
