@@ -1,9 +1,10 @@
-"""Write docs/settings.md and docs/models.md from the code; with --check, say whether they are current."""
+"""Write docs/settings.md, docs/models.md and the keywords from the code; with --check, say whether they are current."""
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -94,7 +95,44 @@ def _line(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-PAGES = {"settings.md": settings_page, "models.md": models_page}
+WIDER = {
+    **dict.fromkeys(("from_run", "split_from", "images"), "str | os.PathLike[str] | None"),
+    "channels": "str | int | Sequence[int] | None",
+    "range": "str | tuple[float, float] | None",
+    "unfreeze": "str | int | None",
+}
+"""Settings that take more than what they are kept as."""
+
+
+def keywords_module() -> str:
+    """Return the module that tells type checkers the settings as keywords."""
+    hints = get_type_hints(Config)
+    lines = []
+    for spec in dataclasses.fields(Config):
+        choices, hint = spec.metadata["choices"], hints[spec.name]
+        plain = hint.__name__ if isinstance(hint, type) else str(hint)
+        kind = f"Literal[{', '.join(json.dumps(choice) for choice in choices)}]" if choices else plain
+        lines.append(f"    {spec.name}: {WIDER.get(spec.name, kind)}")
+    return KEYWORDS + "\n".join(lines) + "\n"
+
+
+KEYWORDS = '''\
+"""The settings as keywords, for type checkers and editors: made from config.py by `make docs`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Literal, TypedDict
+
+
+class Settings(TypedDict, total=False):
+    """Any field of `Config`, by name."""
+
+'''
+
+KEYWORDS_FILE = "../src/regraft/experiments/keywords.py"
+PAGES = {"settings.md": settings_page, "models.md": models_page, KEYWORDS_FILE: keywords_module}
 
 
 def main() -> None:

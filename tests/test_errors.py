@@ -32,7 +32,7 @@ def test_settings_that_cannot_be_are_value_errors() -> None:
         (lambda missing: regraft.load(missing), BundleError),
         (lambda missing: regraft.predict(missing, [missing]), BundleError),
         (lambda missing: regraft.report(missing), RunError),
-        (lambda missing: regraft.train(missing, resume=True), RunError),
+        (lambda missing: regraft.train(missing.parent, out=missing, resume=True), RunError),
     ],
 )
 def test_a_path_that_is_not_there_is_a_file_not_found_error(

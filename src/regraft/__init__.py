@@ -14,11 +14,11 @@ if TYPE_CHECKING:  # what type checkers and editors see; the others are told whe
     from regraft.catalog import models
     from regraft.config import Config
     from regraft.errors import RegraftError
-    from regraft.experiments.checking import check
-    from regraft.experiments.comparison import compare
-    from regraft.experiments.recommendation import recommend
+    from regraft.experiments.api import check, compare, recommend, train
+    from regraft.experiments.checking import Check
+    from regraft.experiments.comparison_runner import Comparison
+    from regraft.experiments.recommendation import Recommendation
     from regraft.experiments.run import Run
-    from regraft.experiments.train import train
     from regraft.inference.bundle import load
     from regraft.inference.classifier import Classifier
     from regraft.inference.explain import explain
@@ -28,12 +28,15 @@ if TYPE_CHECKING:  # what type checkers and editors see; the others are told whe
     from regraft.reports.run_page import report
 
 __all__ = [
+    "Check",
     "Classifier",
+    "Comparison",
     "Config",
     "Evaluation",
     "Explanation",
     "Features",
     "Predictions",
+    "Recommendation",
     "RegraftError",
     "Run",
     "__version__",
@@ -51,25 +54,28 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Check": "experiments.checking",
     "Classifier": "inference.classifier",
+    "Comparison": "experiments.comparison_runner",
     "Config": "config",
     "Evaluation": "inference.predict",
     "Explanation": "inference.results",
     "Features": "inference.results",
     "Predictions": "inference.results",
+    "Recommendation": "experiments.recommendation",
     "RegraftError": "errors",
     "Run": "experiments.run",
-    "check": "experiments.checking",
-    "compare": "experiments.comparison",
+    "check": "experiments.api",
+    "compare": "experiments.api",
     "evaluate": "inference.predict",
     "explain": "inference.explain",
     "features": "inference.features",
     "load": "inference.bundle",
     "models": "catalog",
     "predict": "inference.predict",
-    "recommend": "experiments.recommendation",
+    "recommend": "experiments.api",
     "report": "reports.run_page",
-    "train": "experiments.train",
+    "train": "experiments.api",
 }
 
 if not TYPE_CHECKING:  # a type checker that sees it would believe any name

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import math
+import os
 import shlex
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from itertools import combinations
+from numbers import Integral, Real
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 from regraft.errors import ConfigError
 
@@ -216,18 +219,20 @@ class Config:
             ConfigError: a value outside its range, or two settings that contradict each other.
         """
         for name in ("split_from", "images"):
-            if isinstance(getattr(self, name), str):
+            if isinstance(getattr(self, name), str | os.PathLike):
                 object.__setattr__(self, name, Path(getattr(self, name)))
-        if isinstance(self.from_run, Path):
-            object.__setattr__(self, "from_run", str(self.from_run))
+        if isinstance(self.from_run, os.PathLike):
+            object.__setattr__(self, "from_run", os.fspath(self.from_run))
         if isinstance(self.channels, int | tuple | list):
             listed = (self.channels,) if isinstance(self.channels, int) else self.channels
             object.__setattr__(self, "channels", ",".join(map(str, listed)))
         if isinstance(self.range, tuple | list):
             object.__setattr__(self, "range", ":".join(map(str, self.range)))
-        _ = self.file_channels, self.value_range  # refused now where they cannot be read
         if isinstance(self.unfreeze, int):
             object.__setattr__(self, "unfreeze", str(self.unfreeze))
+        for name, hint in get_type_hints(Config).items():
+            object.__setattr__(self, name, _typed(name, getattr(self, name), hint))
+        _ = self.file_channels, self.value_range  # refused now where they cannot be read
         for name, (least, most) in _RANGES.items():
             value = getattr(self, name)
             if value is not None and not least <= value <= most:
@@ -380,6 +385,38 @@ OF_TRAINING = (
     *("positive", *TARGETS),
 )
 """What means nothing where nothing is trained."""
+
+
+def _typed(name: str, value: Any, hint: Any) -> Any:
+    """Return a setting's value, a number of NumPy as one of Python.
+
+    Raises:
+        ConfigError: it is of another type than the setting.
+    """
+    kinds = getattr(hint, "__args__", (hint,))  # int | None
+    number = isinstance(value, Real) and not isinstance(value, bool)
+    if isinstance(value, kinds) and not (isinstance(value, bool) and bool not in kinds):
+        return value
+    if number and float in kinds:
+        return value if isinstance(value, int) else float(value)
+    if number and int in kinds and isinstance(value, Integral):
+        return int(value)
+    kind = next(_KINDS_IN_WORDS[kind] for kind in kinds if kind in _KINDS_IN_WORDS)
+    within = " from {} to {}".format(*_RANGES[name]) if name in _RANGES else ""
+    raise ConfigError(f"{option(name)} is {value!r}; expected {kind}{within}.")
+
+
+_KINDS_IN_WORDS = {bool: "True or False", int: "a whole number", float: "a number", str: "text", Path: "a path"}
+
+
+def refuse_unknown(what: str, given: Collection[str], own: Collection[str]) -> None:
+    """Raise ConfigError for the first keyword that is neither a setting nor one of the function's `own`."""
+    names = [spec.name for spec in dataclasses.fields(Config)] + list(own)
+    for name in given:
+        if name not in names:
+            near = difflib.get_close_matches(name, names, n=2, cutoff=0.6)
+            meant = f" Did you mean {' or '.join(near)}?" if near else ""
+            raise ConfigError(f"{what} has no setting {name!r}.{meant} docs/settings.md lists all.")
 
 
 def refuse_idle(what: str, given: Mapping[str, Any], idle: Mapping[str, str]) -> None:

@@ -30,7 +30,7 @@ MACHINE_SETTINGS = frozenset({"device", "engine", "keep", "cache_limit", "allow_
 AFTERWARDS = frozenset({"positive", *TARGETS})  # so may these: they change nothing of what was learned
 
 
-def wanted_folder(out: Path | str | None, data: Path | str, kind: str = "runs") -> Path:
+def wanted_folder(out: str | os.PathLike[str] | None, data: Path | str, kind: str = "runs") -> Path:
     """Return `out`, or ``<kind>/<data's name>``."""
     return Path(out) if out else Path(kind) / (Path(data).stem or "data")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import html
 import json
 import re
 from pathlib import Path
@@ -15,7 +16,7 @@ from PIL import Image
 
 from regraft.data import draw_cells
 from regraft.errors import ConfigError, NoImages, UnknownName
-from regraft.experiments.checking import Checked, check
+from regraft.experiments.checking import Check, check
 
 SMALL: dict[str, Any] = {"img_size": 96, "device": "cpu"}
 
@@ -26,7 +27,7 @@ def cells(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def sound(cells: Path, tmp_path_factory: pytest.TempPathFactory) -> Checked:
+def sound(cells: Path, tmp_path_factory: pytest.TempPathFactory) -> Check:
     return check(cells, out=tmp_path_factory.mktemp("out") / "sound", groups=r"^P\d+", **SMALL)
 
 
@@ -60,7 +61,7 @@ def plant_twins(data: Path, rng: np.random.Generator) -> dict[str, set[frozenset
     return pairs
 
 
-def pairs_of(found: Checked, kind: str) -> set[frozenset[str]]:
+def pairs_of(found: Check, kind: str) -> set[frozenset[str]]:
     return {frozenset((remark.filename, remark.other)) for remark in found.audit.of(kind)}
 
 
@@ -88,7 +89,7 @@ def swap(data: Path, share: float, rng: np.random.Generator) -> set[str]:
     return moved
 
 
-def share_ranked_first(found: Checked, data: Path, wrong: set[str], first: float = 0.1) -> float:
+def share_ranked_first(found: Check, data: Path, wrong: set[str], first: float = 0.1) -> float:
     from regraft.data import scan
 
     assert found.audit.label_quality is not None
@@ -102,7 +103,13 @@ def share_ranked_first(found: Checked, data: Path, wrong: set[str], first: float
 BY_CHANCE = 2  # of 44,850 pairs of drawn ellipses that are as smooth, as long and as wide
 
 
-def test_sound_cells_raise_few_false_alarms(sound: Checked) -> None:
+def test_a_notebook_shows_the_counts_of_a_check(sound: Check) -> None:
+    shown = sound._repr_html_()
+    assert html.escape(sound.audit.summary()) in shown
+    assert f"<td>labels that look wrong</td><td>{sound.audit.counts()['label-error']}</td>" in shown
+
+
+def test_sound_cells_raise_few_false_alarms(sound: Check) -> None:
     counts = sound.audit.counts()
     assert counts.pop("label-error") <= 0.04 * sound.audit.pictures
     assert counts.pop("near-duplicate") <= BY_CHANCE

@@ -17,6 +17,7 @@ from regraft.errors import ConfigError, RunError, SplitError, UnknownName
 from regraft.experiments.comparison import compare, listed_backbones
 from regraft.experiments.comparison_runner import Candidate, Comparison
 from regraft.experiments.halving import TRIED
+from regraft.inference.predict import predict
 from regraft.metrics.predictions import Answers
 from regraft.training.learner import LEAST_STEPS
 from regraft.utils.files import read_csv
@@ -80,6 +81,16 @@ def test_every_network_meets_every_method_on_the_same_split(whole: Comparison) -
     assert cells == {(b, m, "ok") for b in TWO for m in ("frozen", "finetuned", "features")}
     splits = {(Path(row.run) / "split.csv").read_text() for row in whole.findings.rows}
     assert splits == {(whole.folder / "split.csv").read_text()}
+
+
+def test_a_comparison_is_a_table_and_its_best_row_stands_for_a_model(whole: Comparison, shapes: Path) -> None:
+    pytest.importorskip("pandas")
+    table = whole.to_pandas()
+    assert list(table["accuracy"]) == [row.accuracy for row in whole.findings.rows]
+    assert whole.best is whole.findings.rows[0]
+    picture = shapes / "red" / "red0.png"
+    assert predict(whole.best, picture) == predict(whole.best.run, picture)
+    assert f"<td>{whole.best.backbone}</td>" in whole._repr_html_()
 
 
 @pytest.mark.parametrize("method", ["frozen", "finetuned", "features"])

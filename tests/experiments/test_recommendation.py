@@ -26,6 +26,12 @@ def found(shapes: Path) -> Recommendation:
     return recommend(shapes, backbones="squeezenet1_1,resnet18", **TINY)
 
 
+def test_a_recommendation_is_a_table(found: Recommendation) -> None:
+    pytest.importorskip("pandas")
+    assert list(found.to_pandas()["backbone"]) == [one.backbone for one in found.candidates]
+    assert found.candidates[0].backbone in found._repr_html_()
+
+
 def test_every_network_has_a_probe_and_its_costs(found: Recommendation) -> None:
     assert {one.backbone for one in found.candidates} == {"squeezenet1_1", "resnet18"}
     assert [one.probe for one in found.candidates] == sorted((one.probe for one in found.candidates), reverse=True)

@@ -10,13 +10,35 @@ from collections.abc import Callable, Iterator, Sequence
 from fnmatch import fnmatch
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, cast
 
 from regraft.catalog import locations
 from regraft.catalog.table import COLUMNS, UNKNOWN
 from regraft.errors import UnknownName
 
 Row = dict[str, Any]
+
+
+class Network(TypedDict):
+    """What is known of one network; what nobody published is None."""
+
+    name: str
+    family: str
+    aliases: list[str]
+    library: str
+    weights: str
+    figures: str
+    size_mb: float
+    parameters: int
+    depth: int
+    gflops: float
+    input_size: int
+    top1: float | None
+    top5: float | None
+    sources: list[str]
+    licence: str
+    here: list[str]
+
 
 KINDS: dict[str, Callable[[str], Any]] = {
     "aliases": str.split,
@@ -36,7 +58,7 @@ TITLES = {column.title: column.name for column in COLUMNS} | {"size": "size_mb"}
 
 def models(
     pattern: str | None = None, *, family: str | None = None, available: bool = False, sort: str = "top1"
-) -> list[Row]:
+) -> list[Network]:
     """Return what is known of every network of the table, the best first.
 
     Args:
@@ -61,7 +83,7 @@ def models(
     if pattern is not None:
         rows = matching(pattern, rows)
     rows = sorted(map(_with_here, rows), key=_key(sort))
-    return [row for row in rows if row["here"]] if available else rows
+    return [cast("Network", row) for row in rows if row["here"] or not available]
 
 
 def check(name: str) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-Row = dict[str, Any]
+Row = Mapping[str, Any]
 
 GAP = 3  # between two columns, as the terminal's table draws them
 EDGE = 2

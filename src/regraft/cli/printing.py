@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -117,7 +117,7 @@ def print_check(found: Any) -> None:
     say(f"\nThe check: {found.folder / 'check.html'}")
 
 
-def print_models(rows: Sequence[dict[str, Any]]) -> None:
+def print_models(rows: Sequence[Mapping[str, Any]]) -> None:
     """Print the networks with the columns that the window has room for."""
     from rich.console import Console
 

@@ -73,7 +73,7 @@ def _existing(data: str | os.PathLike[str]) -> Path:
         raise ConfigError(f"{text} is an address: Regraft fetches no data. Download it and give the folder or table.")
     path = Path(text)
     if not path.exists():
-        raise DataMissing(f"{path.absolute()} does not exist. Expected a folder of class folders, or a table.")
+        raise DataMissing(f"{path} does not exist. Expected a folder of class folders, or a table.")
     return path
 
 

@@ -5,6 +5,7 @@ The pass is kept: a training with the same network afterwards starts from it.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,24 +13,28 @@ from typing import Any
 
 from regraft import methods, run_folder
 from regraft.audit.groups import Proposal
-from regraft.audit.judging import FINDINGS, Audit, audit_of, check_kinds, write_remarks
+from regraft.audit.judging import FINDINGS, NAMES, Audit, audit_of, check_kinds, write_remarks
 from regraft.config import OF_TRAINING, Config, refuse_idle
 from regraft.data import Manifest, Preprocessing, read_thumbnails, split_from
 from regraft.errors import ConfigError, NoImages
 from regraft.experiments.session import Session, load_network
 from regraft.reports import check_page
-from regraft.utils import files
+from regraft.utils import files, tables
 from regraft.utils.progress import Bars, Progress
 
 
 @dataclass(frozen=True, eq=False)
-class Checked:
+class Check:
     """An audit, the folder that holds its page and table, and the kinds of findings that were not to be there."""
 
     folder: Path
     audit: Audit
     failed_on: tuple[str, ...] = ()
     proposal: Proposal | None = None  # of groups that the user may have meant to give
+
+    def _repr_html_(self) -> str:
+        found = [{"kind": NAMES[kind][1], "found": count} for kind, count in self.audit.counts().items()]
+        return tables.as_html(found, title=f"{self.audit.summary()} The check: {self.folder}")
 
     def as_dict(self) -> dict[str, Any]:
         """Return what ``--json`` prints."""
@@ -40,25 +45,12 @@ class Checked:
 def check(
     data: Path | str,
     *,
-    out: Path | str | None = None,
+    out: str | os.PathLike[str] | None = None,
     fail_on: Sequence[str] = (),
     progress: Progress | None = None,
     **settings: Any,
-) -> Checked:
-    """Look for what may mislead a training, or its figures, and write check.html and findings.csv.
-
-    Args:
-        data: as in `regraft.train`.
-        out: the folder for the page and the table; ``checks/<name of data>`` by default, with -2 where that is taken.
-        fail_on: kinds of findings; those that were found are in `Checked.failed_on`.
-        progress: says what is going on; silent by default.
-        settings: fields of `Config`, by name: backbone, weights, groups, split_from, img_size, seed, device …
-
-    Raises:
-        UnknownName: there is no such kind of finding.
-        NoImages: no picture can be read.
-        ConfigError: it is to fail on leaks, and the data have neither parts nor groups; or a setting of training.
-    """
+) -> Check:
+    """Check a folder or table; see `regraft.experiments.api.check`."""
     unwanted, data, progress = check_kinds(fail_on), Path(data), progress or Progress()
     refuse_idle("check", settings, dict.fromkeys(OF_TRAINING, "It trains nothing: leave it out, or give it to train."))
     config = Config(**{"method": "features", "allow_bad": True, **settings})
@@ -73,7 +65,7 @@ def check(
     audit, look, proposal = _audited(session)
     folder = run_folder.claim(wanted, lambda made: write(audit, session.manifest, look, made, proposal))
     counts = audit.counts()
-    return Checked(folder, audit, tuple(kind for kind in unwanted if counts[kind]), proposal)
+    return Check(folder, audit, tuple(kind for kind in unwanted if counts[kind]), proposal)
 
 
 def _audited(session: Session) -> tuple[Audit, Preprocessing, Proposal | None]:

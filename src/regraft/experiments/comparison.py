@@ -7,6 +7,7 @@ own, so the best one is ready to use, and a comparison that was stopped goes on 
 from __future__ import annotations
 
 import hashlib
+import os
 import time
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -42,30 +43,11 @@ def compare(
     methods: str | Sequence[str] = METHODS,
     budget_s: float | None = None,
     control_epochs: int | None = None,
-    out: Path | str | None = None,
+    out: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
     **settings: Any,
 ) -> Comparison:
-    """Train every network with every method on one split and say which is best.
-
-    Args:
-        data: as in `train`.
-        backbones: names; or ``available``, those whose weights are on this machine; or ``families``, the smallest of
-            each family.
-        methods: names.
-        budget_s: seconds; successive halving drops what does worst on a share of the pictures.
-        control_epochs: epochs of a network from random weights, which show what transfer has gained; 0: none. It is
-            the smallest of those that cannot be told from the best. By default 5, and more where pictures are few: it
-            is to take as many steps as the shortest of the others.
-        out: the comparison's folder, ``comparisons/<name of data>`` by default. One that is there already and was not
-            finished is gone on with when the settings are the same; else it is left alone and -2 is taken.
-        progress: says what is going on; silent by default.
-        settings: any other field of `Config`, by name; the same for all candidates. With folds, every candidate is
-            cross-validated on the same ones.
-
-    Raises:
-        RegraftError: nothing could be compared. A candidate that fails is a row with its reason.
-    """
+    """Compare on a folder or table; see `regraft.experiments.api.compare`."""
     started, data, progress = time.perf_counter(), Path(data), progress or Progress()
     refuse_idle("compare", settings, IDLE)
     config = Config(**settings)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,10 +23,13 @@ from regraft.experiments.session import ActivatedNetwork, LoadedNetwork, Session
 from regraft.methods._plan import Plan
 from regraft.metrics.predictions import Answers
 from regraft.reports import comparison_page
-from regraft.reports.comparison_report import Control, Findings, Learned, Row, duration, name_of
+from regraft.reports.comparison_report import COLUMNS, Control, Findings, Learned, Row, duration, name_of
 from regraft.training.learner import least_epochs
-from regraft.utils import files
+from regraft.utils import files, tables
 from regraft.utils.progress import Bars
+
+if TYPE_CHECKING:
+    import pandas
 
 CONTROL_EPOCHS = 5  # a curve long enough to see start and slope; random weights need far more to end well
 PRETRAINED: Mapping[str, Any] = dict.fromkeys(("weights", "from_run", "unfreeze", "train_layers"))
@@ -53,6 +56,25 @@ class Comparison:
     folder: Path
     findings: Findings
     interrupted: bool = False
+
+    @property
+    def best(self) -> Row:
+        """The most accurate row, which stands for its run's folder where a model is taken."""
+        return self.findings.best
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """Return the leaderboard as a pandas table.
+
+        Raises:
+            MissingExtra: pandas is not installed.
+        """
+        return tables.to_pandas(self._rows(), "Comparison.to_pandas")
+
+    def _rows(self) -> list[dict[str, Any]]:
+        return [dict(zip(COLUMNS, cells, strict=True)) for cells in self.findings.cells()]
+
+    def _repr_html_(self) -> str:
+        return tables.as_html(self._rows(), title=f"{self.findings.advice()} The comparison: {self.folder}")
 
     def as_dict(self) -> dict[str, Any]:
         """Return what ``--json`` prints."""

@@ -2,37 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from regraft import catalog, methods
 from regraft.config import Config
-from regraft.errors import DataMissing, ModelMissing
+from regraft.data import Labelled, as_source
+from regraft.errors import ConfigError, ModelMissing
 
 
 def preflight(
-    data: Path, settings: Mapping[str, Any], *, backbones: str | None = None, named: str | None = None
-) -> None:
-    """Refuse data that are not there, and settings, methods and networks that nothing goes by.
+    data: Labelled,
+    settings: Mapping[str, Any],
+    *,
+    backbones: str | Sequence[str] | None = None,
+    named: str | Sequence[str] | None = None,
+) -> Path:
+    """Refuse data that are not there, and settings, methods and networks that nothing goes by; return where data lie.
 
     Args:
-        data: as in `train`.
+        data: as in `train`; what is in memory is written when all else is right.
         settings: fields of `Config` that the user gave.
-        backbones: several networks, joined by commas, as in `compare`.
-        named: several methods, joined by commas.
+        backbones: several networks, as in `compare`.
+        named: several methods.
 
     Raises:
         ConfigError, UnknownName, DataError: with what was meant, probably.
     """
     config = Config(**settings)
-    for method in (named or config.method).split(","):
-        methods.check(method.strip())
-    for name in (backbones or config.backbone).split(","):
-        if name.strip() not in ("available", "families", ""):
-            catalog.check(name.strip())
-    if not data.exists():
-        raise DataMissing(f"{data} does not exist. Expected a folder of class folders, or a table.")
+    for method in _listed(named or config.method, "methods"):
+        methods.check(method)
+    for name in _listed(backbones or config.backbone, "backbones"):
+        if name not in ("available", "families", ""):
+            catalog.check(name)
+    return as_source(data)
+
+
+def _listed(given: str | Sequence[str], name: str) -> list[str]:
+    listed = given.split(",") if isinstance(given, str) else given
+    if not isinstance(listed, Sequence) or not all(isinstance(one, str) for one in listed):
+        raise ConfigError(f"{name} is {given!r}; expected names, as a list or joined by commas.")
+    return [one.strip() for one in listed]
 
 
 def preflight_model(model: str) -> None:

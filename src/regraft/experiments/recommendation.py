@@ -10,7 +10,7 @@ import contextlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,7 +23,11 @@ from regraft.experiments.comparison import listed_backbones
 from regraft.experiments.session import Session, load_network
 from regraft.metrics.logme import logme
 from regraft.training.linear import fit_linear, standardized
+from regraft.utils import tables
 from regraft.utils.progress import Bars, Progress
+
+if TYPE_CHECKING:
+    import pandas
 
 SAMPLE = 1000  # pictures: the standard error of an accuracy near 0.9 is then 0.01
 FOLDS = 5
@@ -84,6 +88,17 @@ class Recommendation:
         settings = {**self.settings, "backbone": best.backbone, "method": "finetuned"}
         return f"{said} Next: {command('train', self.data, **settings)}"
 
+    def to_pandas(self) -> pandas.DataFrame:
+        """Return the candidates as a pandas table.
+
+        Raises:
+            MissingExtra: pandas is not installed.
+        """
+        return tables.to_pandas([asdict(one) for one in self.candidates], "Recommendation.to_pandas")
+
+    def _repr_html_(self) -> str:
+        return tables.as_html([asdict(one) for one in self.candidates], title=self.advice())
+
     def as_dict(self) -> dict[str, Any]:
         """Return what ``--json`` prints."""
         return {
@@ -103,18 +118,7 @@ def recommend(
     progress: Progress | None = None,
     **settings: Any,
 ) -> Recommendation:
-    """Rank networks on a sample of the pictures, before anything is trained.
-
-    Args:
-        data: as in `train`.
-        backbones: as in `compare`.
-        sample: pictures that each network sees; stratified by class.
-        progress: says what is going on; silent by default.
-        settings: any other field of `Config`, by name.
-
-    Raises:
-        RegraftError: no network could be tried, or a class is too rare for folds.
-    """
+    """Rank networks on a folder or table; see `regraft.experiments.api.recommend`."""
     progress, data = progress or Progress(), Path(data)
     refuse_idle("recommend", settings, IDLE)
     config = Config(**settings, method="features")

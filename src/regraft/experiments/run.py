@@ -20,9 +20,10 @@ from regraft.metrics.functions import Scores, defined
 from regraft.metrics.predictions import Answers
 from regraft.reports import run_page
 from regraft.training.history import Stop
+from regraft.utils import tables
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Run:
     """What came of a training: the folder that holds it and its figures on the test part."""
 
@@ -35,6 +36,17 @@ class Run:
     threshold: dict[str, Any] | None = None  # with a target: the threshold, and what it reaches on val and test
     baseline: Baseline | None = None  # what always answering the commonest class would be right for
     folds: tuple[Run, ...] = ()  # of a cross-validation, whose `test` is measured on the answers of all of them
+
+    def __fspath__(self) -> str:
+        """Return its folder: a run stands for it wherever a path or a model is taken."""
+        return str(self.folder)
+
+    def __repr__(self) -> str:
+        """Say what it is, without its figures."""
+        return f"<Run: {self.backbone}, {self.method}, in {self.folder}>"
+
+    def _repr_html_(self) -> str:
+        return tables.as_html(self.test.rows(), title=f"{self.backbone}, {self.method}, in {self.folder}")
 
     @property
     def interrupted(self) -> bool:

@@ -5,6 +5,7 @@ Read this first. Each step is a method of `Session`; `Fitting` is what happens o
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,29 +29,13 @@ from regraft.utils.progress import Progress
 def train(
     data: Path | str,
     *,
-    out: Path | str | None = None,
+    out: str | os.PathLike[str] | None = None,
     resume: bool = False,
     progress: Progress | None = None,
     report: bool = True,
     **settings: Any,
 ) -> Run:
-    """Train a classifier on a folder or table of labelled pictures and keep it, with its figures, in a run folder.
-
-    With ``folds=5``, train five, each tested on another fifth of the pictures: `Run.folds` are their runs, `Run.mean`
-    and `Run.deviation` their figures, and `Run.test` the figures of all their answers together.
-
-    Args:
-        data: ``DATA/<class>/<picture>``, ``DATA/{train,val,test}/<class>/<picture>``, or a CSV or Parquet table.
-        out: the run folder; ``runs/<name of data>`` by default, with -2 behind it where that is taken.
-        resume: go on with a run that was stopped; settings that are not given are those of that run.
-        progress: says what is going on; silent by default.
-        report: write report.html at the end, which takes some seconds; `regraft.report` writes it later.
-        settings: any field of `Config`, by name.
-
-    Raises:
-        RegraftError: any of its kinds; the line says what was found, what was expected and what to do next.
-        KeyboardInterrupt: Ctrl-C in a fold, or before the first epoch of a single run; says how it goes on.
-    """
+    """Train on a folder or table; see `regraft.experiments.api.train`."""
     started, wanted = time.perf_counter(), run_folder.wanted_folder(out, data)
     begun = run_folder.folder_to_resume(Path(out) if out else None, Path(data)) if resume else None
     if begun is None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -108,16 +109,16 @@ def unfinished(path: Path) -> dict[str, Any]:
     return {"unfinished": stop} if stop else {}
 
 
-def load(path: Path) -> Classifier:
+def load(path: str | os.PathLike[str]) -> Classifier:
     """Read the bundle that `path` is or, being a run, holds.
 
     Raises:
         BundleError: no bundle there, a part is missing or unreadable, or it is of a newer format.
         ChecksumMismatch: the tensors are not those that were written.
     """
-    folder = folder_of(path)
+    folder = folder_of(Path(path))
     if folder is None:
-        raise ModelMissing(_no_model(path))
+        raise ModelMissing(_no_model(Path(path)))
     about = _read_about(folder)
     try:
         return _build(folder, about)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from regraft.activations import BATCH, batched, cache_folder, engines
@@ -31,7 +32,7 @@ class Prediction:
     """One picture's answer: probabilities [classes], or why there is none."""
 
     path: Path
-    probabilities: np.ndarray | None
+    probabilities: NDArray[np.float32] | None
     error: str = ""
 
 

@@ -23,7 +23,7 @@ from regraft.metrics.baseline import Baseline, Circumstances, reasons
 from regraft.metrics.functions import Scores
 from regraft.metrics.functions import evaluate as score
 from regraft.metrics.thresholds import abstaining, rates, rounded
-from regraft.utils import files
+from regraft.utils import files, tables
 from regraft.utils.progress import Progress
 
 MOST_VIEWS = 1000  # as many as training may draw
@@ -211,6 +211,9 @@ class Evaluation:
     threshold: dict[str, Any] | None = None  # of a model that has one, and what it reaches here
     abstain: dict[str, Any] | None = None  # coverage and accuracy where unsure pictures are not answered
     baseline: Baseline | None = None  # always answering the commonest class; None where there is one class only
+
+    def _repr_html_(self) -> str:
+        return tables.as_html(self.test.rows(), title=f"{self.model}, {self.test.n} pictures")
 
     def as_dict(self) -> dict[str, Any]:
         """Return what ``--json`` prints."""

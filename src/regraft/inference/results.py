@@ -166,7 +166,7 @@ class Features(NDArrayOperatorsMixin):
     def _repr_html_(self) -> str:
         flat = self.array.reshape(len(self.array), -1)
         rows = [{"path": path, **_first(row)} for path, row in zip(self.paths[: tables.MOST_SHOWN], flat, strict=False)]
-        return f"<p>{repr(self)[1:-1]}</p>{tables.as_html(rows, of=len(self.paths))}"
+        return tables.as_html(rows, title=repr(self)[1:-1], of=len(self.paths))
 
 
 def _first(row: NDArray[np.float32]) -> dict[str, str]:

@@ -197,6 +197,14 @@ class Scores:
         count = self.groups if self.these else None  # groups of one picture each are pictures
         return [*few_groups(count), *few_mistakes(count, self.values["accuracy"], self.n), *self.rare]
 
+    def rows(self) -> list[dict[str, Any]]:
+        """Return the figures with their intervals, as a notebook shows them."""
+        bounds = {name: tuple(self.intervals.get(name, (math.nan, math.nan))) for name in self.values}
+        return [
+            {"measure": name.replace("_", " "), "value": value, "95 % from": bounds[name][0], "to": bounds[name][1]}
+            for name, value in self.values.items()
+        ]
+
     def as_dict(self) -> dict[str, Any]:
         """The metrics for JSON: ``{"accuracy": 0.95, "accuracy_ci": [0.93, 0.97], ...}``; nan becomes None.
 

@@ -45,6 +45,10 @@ class Row:
     test: dict[str, Any] = field(default_factory=dict)
     baseline: dict[str, Any] = field(default_factory=dict)  # see `regraft.baseline`; empty in rows of before
 
+    def __fspath__(self) -> str:
+        """Return the folder of its run."""
+        return self.run
+
     @property
     def accuracy(self) -> float:
         """On the test pictures; -1 where there is none, so that such rows come last."""

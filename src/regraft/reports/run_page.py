@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ PICTURES_IN_REPORT = 6  # of a kind of finding: the page of `regraft check` has 
 CLASSES_APART = 4  # of more than two, each with its two curves of 20 kB
 
 
-def report(run: Path | str, *, progress: Progress | None = None) -> Path:
+def report(run: str | os.PathLike[str], *, progress: Progress | None = None) -> Path:
     """Write report.html into a finished run's folder, anew where it is there already, and return its path.
 
     Equal runs give equal bytes. The heat maps are computed on the CPU, of 20 pictures at most. `progress` hears what

@@ -129,15 +129,16 @@ def to_pandas(rows: Rows, what: str) -> pandas.DataFrame:
 MOST_SHOWN = 20  # rows that a notebook shows
 
 
-def as_html(rows: Rows, *, of: int | None = None) -> str:
-    """Return the first rows as a table for a notebook, and how many there are `of` them in all."""
+def as_html(rows: Rows, *, title: str = "", of: int | None = None) -> str:
+    """Return the first rows as a table for a notebook, below a title, and how many there are `of` them in all."""
     shown, total = rows[:MOST_SHOWN], len(rows) if of is None else of
     if not shown:
         return "<p>no rows</p>"
+    above = f"<p>{html.escape(printable(_cell(title)))}</p>" if title else ""
     head = _html_line("th", shown[0])
     body = "".join(_html_line("td", map(_cell, row.values())) for row in shown)
     more = f"<p>… {total - len(shown)} more rows</p>" if total > len(shown) else ""
-    return f"<table><thead>{head}</thead><tbody>{body}</tbody></table>{more}"
+    return f"{above}<table><thead>{head}</thead><tbody>{body}</tbody></table>{more}"
 
 
 def _html_line(tag: str, cells: Iterable[str]) -> str:

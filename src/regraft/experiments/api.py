@@ -1,0 +1,167 @@
+"""The experiments as Python functions: what can be refused is refused at once, then what does the work is imported.
+
+Importing torch and the libraries of networks takes seconds; a misspelt setting, or data that are not there, are told
+before.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from regraft.config import refuse_unknown
+from regraft.data import Labelled
+from regraft.experiments.preflight import preflight
+from regraft.utils.progress import Progress
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from regraft.experiments.checking import Check
+    from regraft.experiments.comparison_runner import Comparison
+    from regraft.experiments.keywords import Settings
+    from regraft.experiments.recommendation import Recommendation
+    from regraft.experiments.run import Run
+
+
+def train(
+    data: Labelled,
+    *,
+    out: str | os.PathLike[str] | None = None,
+    resume: bool = False,
+    progress: Progress | None = None,
+    report: bool = True,
+    **settings: Unpack[Settings],
+) -> Run:
+    """Train a classifier on labelled pictures and keep it, with its figures, in a run folder.
+
+    With ``folds=5``, train five, each tested on another fifth of the pictures: `Run.folds` are their runs, `Run.mean`
+    and `Run.deviation` their figures, and `Run.test` the figures of all their answers together.
+
+    Args:
+        data: ``DATA/<class>/<picture>``, ``DATA/{train,val,test}/<class>/<picture>``, or a table (CSV, Excel, Parquet
+            …); a pandas or polars DataFrame, an Arrow table, a Hugging Face dataset, or ``(pictures, labels)``, with
+            pictures as in `regraft.predict`. What is in memory is written into the cache, by its content.
+        out: the run folder; ``runs/<name of data>`` by default, with -2 behind it where that is taken.
+        resume: go on with a run that was stopped; settings that are not given are those of that run.
+        progress: says what is going on; silent by default.
+        report: write report.html at the end, which takes some seconds; `regraft.report` writes it later.
+        settings: any field of `Config`, by name.
+
+    Raises:
+        ConfigError, UnknownName: a setting that there is not, of another type or out of range; with the nearest name.
+        RegraftError: any of its kinds; the line says what was found, what was expected and what to do next.
+        KeyboardInterrupt: Ctrl-C in a fold, or before the first epoch of a single run; says how it goes on.
+    """
+    refuse_unknown("train", settings, ("out", "resume", "progress", "report"))
+    source = preflight(data, settings)
+    from regraft.experiments import train as training
+
+    return training.train(source, out=out, resume=resume, progress=progress, report=report, **settings)
+
+
+def compare(
+    data: Labelled,
+    *,
+    backbones: str | Sequence[str] = "available",
+    methods: str | Sequence[str] = ("frozen", "finetuned", "features"),
+    budget_s: float | None = None,
+    control_epochs: int | None = None,
+    out: str | os.PathLike[str] | None = None,
+    progress: Progress | None = None,
+    **settings: Unpack[Settings],
+) -> Comparison:
+    """Train every network with every method on one split and say which is best.
+
+    Args:
+        data: as in `train`.
+        backbones: names; or ``available``, those whose weights are on this machine; or ``families``, the smallest of
+            each family.
+        methods: names.
+        budget_s: seconds; successive halving drops what does worst on a share of the pictures.
+        control_epochs: epochs of a network from random weights, which show what transfer has gained; 0: none. It is
+            the smallest of those that cannot be told from the best. By default 5, and more where pictures are few: it
+            is to take as many steps as the shortest of the others.
+        out: the comparison's folder, ``comparisons/<name of data>`` by default. One that is there already and was not
+            finished is gone on with when the settings are the same; else it is left alone and -2 is taken.
+        progress: says what is going on; silent by default.
+        settings: any other field of `Config`, by name; the same for all candidates. With folds, every candidate is
+            cross-validated on the same ones.
+
+    Raises:
+        ConfigError, UnknownName: as in `train`.
+        RegraftError: nothing could be compared. A candidate that fails is a row with its reason.
+    """
+    own = ("backbones", "methods", "budget_s", "control_epochs", "out", "progress")
+    refuse_unknown("compare", settings, own)
+    source = preflight(data, settings, backbones=backbones, named=methods)
+    from regraft.experiments import comparison
+
+    return comparison.compare(
+        source,
+        backbones=backbones,
+        methods=methods,
+        budget_s=budget_s,
+        control_epochs=control_epochs,
+        out=out,
+        progress=progress,
+        **settings,
+    )
+
+
+def check(
+    data: Labelled,
+    *,
+    out: str | os.PathLike[str] | None = None,
+    fail_on: Sequence[str] = (),
+    progress: Progress | None = None,
+    **settings: Unpack[Settings],
+) -> Check:
+    """Look for what may mislead a training, or its figures, and write check.html and findings.csv.
+
+    Args:
+        data: as in `train`.
+        out: the folder for the page and the table; ``checks/<name of data>`` by default, with -2 where that is taken.
+        fail_on: kinds of findings; those that were found are in `Check.failed_on`.
+        progress: says what is going on; silent by default.
+        settings: fields of `Config`, by name: backbone, weights, groups, split_from, img_size, seed, device …
+
+    Raises:
+        UnknownName: there is no such kind of finding.
+        NoImages: no picture can be read.
+        ConfigError: it is to fail on leaks, and the data have neither parts nor groups; or a setting of training.
+    """
+    refuse_unknown("check", settings, ("out", "fail_on", "progress"))
+    source = preflight(data, settings)
+    from regraft.experiments import checking
+
+    return checking.check(source, out=out, fail_on=fail_on, progress=progress, **settings)
+
+
+def recommend(
+    data: Labelled,
+    *,
+    backbones: str | Sequence[str] = "available",
+    sample: int = 1000,
+    progress: Progress | None = None,
+    **settings: Unpack[Settings],
+) -> Recommendation:
+    """Rank networks on a sample of the pictures, before anything is trained.
+
+    Args:
+        data: as in `train`.
+        backbones: as in `compare`.
+        sample: pictures that each network sees; stratified by class.
+        progress: says what is going on; silent by default.
+        settings: any other field of `Config`, by name.
+
+    Raises:
+        ConfigError, UnknownName: as in `train`.
+        RegraftError: no network could be tried, or a class is too rare for folds.
+    """
+    refuse_unknown("recommend", settings, ("backbones", "sample", "progress"))
+    source = preflight(data, settings, backbones=backbones)
+    from regraft.experiments import recommendation
+
+    return recommendation.recommend(source, backbones=backbones, sample=sample, progress=progress, **settings)

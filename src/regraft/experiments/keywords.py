@@ -1,0 +1,58 @@
+"""The settings as keywords, for type checkers and editors: made from config.py by `make docs`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Literal, TypedDict
+
+
+class Settings(TypedDict, total=False):
+    """Any field of `Config`, by name."""
+
+    backbone: str
+    method: str
+    weights: str | None
+    from_run: str | os.PathLike[str] | None
+    img_size: int | None
+    fit: Literal["stretch", "crop"]
+    unfreeze: str | int | None
+    train_layers: int | None
+    hidden: int
+    dropout: float
+    groups: str | None
+    path_column: str | None
+    label_column: str | None
+    split_column: str | None
+    images: str | os.PathLike[str] | None
+    label_pattern: str | None
+    layout: Literal["auto", "parts", "classes"]
+    channels: str | int | Sequence[int] | None
+    range: str | tuple[float, float] | None
+    max_megapixels: int | None
+    val: float
+    test: float
+    folds: int | None
+    split_from: str | os.PathLike[str] | None
+    allow_bad: bool
+    views: int | None
+    augment: str
+    epochs: int | None
+    batch_size: int
+    lr: float | None
+    tail_lr: float | None
+    weight_decay: float
+    label_smoothing: float
+    mixup: float
+    class_weights: Literal["auto", "on", "off"]
+    patience: int
+    seed: int
+    positive: str | None
+    target_recall: float | None
+    target_precision: float | None
+    target_specificity: float | None
+    device: Literal["auto", "cpu", "cuda", "mps"]
+    engine: Literal["auto", "torch", "onnxruntime"]
+    keep: Literal["auto", "always", "never"]
+    keep_dtype: Literal["float16", "float32"]
+    cache_limit: float

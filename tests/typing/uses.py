@@ -1,0 +1,91 @@
+"""What users write, touching every public name; `make check` runs mypy --strict over it, nothing is run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas
+from numpy.typing import NDArray
+from PIL import Image
+from typing_extensions import assert_type
+
+import regraft
+
+
+def train(table: pandas.DataFrame) -> regraft.Run:
+    run = regraft.train("cells", out=Path("runs/cells"), epochs=5, groups=r"^C\d+", fit="crop", seed=1)
+    assert_type(run, regraft.Run)
+    assert_type(run.folder, Path)
+    assert_type(run.test.values["accuracy"], float)
+    assert_type(run.folds, tuple[regraft.Run, ...])
+    assert_type(regraft.train(table, resume=True, report=False, from_run=run, range=(0.0, 4095.0)), regraft.Run)
+    assert_type(regraft.train((["a.png", "b.png"], ["a", "b"]), val=0.2), regraft.Run)
+    assert_type(regraft.report(run), Path)
+    return run
+
+
+def compare() -> None:
+    found = regraft.compare("cells", backbones=["resnet18"], methods="frozen", budget_s=60, folds=5)
+    assert_type(found, regraft.Comparison)
+    assert_type(found.to_pandas(), pandas.DataFrame)
+    assert_type(found.best.accuracy, float)
+    assert_type(regraft.predict(found.best, "a.png"), regraft.Predictions)
+    ranked = regraft.recommend("cells", sample=500)
+    assert_type(ranked, regraft.Recommendation)
+    assert_type(ranked.candidates[0].probe, float)
+    assert_type(ranked.advice(), str)
+
+
+def check() -> None:
+    found = regraft.check("cells", fail_on=["leak"])
+    assert_type(found, regraft.Check)
+    assert_type(found.failed_on, tuple[str, ...])
+    assert_type(found.audit.counts(), dict[str, int])
+
+
+def answer(run: regraft.Run, pixels: NDArray[np.uint8]) -> None:
+    predictions = regraft.predict(run, ["a.png", Path("folder"), b"bytes", Image.new("RGB", (8, 8)), pixels], top=3)
+    assert_type(predictions, regraft.Predictions)
+    assert_type(predictions[0]["label"], str | None)
+    assert_type(predictions[0]["prob"], float | None)
+    assert_type(predictions.labels, list[str | None])
+    assert_type(predictions.probabilities, NDArray[np.float64])
+    assert_type(predictions.to_pandas(), pandas.DataFrame)
+    for row in predictions:
+        assert_type(row["filename"], str)
+    with Path("a.png").open("rb") as file:
+        assert_type(regraft.predict("resnet18", file), regraft.Predictions)
+
+    features = regraft.features(run, "folder", pool=False)
+    assert_type(features, regraft.Features)
+    assert_type(features.array, NDArray[np.float32])
+    assert_type(features.paths, list[str])
+
+    explained = regraft.explain(run, "folder/*.png", label="ill")
+    assert_type(explained, regraft.Explanation)
+    assert_type(explained.folder, Path)
+    assert_type(explained[0]["heatmap"], str | None)
+
+
+def measure(run: regraft.Run) -> None:
+    model = regraft.load(run)
+    assert_type(model, regraft.Classifier)
+    assert_type(model.classes, tuple[str, ...])
+    for prediction in model.predict(["a.png"]):
+        assert_type(prediction.probabilities, NDArray[np.float32] | None)
+    found = regraft.evaluate(model, "held out", known_only=True, groups="patient")
+    assert_type(found, regraft.Evaluation)
+    assert_type(found.test.n, int)
+    assert_type(found.skipped, dict[str, str])
+
+
+def look_up() -> None:
+    assert_type(regraft.__version__, str)
+    assert_type(regraft.Config(epochs=5).epochs, int | None)
+    assert_type([network["name"] for network in regraft.models("resnet*")], list[str])
+    assert_type([network["top1"] for network in regraft.models()], list[float | None])
+    try:
+        regraft.models("resnet5")
+    except regraft.RegraftError as error:
+        assert_type(error, regraft.RegraftError)
