@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+export NO_MKDOCS_2_WARNING := 1
 READY := $(VENV)/.installed
 
 .PHONY: help install demo test check docs clean
@@ -11,8 +12,8 @@ help:
 	@echo "make demo     install, then train on synthetic cells, offline, and show the figures"
 	@echo "make test     install, then run the whole test suite"
 	@echo "make install  make .venv with the tested versions"
-	@echo "make check    format, lint, types, import layers, generated docs"
-	@echo "make docs     write docs/settings.md and docs/models.md anew from the code"
+	@echo "make check    format, lint, types, import layers, generated docs, the site"
+	@echo "make docs     write docs/settings.md and docs/models.md anew from the code, and the site into build/site"
 
 install: $(READY)
 
@@ -33,9 +34,11 @@ check: install
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python docs/generate.py --check
+	$(BIN)/mkdocs build --strict --quiet
 
 docs: install
 	$(BIN)/python docs/generate.py
+	$(BIN)/mkdocs build --strict --quiet
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
