@@ -185,7 +185,7 @@ def test_a_run_is_finished_when_all_that_was_asked_for_is_written() -> None:
     assert (run_folder.learned(folder), run_folder.finished(folder)) == (True, False)
     assert folder_to_resume(None, Path("data")) == folder
     run_folder.finish(folder)
-    assert run_folder.read_json(folder / METRICS) == {"seconds": 1.5}
+    assert run_folder.read_json(folder / METRICS) == {"seconds": 1.5, "format": 1}
     with pytest.raises(RunError, match="finished"):
         folder_to_resume(None, Path("data"))
 
@@ -276,3 +276,19 @@ def test_who_goes_on_removes_what_killed_processes_have_left_at_any_depth(tmp_pa
         assert len(list(tmp_path.rglob("*.tmp"))) == 2
         with run_folder.alone_in(tmp_path / "run"):
             assert not list(tmp_path.rglob("*.tmp"))
+
+
+@pytest.mark.parametrize("name", run_folder.FORMATS)
+def test_files_tell_their_format_and_those_of_before_there_were_formats_are_read(name: str, tmp_path: Path) -> None:
+    write_json(tmp_path / name, {"seconds": 1.0})
+    assert read_json(tmp_path / name) == {"seconds": 1.0, "format": run_folder.FORMATS[name]}
+    write_bytes(tmp_path / name, b'{"seconds": 2.0}')  # as version 0.1.0 wrote it
+    assert read_json(tmp_path / name) == {"seconds": 2.0}
+
+
+@pytest.mark.parametrize("name", run_folder.FORMATS)
+@pytest.mark.parametrize("number", ["99", '"new"', "null"])
+def test_a_file_of_a_newer_format_is_refused(name: str, number: str, tmp_path: Path) -> None:
+    write_bytes(tmp_path / name, f'{{"format": {number}}}'.encode())
+    with pytest.raises(RunError, match=rf"{name} has format .* reads up to {run_folder.FORMATS[name]}. Update it"):
+        read_json(tmp_path / name)

@@ -19,10 +19,14 @@ from regraft.errors import ConfigError, RunError, RunMissing, reason_of
 from regraft.training.history import Stop
 from regraft.utils import files, records
 from regraft.utils.records import Count, Seconds
+from regraft.utils.version import __version__
 
 T = TypeVar("T")
 
-SETTINGS, METRICS = "config.json", "metrics.json"
+SETTINGS, METRICS, LEADERBOARD = "config.json", "metrics.json", "leaderboard.json"
+FORMATS = {SETTINGS: 1, METRICS: 1, LEADERBOARD: 1}
+"""The number under ``format`` in each: raised where an older version would misread the file. Every version reads all up
+to its own; files of version 0.1.0 have none, which is 1."""
 PROPOSAL = "groups.json"  # which groups the pictures seem to come in, where none were given
 AWAITS = "awaits"  # of metrics.json: what is still to be written; absent where nothing is, as in runs of version 0.1.0
 MACHINE_SETTINGS = frozenset({"device", "engine", "keep", "cache_limit", "allow_bad", "images"})
@@ -239,7 +243,7 @@ def read_json(path: Path, holds: type[Any] = dict[str, Any]) -> dict[str, Any]:
     """Read a JSON object that has at least what `holds` names.
 
     Raises:
-        RunError: the file is missing or damaged.
+        RunError: the file is missing or damaged, or of a newer format.
     """
     try:
         values: dict[str, Any] = records.read_json(path)
@@ -247,7 +251,17 @@ def read_json(path: Path, holds: type[Any] = dict[str, Any]) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         kind = RunMissing if isinstance(error, FileNotFoundError) else RunError
         raise kind(f"{path} cannot be read ({reason_of(error)}). Is {path.parent} a run folder?") from error
+    _refuse_newer(path, values.get("format", 1))
     return values
+
+
+def _refuse_newer(path: Path, found: object) -> None:
+    known = FORMATS.get(path.name)
+    if known is not None and (not isinstance(found, int) or found > known):
+        raise RunError(
+            f"{path} has format {found!r}; this Regraft ({__version__}) reads up to {known}. "
+            "Update it: pip install --upgrade regraft"
+        )
 
 
 def read_as(path: Path, kind: type[T]) -> T:
@@ -256,8 +270,9 @@ def read_as(path: Path, kind: type[T]) -> T:
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
-    """Write a JSON object, whole or not at all."""
-    files.write_bytes(path, records.to_json(values))
+    """Write a JSON object, with its format where it has one, whole or not at all."""
+    number = {"format": FORMATS[path.name]} if path.name in FORMATS else {}
+    files.write_bytes(path, records.to_json({**values, **number}))
 
 
 def write_skipped(path: Path, skipped: Mapping[str, str]) -> None:

@@ -13,7 +13,7 @@ from regraft.utils import files
 
 def write(findings: Findings, folder: Path) -> None:
     """Write leaderboard.csv, leaderboard.json and comparison.html."""
-    run_folder.write_json(folder / "leaderboard.json", findings.as_dict())
+    run_folder.write_json(folder / run_folder.LEADERBOARD, findings.as_dict())
     files.write_csv(folder / "leaderboard.csv", COLUMNS, findings.cells())
     files.write_bytes(folder / "comparison.html", comparison_page(findings).encode())
 
