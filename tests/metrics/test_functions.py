@@ -12,10 +12,10 @@ from scipy.stats import binomtest, bootstrap
 from sklearn import metrics as sk
 
 from regraft.errors import NoImages
-from regraft.metrics.functions import METRICS, OF_MANY_CLASSES, evaluate, metrics_of, untested
+from regraft.metrics.functions import METRICS, evaluate, metrics_of, untested
 from regraft.metrics.predictions import Answers
 
-every_metric = pytest.mark.parametrize("name", METRICS)
+every_metric = pytest.mark.parametrize("name", metrics_of(2))
 
 
 def score(name: str, probs: np.ndarray, labels: np.ndarray, weights: np.ndarray | None = None) -> float:
@@ -131,9 +131,9 @@ def test_order_does_not_matter(name, case, seed):
 @pytest.mark.parametrize("k", [2, 7])
 def test_a_perfect_model_has_the_best_value_and_another_a_worse_one(name, k):
     probs, labels, _ = pictures(100, k)
-    _, best, higher_is_better = METRICS[name]
+    best = METRICS[name].best
     assert score(name, np.eye(k)[labels], labels) == best
-    assert (score(name, probs, labels) < best) == higher_is_better
+    assert (score(name, probs, labels) < best) == (best > 0)
 
 
 @every_metric
@@ -159,7 +159,7 @@ def test_an_undefined_auroc_is_null_in_the_json_and_the_rest_is_there():
     assert json.loads(json.dumps(flat, allow_nan=False)) == flat
     assert (flat["auroc"], flat["auroc_ci"]) == (None, [None, None])
     assert (flat["accuracy"], flat["accuracy_ci"]) == (0.5, [0.0, 1.0])
-    assert list(flat) == [key for name in METRICS for key in (name, f"{name}_ci")]
+    assert list(flat) == [key for name in metrics_of(2) for key in (name, f"{name}_ci")]
 
 
 def test_rows_of_the_confusion_matrix_are_the_truth():
@@ -196,7 +196,7 @@ def test_chunks_do_not_show(monkeypatch):
     whole = evaluate(probs, labels, classes, bootstraps=50)
     monkeypatch.setattr("regraft.metrics.intervals.CHUNK", 1400)
     chunked = evaluate(probs, labels, classes, bootstraps=50)
-    assert all(chunked.intervals[name] == pytest.approx(whole.intervals[name]) for name in METRICS)
+    assert all(chunked.intervals[name] == pytest.approx(interval) for name, interval in whole.intervals.items())
 
 
 def test_groups_of_one_are_pictures_and_one_group_alone_has_no_interval():
@@ -223,7 +223,7 @@ def test_few_pictures_without_a_mistake_do_not_promise_certainty(right):
 
 def truths(probs: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     """Every figure but the calibration error, of so many pictures that an interval is not needed."""
-    return {name: score(name, probs, labels) for name in METRICS if name != "calibration_error"}
+    return {name: score(name, probs, labels) for name in metrics_of(2) if name != "calibration_error"}
 
 
 @pytest.fixture
@@ -448,7 +448,7 @@ def test_top5_accuracy_equals_a_naive_loop_also_with_ties():
     for _ in range(50):
         n, k = int(rng.integers(1, 20)), int(rng.integers(2, 12))
         probs, labels = rng.integers(0, 4, (n, k)).astype(np.float32), rng.integers(0, k, n)
-        (value,) = OF_MANY_CLASSES["top5_accuracy"].function(probs, labels, np.ones((1, n)))
+        (value,) = METRICS["top5_accuracy"].function(probs, labels, np.ones((1, n)))
         assert value == pytest.approx(naive_top5(probs, labels))
 
 

@@ -1,7 +1,7 @@
 """Probabilities x labels -> Scores: every metric with its interval.
 
-A metric is one function and its row in ``METRICS``. It takes weights [b, n], one row per bootstrap draw (a picture
-drawn twice weighs 2, one left out weighs 0), so that many draws are one call.
+A metric is one function and its row in ``METRICS``, which is all there is to add. It takes weights [b, n], one row per
+bootstrap draw (a picture drawn twice weighs 2, one left out weighs 0), so that many draws are one call.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypedDict
+from typing import Any, Literal, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +26,7 @@ from regraft.metrics.intervals import (
     SHARE,
     Interval,
     Resampling,
+    Scale,
     enough_of_classes,
     few,
     few_groups,
@@ -120,40 +121,73 @@ def confidence_bins(confidence: Array) -> Array:
     return bins
 
 
-class Metric(NamedTuple):
-    """A row of the table: the function, its value for a perfect model, and the direction of better."""
+Kind = Literal["share", "mean", "mean over classes", "biased"]
+"""Which interval fits: that of a share of pictures that are right, or of another mean over pictures; none where a class
+is too rare, for a mean that counts classes alike; or one drawn out to the figure, which is larger in smaller samples.
+"""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A row of the table: the function, and all that its interval, a page or a leaderboard has to know of it."""
 
     function: Callable[[Array, Array, Array], Array]
-    best: float
-    higher_is_better: bool
+    kind: Kind
+    meaning: str  # in plain words
+    best: float = 1.0  # of a perfect model
+    of_answers: bool = False  # looks at which class is answered, not at how probable it is
+    scale: Scale = SHARE  # on which errors are about as large on either side
+    least_classes: int = 2  # with fewer it says nothing
+    compared: bool = True  # whether a leaderboard, which has little room, has a column of it
+    title: str = ""  # of that column, where it is not the name
 
 
 METRICS = {
-    "accuracy": Metric(accuracy, best=1.0, higher_is_better=True),
-    "balanced_accuracy": Metric(balanced_accuracy, best=1.0, higher_is_better=True),
-    "macro_f1": Metric(macro_f1, best=1.0, higher_is_better=True),
-    "auroc": Metric(auroc, best=1.0, higher_is_better=True),
-    "log_loss": Metric(log_loss, best=0.0, higher_is_better=False),
-    "calibration_error": Metric(calibration_error, best=0.0, higher_is_better=False),
+    "accuracy": Metric(accuracy, "share", "share of the pictures that are answered right", of_answers=True),
+    "balanced_accuracy": Metric(
+        balanced_accuracy,
+        "mean over classes",
+        "the same, as the mean over the classes: a rare class counts as much as a common one",
+        of_answers=True,
+        compared=False,
+    ),
+    "macro_f1": Metric(
+        macro_f1,
+        "mean over classes",
+        "balance of missed pictures and false alarms, as the mean over the classes; 1 is best",
+        of_answers=True,
+        title="macro\u00a0F1",
+    ),
+    "auroc": Metric(
+        auroc,
+        "mean over classes",
+        "how often a picture of a class gets more of it than one of another does; 0.5 is chance, 1 is best",
+        title="AUROC",
+    ),
+    "log_loss": Metric(
+        log_loss,
+        "mean",
+        "surprise at the truth; being sure and wrong costs most; 0 is best",
+        best=0.0,
+        scale=LOSS,
+        compared=False,
+    ),
+    "calibration_error": Metric(
+        calibration_error, "biased", "how far sureness and being right lie apart; 0 is best", best=0.0
+    ),
+    "top5_accuracy": Metric(
+        top5_accuracy,
+        "share",
+        "share of the pictures whose true class is among the five most probable",
+        least_classes=6,
+        compared=False,
+    ),
 }
-
-
-# Where there are five classes or fewer, this one would always be 1.
-OF_MANY_CLASSES = {"top5_accuracy": Metric(top5_accuracy, best=1.0, higher_is_better=True)}
-
-
-SHARES = {"accuracy", "top5_accuracy"}  # of pictures that are right
-
-SCALES = {"log_loss": LOSS}  # all others are shares, or lie between 0 and 1 as shares do
-
-OF_CLASSES = {"balanced_accuracy", "macro_f1", "auroc"}  # means over the classes: a rare one counts as a common one
-
-OF_ANSWERS = {"accuracy", "balanced_accuracy", "macro_f1"}  # look at which class is answered, not at how probable it is
 
 
 def metrics_of(classes: int) -> dict[str, Metric]:
     """The metrics that say something about so many classes."""
-    return METRICS | (OF_MANY_CLASSES if classes > 5 else {})
+    return {name: metric for name, metric in METRICS.items() if classes >= metric.least_classes}
 
 
 def untested(per_class: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -238,8 +272,9 @@ def evaluate(
     resemble each other, so drawing them one by one would promise too much: with groups, the intervals are for groups to
     come, see `for_groups_to_come`, and a second one is for other pictures of these very groups, which stay as they are.
 
-    The calibration error is larger in any sample, and in samples of samples more so. Its percentiles are left as they
-    are, and drawn out to the error itself where they miss it; for groups to come it has no interval.
+    A biased figure, as the calibration error, is larger in any sample, and in samples of samples more so. Its
+    percentiles are left as they are, and drawn out to the figure itself where they miss it; for groups to come it has
+    no interval.
 
     Where all draws agree, as where no picture is wrong, the bootstrap would promise certainty, of six pictures too. An
     accuracy of 1 or 0 then has the exact interval of that many independent pictures, other metrics have none (nan). Nor
@@ -254,7 +289,7 @@ def evaluate(
     decided = np.eye(k, dtype=np.float32)[answered]
 
     def measured(weights: Array) -> Array:  # [metrics, b]
-        seen = [(decided if name in OF_ANSWERS else probs, metric.function) for name, metric in metrics_of(k).items()]
+        seen = [(decided if metric.of_answers else probs, metric.function) for metric in metrics_of(k).values()]
         return np.stack([function(what, labels, weights) for what, function in seen])
 
     settings: dict[str, Any] = {"bootstraps": bootstraps, "level": level, "seed": seed}
@@ -291,17 +326,20 @@ def _resampled(measured: Measured, values: dict[str, float], again: Resampling) 
     )
     intervals = {}
     for (name, value), row, rest in zip(values.items(), draws, without, strict=True):
-        interval = again.interval_of_share if name in SHARES else again.interval
-        if name == "calibration_error":
+        kind = METRICS[name].kind
+        if kind == "biased":
             low, high = again.interval(row)
             intervals[name] = min(low, value), max(high, value)
         else:
+            interval = again.interval_of_share if kind == "share" else again.interval
             intervals[name] = interval(row, value, rest)
     return intervals
 
 
 def _without_means_over_classes(intervals: dict[str, Interval]) -> dict[str, Interval]:
-    return {name: NONE if name in OF_CLASSES else interval for name, interval in intervals.items()}
+    return {
+        name: NONE if METRICS[name].kind == "mean over classes" else interval for name, interval in intervals.items()
+    }
 
 
 def _for_groups_to_come(measured: Measured, values: dict[str, float], again: Resampling) -> dict[str, Interval]:
@@ -309,13 +347,13 @@ def _for_groups_to_come(measured: Measured, values: dict[str, float], again: Res
     few_tell = few(values["accuracy"], int(again.sizes.sum()))
     intervals = {}
     for (name, value), rest in zip(values.items(), without, strict=True):
-        if name in SHARES:
+        metric = METRICS[name]
+        if metric.kind == "share":
             intervals[name] = share_for_groups_to_come(value, rest, again.sizes, level=again.level)
-        elif few_tell or name == "calibration_error":
+        elif few_tell or metric.kind == "biased":
             intervals[name] = NONE
         else:
-            scale = SCALES.get(name, SHARE)
-            intervals[name] = for_groups_to_come(value, rest, again.sizes, scale, level=again.level)
+            intervals[name] = for_groups_to_come(value, rest, again.sizes, metric.scale, level=again.level)
     return intervals
 
 

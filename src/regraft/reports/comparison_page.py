@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from regraft import run_folder
-from regraft.reports.comparison_report import COLUMNS, Control, Findings
+from regraft.reports.comparison_report import Control, Findings, columns, compared
 from regraft.reports.pages import render
 from regraft.reports.plots import accuracy_against_time, learning_curves
 from regraft.utils import files
@@ -14,7 +14,7 @@ from regraft.utils import files
 def write(findings: Findings, folder: Path) -> None:
     """Write leaderboard.csv, leaderboard.json and comparison.html."""
     run_folder.write_json(folder / run_folder.LEADERBOARD, findings.as_dict())
-    files.write_csv(folder / "leaderboard.csv", COLUMNS, findings.cells())
+    files.write_csv(folder / "leaderboard.csv", columns(), findings.cells())
     files.write_bytes(folder / "comparison.html", comparison_page(findings).encode())
 
 
@@ -25,6 +25,7 @@ def comparison_page(findings: Findings) -> str:
     return render(
         "comparison.html",
         found=findings,
+        compared=compared(),
         names=[name for name, *_ in points],
         scatter=accuracy_against_time(points, findings.front),
         curves=_curves_of(control) if control else "",

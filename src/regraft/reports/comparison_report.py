@@ -13,7 +13,7 @@ import numpy as np
 
 from regraft import run_folder
 from regraft.errors import RunError
-from regraft.metrics.functions import difference, evaluate
+from regraft.metrics.functions import METRICS, difference, evaluate
 from regraft.metrics.intervals import FOLDS, few_groups
 from regraft.metrics.predictions import Answers
 from regraft.metrics.significance import least_p, p_value, pairwise
@@ -403,14 +403,14 @@ class Findings:
         }
 
     def cells(self) -> list[list[Any]]:
-        """Return what leaderboard.csv holds below `COLUMNS`."""
+        """Return what leaderboard.csv holds below `columns`."""
         return [self._cells(row) for row in self.rows]
 
     def _cells(self, row: Row) -> list[Any]:
         low, high = row.test.get("accuracy_ci", (None, None))
         tie = name_of(row) in self.ties
         cells = {**asdict(row), **row.test, "accuracy_low": low, "accuracy_high": high, "tie": tie}
-        return [cells.get(name) for name in COLUMNS]
+        return [cells.get(name) for name in columns()]
 
 
 COLUMNS = (
@@ -431,3 +431,14 @@ COLUMNS = (
     "n_test",
     "reason",
 )
+
+
+def columns() -> list[str]:
+    """Return the columns of leaderboard.csv; a new metric's come last, and those of before stay where they were."""
+    return [*COLUMNS, *(name for name, metric in METRICS.items() if metric.compared and name not in COLUMNS)]
+
+
+def compared() -> dict[str, str]:
+    """Return the metrics that stand beside the accuracy, each with its title."""
+    names = [name for name in columns() if name in METRICS and name != "accuracy"]
+    return {name: METRICS[name].title or name.replace("_", " ") for name in names}

@@ -29,7 +29,7 @@ from regraft.inference.classifier import Classifier
 from regraft.inference.heatmaps import heat_maps, overlay
 from regraft.methods._plan import StageRow, stage_rows
 from regraft.metrics.baseline import sentences
-from regraft.metrics.functions import untested
+from regraft.metrics.functions import METRICS, untested
 from regraft.metrics.intervals import FOLDS, LEAST_GROUPS, few_groups, few_mistakes, few_of_classes, these_groups
 from regraft.metrics.predictions import Answers
 from regraft.metrics.thresholds import UNBALANCED, shortfall
@@ -38,16 +38,6 @@ from regraft.utils import files
 
 MISTAKES, HITS = 12, 8  # pictures on the page, each with its heat map: about 15 kB
 FEW_PICTURES = 30  # of a class in the test part; with fewer, its own figures say little
-
-MEANINGS = {
-    "accuracy": "share of the pictures that are answered right",
-    "balanced_accuracy": "the same, as the mean over the classes: a rare class counts as much as a common one",
-    "macro_f1": "balance of missed pictures and false alarms, as the mean over the classes; 1 is best",
-    "auroc": "how often a picture of a class gets more of it than one of another does; 0.5 is chance, 1 is best",
-    "log_loss": "surprise at the truth; being sure and wrong costs most; 0 is best",
-    "calibration_error": "how far sureness and being right lie apart; 0 is best",
-    "top5_accuracy": "share of the pictures whose true class is among the five most probable",
-}
 
 
 class Measure(NamedTuple):
@@ -182,8 +172,8 @@ class Report:
         """Every figure with its interval and its meaning."""
         test = self.metrics["test"]
         return [
-            Measure(name.replace("_", " "), test[name], low, high, test.get(name + "_ci_these"), meaning)
-            for name, meaning in MEANINGS.items()
+            Measure(name.replace("_", " "), test[name], low, high, test.get(name + "_ci_these"), metric.meaning)
+            for name, metric in METRICS.items()
             if name in test
             for low, high in [test[name + "_ci"]]
         ]
