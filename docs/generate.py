@@ -47,7 +47,7 @@ def settings_page() -> str:
 MODELS = """\
 # Networks
 
-Made from `src/regraft/cards/catalog.csv` by `make docs`; `regraft models` shows the same in the terminal, and which
+Made from `src/regraft/catalog/cards.csv` by `make docs`; `regraft models` shows the same in the terminal, and which
 weights are on this machine. Any other classifier of torchvision or timm goes by its name there, if it can be cut.
 
 What is computed, for the network with its head for 1000 classes, without the auxiliary classifiers of its training:

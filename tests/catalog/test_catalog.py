@@ -28,7 +28,7 @@ OF_TORCHVISION = [name for name, row in ROWS.items() if row["library"] == "torch
 
 
 def kept() -> dict[str, dict[str, str]]:
-    with files("regraft.cards").joinpath("cards.csv").open(encoding="utf-8") as file:
+    with files("regraft.catalog").joinpath("cards.csv").open(encoding="utf-8") as file:
         return {row["name"]: row for row in csv.DictReader(file)}
 
 

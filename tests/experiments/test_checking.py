@@ -107,6 +107,7 @@ def test_a_notebook_shows_the_counts_of_a_check(sound: Check) -> None:
     shown = sound._repr_html_()
     assert html.escape(sound.audit.summary()) in shown
     assert f"<td>labels that look wrong</td><td>{sound.audit.counts()['label-error']}</td>" in shown
+    assert repr(sound) == f"<Check: {sum(sound.audit.counts().values())} findings, in {sound.folder}>"
 
 
 def test_sound_cells_raise_few_false_alarms(sound: Check) -> None:

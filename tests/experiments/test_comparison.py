@@ -91,6 +91,7 @@ def test_a_comparison_is_a_table_and_its_best_row_stands_for_a_model(whole: Comp
     picture = shapes / "red" / "red0.png"
     assert predict(whole.best, picture) == predict(whole.best.run, picture)
     assert f"<td>{whole.best.backbone}</td>" in whole._repr_html_()
+    assert repr(whole) == f"<Comparison: 6 rows, in {whole.folder}>"
 
 
 @pytest.mark.parametrize("method", ["frozen", "finetuned", "features"])

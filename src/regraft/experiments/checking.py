@@ -23,7 +23,7 @@ from regraft.utils import files, tables
 from regraft.utils.progress import Bars, Progress
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Check:
     """An audit, the folder that holds its page and table, and the kinds of findings that were not to be there."""
 
@@ -31,6 +31,10 @@ class Check:
     audit: Audit
     failed_on: tuple[str, ...] = ()
     proposal: Proposal | None = None  # of groups that the user may have meant to give
+
+    def __repr__(self) -> str:
+        """Say what it is, without its findings."""
+        return f"<Check: {sum(self.audit.counts().values())} findings, in {self.folder}>"
 
     def _repr_html_(self) -> str:
         found = [{"kind": NAMES[kind][1], "found": count} for kind, count in self.audit.counts().items()]

@@ -49,7 +49,7 @@ class Candidate:
         return f"{self.backbone}-{self.method}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Comparison:
     """What came of a comparison: the folder that holds it, and what it says."""
 
@@ -72,6 +72,10 @@ class Comparison:
 
     def _rows(self) -> list[dict[str, Any]]:
         return [dict(zip(COLUMNS, cells, strict=True)) for cells in self.findings.cells()]
+
+    def __repr__(self) -> str:
+        """Say what it is, without its table."""
+        return f"<Comparison: {len(self.findings.rows)} rows, in {self.folder}>"
 
     def _repr_html_(self) -> str:
         return tables.as_html(self._rows(), title=f"{self.findings.advice()} The comparison: {self.folder}")

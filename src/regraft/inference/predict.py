@@ -77,14 +77,14 @@ def called(model: Model) -> str:
 
 
 def rows_of(
-    prediction: Prediction, classifier: Classifier, top: int, abstain_below: float = 0.0
+    filename: str, prediction: Prediction, classifier: Classifier, top: int, abstain_below: float
 ) -> list[PredictionRow]:
     """Return a row for each of the first `top` classes, the class answered first.
 
     A picture that cannot be read, and one whose highest probability is below `abstain_below`, has one row without a
     label; the first has no probability and an error, the second its highest probability and no error.
     """
-    filename, found = str(prediction.path), prediction.probabilities
+    found = prediction.probabilities
     if found is None or float(found.max()) < abstain_below:
         prob = None if found is None else round(float(found.max()), 6)
         return [PredictionRow(filename=filename, rank=1, index=None, label=None, prob=prob, error=prediction.error)]
@@ -180,23 +180,20 @@ def predict(
     if classifier.rule:
         progress.note(f"{called(model)} answers {classifier.rule}.")
     config = Config(channels=channels, range=range, max_megapixels=max_megapixels)
+    rows = list[PredictionRow]()
     with gathered(pictures, progress) as found:
         paths = [picture.path for picture in found]
         classifier = classifier.seeing(paths, progress, **config.of_files)
+        probabilities = np.full((len(found), len(classifier.classes)), np.nan)
         given = classifier.predict_files(paths, **views, device=device, engine=engine, progress=progress)
-        named_so = [replace(one, path=Path(picture.name)) for one, picture in zip(given, found, strict=True)]
-    predictions = _together(named_so, classifier, top, abstain_below or 0.0)
+        for at, (picture, prediction) in enumerate(zip(found, given, strict=True)):
+            rows += rows_of(picture.name, prediction, classifier, top, abstain_below or 0.0)
+            if prediction.probabilities is not None:
+                probabilities[at] = prediction.probabilities
     if abstain_below is not None:
-        unsure = sum(row["label"] is None and not row["error"] for row in predictions)
-        progress.note(f"{unsure} of {len(named_so)} pictures are unsure and get no label.")
-    return predictions
-
-
-def _together(given: Sequence[Prediction], classifier: Classifier, top: int, abstain_below: float) -> Predictions:
-    unknown = np.full(len(classifier.classes), np.nan)
-    probabilities = [unknown if one.probabilities is None else one.probabilities for one in given]
-    rows = [row for one in given for row in rows_of(one, classifier, top, abstain_below)]
-    return Predictions(tuple(rows), classifier.classes, np.stack(probabilities).astype(np.float64))
+        unsure = sum(row["label"] is None and not row["error"] for row in rows)
+        progress.note(f"{unsure} of {len(found)} pictures are unsure and get no label.")
+    return Predictions(tuple(rows), classifier.classes, probabilities)
 
 
 @dataclass(frozen=True)
