@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # what type checkers and editors see; the others are told whe
     from regraft.experiments.api import check, compare, recommend, train
     from regraft.experiments.checking import Check
     from regraft.experiments.comparison_runner import Comparison
+    from regraft.experiments.estimators import FeatureExtractor, RegraftClassifier
     from regraft.experiments.recommendation import Recommendation
     from regraft.experiments.run import Run
     from regraft.inference.bundle import load
@@ -34,9 +35,11 @@ __all__ = [
     "Config",
     "Evaluation",
     "Explanation",
+    "FeatureExtractor",
     "Features",
     "Predictions",
     "Recommendation",
+    "RegraftClassifier",
     "RegraftError",
     "Run",
     "__version__",
@@ -60,9 +63,11 @@ _HOMES = {
     "Config": "config",
     "Evaluation": "inference.predict",
     "Explanation": "inference.results",
+    "FeatureExtractor": "experiments.estimators",
     "Features": "inference.results",
     "Predictions": "inference.results",
     "Recommendation": "experiments.recommendation",
+    "RegraftClassifier": "experiments.estimators",
     "RegraftError": "errors",
     "Run": "experiments.run",
     "check": "experiments.api",

@@ -89,10 +89,9 @@ class Fitting:
         learner, split = self.learner, self.split
         untempered = {part: learner.probabilities(head, part) for part in MEASURED}
         labels = {part: split.labels[split.part(part)] for part in MEASURED}
-        temperature = fit_temperature(untempered["val"], labels["val"], learner.shares)
-        head.cool(temperature, learner.shares)
+        model = self.classifier(head, stopped, untempered["val"])
+        temperature = model.temperature
         probabilities = {part: tempered(found, temperature, learner.shares) for part, found in untempered.items()}
-        model = self._model(head, stopped, temperature, Answers.of(split, probabilities["val"], part="val"))
         bundle.save(self.folder / "model", model)
 
         found = {part: Answers.of(split, rows, model.answers(rows), part) for part, rows in probabilities.items()}
@@ -119,20 +118,25 @@ class Fitting:
         write_metrics(run, split, details, awaits=awaits)
         return run
 
-    def _model(self, head: Head, stopped: Stop | None, temperature: float, val: Answers) -> Classifier:
-        threshold = threshold_of(val, self.split, self.config)
-        shares = self.learner.shares
-        weights = None if threshold else class_weights(shares, self.config.class_weights, val.probabilities)
-        about = _about_model(self.network.loaded, self.plan, self.config, stopped)
+    def classifier(self, head: Head, stopped: Stop | None, val: np.ndarray) -> Classifier:
+        """Return what was learned, calibrated on its answers for the val part, and where each class is answered.
+
+        `val` are the probabilities [n, classes] that the head gives; it is cooled by this.
+        """
+        shares, split = self.learner.shares, self.split
+        temperature = fit_temperature(val, split.labels[split.part("val")], shares)
+        head.cool(temperature, shares)
+        answers = Answers.of(split, tempered(val, temperature, shares), part="val")
+        threshold = threshold_of(answers, split, self.config)
         return Classifier(
             self.network.backbone,
             head,
-            self.split.classes,
+            split.classes,
             self.learner.spec(),
-            about,
+            _about_model(self.network.loaded, self.plan, self.config, stopped),
             temperature,
             threshold,
-            weights,
+            None if threshold else class_weights(shares, self.config.class_weights, answers.probabilities),
         )
 
     def _baseline(self, found: Answers, scores: Scores, stopped: Stop | None) -> Baseline:

@@ -10,7 +10,8 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -67,6 +68,26 @@ def save(folder: Path, classifier: Classifier) -> None:
         about["sha256"] = _digest(files.sha256(temporary / TENSORS), about)
         (temporary / ABOUT).write_bytes(to_json(about))
         shutil.copymode(temporary / ABOUT, temporary / TENSORS)  # safetensors lets nobody but the owner read its files
+
+
+def to_bytes(classifier: Classifier) -> dict[str, bytes]:
+    """Return the files of a bundle by name: what a pickle holds of a model, in place of its modules."""
+    with tempfile.TemporaryDirectory(prefix="regraft-") as made:
+        folder = Path(made) / "model"
+        save(folder, classifier)
+        return {name: (folder / name).read_bytes() for name in (TENSORS, ABOUT)}
+
+
+def from_bytes(content: Mapping[str, bytes]) -> Classifier:
+    """Read what `to_bytes` returned.
+
+    Raises:
+        BundleError, ChecksumMismatch: as `load`.
+    """
+    with tempfile.TemporaryDirectory(prefix="regraft-") as folder:
+        for name in (TENSORS, ABOUT):
+            (Path(folder) / name).write_bytes(content[name])
+        return load(Path(folder))
 
 
 def _digest(tensors: bytes, about: dict[str, Any]) -> str:

@@ -172,7 +172,7 @@ def _compute(
     """Run the network over the pictures whose rows are not kept yet; pictures of equal content have one row."""
     with gathered(pictures, progress) as found:
         paths = [picture.path for picture in found]
-        backbone, trained = _open(model, weights, config.img_size)
+        backbone, trained = open_network(model, weights, config.img_size)
         look = adjusted(backbone.preprocessing, paths, trained=trained, **config.of_files, progress=progress)
         network = Network(replace(backbone, preprocessing=look), layer, pool)
         device = pick_device(config.device)
@@ -203,10 +203,14 @@ def _filled(
     return extractor.fill(store, missing)
 
 
-def _open(model: Model, weights: str | None, img_size: int | None) -> tuple[Backbone, bool]:
+def open_network(model: Model, weights: str | None, img_size: int | None) -> tuple[Backbone, bool]:
     """Return a filled backbone, and whether it was trained here.
 
     One that is given by its name sees pictures as a training by default would.
+
+    Raises:
+        UnknownName, BundleError: neither a network's name nor a model's folder.
+        ConfigError: `weights` beside a model that brings its own; or what is no model.
     """
     found = (
         model if isinstance(model, Classifier) else bundle.load_or(named(model), lambda name: _published(name, weights))

@@ -31,6 +31,10 @@ class Progress:
         """Show how far `what` is, with the time that is left."""
         yield lambda advance=1, text="": None
 
+    def __deepcopy__(self, memo: dict[int, object]) -> Progress:
+        """Return itself: copies of what is listened to, as scikit-learn makes them, tell the same listener."""
+        return self
+
 
 class Bars(Progress):
     """Shows how far things are and leaves the sentences out: where many runs follow each other."""
