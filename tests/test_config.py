@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from regraft.cli import options
-from regraft.config import _EXCLUSIVE, _RANGES, Config, command, option
+from regraft.config import _RANGES, EXCLUSIVE, Config, command, option
 from regraft.errors import ConfigError
 
 FIELDS = {field.name: field for field in dataclasses.fields(Config)}
@@ -49,7 +49,7 @@ def values(name: str) -> st.SearchStrategy[Any]:
 @st.composite
 def configs(draw: st.DrawFn) -> Config:
     chosen = draw(st.sets(st.sampled_from(sorted(FIELDS))))
-    for left, right in _EXCLUSIVE:
+    for left, right in EXCLUSIVE:
         if {left, right} <= chosen:
             chosen.discard(right)
     return Config(**{name: draw(values(name), label=name) for name in sorted(chosen)})
@@ -109,7 +109,7 @@ def test_a_choice_that_does_not_exist_is_refused_with_those_that_do(name: str) -
         Config(**{name: "sometimes"})
 
 
-@pytest.mark.parametrize(("left", "right"), _EXCLUSIVE)
+@pytest.mark.parametrize(("left", "right"), EXCLUSIVE)
 def test_settings_that_contradict_each_other_are_refused_by_name(left: str, right: str) -> None:
     some = {name: _RANGES[name][1] if name in _RANGES else "x" for name in (left, right)}
     with pytest.raises(ConfigError, match="contradict") as caught:

@@ -17,8 +17,12 @@ from typing import Any, get_type_hints
 from regraft.errors import ConfigError
 
 
-def _setting(default: Any, help: str, *, group: str, option: str = "", choices: tuple[str, ...] = ()) -> Any:
-    return field(default=default, metadata={"help": help, "group": group, "option": option, "choices": choices})
+def _setting(
+    default: Any, help: str, *, group: str, option: str = "", also: str = "", choices: tuple[str, ...] = ()
+) -> Any:
+    """Define a setting; `option` where its name on the command line differs, `also` another one that it goes by."""
+    about = {"help": help, "group": group, "option": option, "also": also, "choices": choices}
+    return field(default=default, metadata=about)
 
 
 @dataclass(frozen=True)
@@ -26,7 +30,10 @@ class Config:
     """What a run was asked to do. ``None`` means "what the method or the weights suggest"."""
 
     backbone: str = _setting(
-        "tf_efficientnet_lite0", "The pretrained network; `regraft doctor` lists those at hand.", group="Model"
+        "tf_efficientnet_lite0",
+        "The pretrained network; `regraft models` shows all, `regraft models --available` those with weights here.",
+        group="Model",
+        also="--model",
     )
     method: str = _setting("frozen", "frozen, finetuned, features, full or scratch.", group="Model")
     weights: str | None = _setting(
@@ -50,7 +57,8 @@ class Config:
     )
     unfreeze: str | None = _setting(
         None,
-        "What trains beside the head: a stage's name (it and all after it), a number of last stages, or all.",
+        "What trains beside the head: a stage's name (it and all after it), a number of last stages, or all. "
+        "Default: with finetuned, the last stage.",
         group="Model",
     )
     train_layers: int | None = _setting(
@@ -120,7 +128,10 @@ class Config:
     )
     allow_bad: bool = _setting(False, "Go on although more than 5 % of the files cannot be read.", group="Data")
     views: int | None = _setting(
-        None, "Stored views per training picture: the plain one and V-1 augmented ones.", group="Data"
+        None,
+        "Stored views per training picture: the plain one and V-1 augmented ones. Default: 1 where only the head "
+        "trains, 2 with finetuned; a new one in every epoch with full and scratch.",
+        group="Data",
     )
     augment: str = _setting(
         "flip,crop",
@@ -131,14 +142,18 @@ class Config:
     epochs: int | None = _setting(
         None,
         "Passes over the training pictures; for finetuned and full those of the second phase, after 10 of the head "
-        "alone. Default: what the method suggests, and at least 250 steps in each phase where pictures are few.",
+        "alone. Default: 30 with frozen, 8 with finetuned, 15 with full, 40 with scratch; and at least 250 steps in "
+        "each phase where pictures are few.",
         group="Training",
     )
     batch_size: int = _setting(32, "Pictures per training step.", group="Training")
-    lr: float | None = _setting(None, "Largest learning rate of the head.", group="Training")
+    lr: float | None = _setting(
+        None, "Largest learning rate of the head. Default: 0.0003 with frozen, 0.001 with scratch.", group="Training"
+    )
     tail_lr: float | None = _setting(
         None,
-        "Largest learning rate of the pretrained layers that train; the head beside them has twice that, without --lr.",
+        "Largest learning rate of the pretrained layers that train; the head beside them has twice that, without --lr. "
+        "Default: 0.0003 with finetuned, 0.0001 with full.",
         group="Training",
     )
     weight_decay: float = _setting(0.05, "AdamW's weight decay.", group="Training")
@@ -247,7 +262,7 @@ class Config:
             raise ConfigError(
                 f"--val {self.val} and --test {self.test} leave nothing to train on; their sum must stay below 1."
             )
-        for left, right in _EXCLUSIVE:
+        for left, right in EXCLUSIVE:
             if getattr(self, left) is not None and getattr(self, right) is not None:
                 raise ConfigError(f"{option(left)} and {option(right)} contradict each other; give one of them.")
 
@@ -364,13 +379,14 @@ _RANGES: dict[str, tuple[float, float]] = {
     "cache_limit": (0.0, 1e6),
 }
 
-_EXCLUSIVE = (
+EXCLUSIVE = (
     ("weights", "from_run"),
     ("unfreeze", "train_layers"),
     ("folds", "split_from"),
     ("label_pattern", "label_column"),
     *combinations(TARGETS, 2),
 )
+"""Settings that contradict each other."""
 
 READING = ("groups", "path_column", "label_column", "split_column", "images", "label_pattern", "layout")
 """What says how the data are to be read."""

@@ -14,16 +14,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from regraft.audit.judging import (
-    KINDS,
     Audit,
     Remark,
     audit_of,
     blank_notices,
-    check_kinds,
     out_of_fold,
     read_remarks,
     write_remarks,
 )
+from regraft.audit.kinds import KINDS, check_kinds
 from regraft.data import Item, Look, Manifest
 from regraft.errors import UnknownName, WeightsError
 

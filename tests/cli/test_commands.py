@@ -13,8 +13,12 @@ from pathlib import Path
 from shutil import copyfile
 
 import pytest
+from typer.main import get_command
 
+from regraft.audit.kinds import KINDS
+from regraft.cli.commands import app
 from regraft.data import PARTS
+from regraft.methods import finetuned, frozen, full, scratch
 
 SMALL = ("--img-size", 64, "--epochs", 2)
 RUN_FILES = {
@@ -85,7 +89,56 @@ def test_help_names_every_command(regraft):
 def test_the_version_is_the_packages(regraft):
     from regraft import __version__
 
-    assert regraft("--version").out == f"regraft {__version__}\n"
+    assert regraft("--version").out == regraft("-V").out == f"regraft {__version__}\n"
+
+
+def test_regraft_alone_says_in_a_few_lines_where_to_start(regraft):
+    answer = regraft()
+    assert (answer.status, answer.out) == (2, "")
+    lines = answer.err.splitlines()
+    assert len(lines) <= 10
+    assert max(map(len, lines)) <= 80
+    for command in ("demo", "check", "train", "predict", "--help"):
+        assert f"regraft {command}" in answer.err
+
+
+def test_every_help_ends_with_an_example_that_can_be_read(regraft):
+    """The words of each example are a command line that its command takes."""
+    for name, one in commands_of(get_command(app)):
+        said = " ".join(regraft(*name, "--help").out.replace("│", " ").split())
+        words = shlex.split(one.epilog.removeprefix("Example: "))
+        assert said.endswith(one.epilog)
+        assert words[: len(name) + 1] == ["regraft", *name]
+        one.make_context(" ".join(name), words[len(name) + 1 :])
+
+
+def commands_of(group, *path):
+    for name, one in group.commands.items():
+        yield from commands_of(one, *path, name) if hasattr(one, "commands") else [((*path, name), one)]
+
+
+def test_help_tells_defaults_as_the_methods_have_them(regraft):
+    said = " ".join(regraft("train", "--help").out.replace("│", " ").split())
+    epochs = [f"{method.EPOCHS} with {method.__name__.rpartition('.')[2]}" for method in (frozen, finetuned, full)]
+    for told in ("Default: frozen.", "Default: 0.15.", f"{', '.join(epochs)}, {scratch.EPOCHS} with scratch"):
+        assert told in said
+    assert f"Default: {frozen.LR} with frozen, {scratch.LR} with scratch." in said
+    assert f"Default: {finetuned.TAIL_LR} with finetuned, {full.TAIL_LR} with full." in said
+
+
+def test_check_lists_the_kinds_of_findings(regraft, tmp_path):
+    said = " ".join(regraft("check", "--help").out.replace("│", " ").split())
+    assert ", ".join(KINDS) in said
+    assert "Did you mean leak " in regraft("check", tmp_path, "--fail-on", "leaks").err
+
+
+@pytest.mark.parametrize(("words", "offered"), [("regraft rec", "recommend"), ("regraft train --bac", "--backbone")])
+def test_a_shell_completes_commands_and_options(words, offered):
+    asked = {"_REGRAFT_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(len(words.split()) - 1)}
+    done = subprocess.run(
+        [sys.executable, "-m", "regraft"], env={**os.environ, **asked}, capture_output=True, text=True
+    )
+    assert offered in done.stdout.split()
 
 
 # wrong usage

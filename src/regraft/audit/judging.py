@@ -17,41 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regraft.audit.identical import identical
+from regraft.audit.kinds import KINDS, NAMES
 from regraft.audit.label_errors import wrong
 from regraft.audit.near_duplicates import clusters, fit_pca, near_duplicates
 from regraft.data import Item, Look, Manifest, into_folds_at_most, shares
-from regraft.errors import RunError, SplitError, UnknownName
+from regraft.errors import RunError, SplitError
 from regraft.training.linear import fit_linear, standardized
 from regraft.utils import files
-
-KINDS = {
-    "corrupt": "files that cannot be read",
-    "blank": "pictures of one colour, on the scale on which they are shown",
-    "label-conflict": "the same picture under two labels",
-    "leak": "the same picture, or pictures of one group, in two parts; or the same picture in two groups",
-    "close-parts": "a part much nearer to the training pictures than these are to each other: copies, or one scene",
-    "duplicate": "the same file more than once, in one class",
-    "near-duplicate": "nearly the same picture more than once, in one class: resized, encoded anew, mirrored, turned, "
-    "cropped",
-    "label-error": "labels that a model which has not seen the picture does not believe, the likeliest first",
-    "outlier": "pictures unlike all others",
-    "odd-size": "pictures much smaller, or much longer, than the others",
-}
-"""What is looked for, the gravest first, and what it is."""
-
-NAMES = {
-    "corrupt": ("unreadable file", "unreadable files"),
-    "blank": ("blank picture", "blank pictures"),
-    "label-conflict": ("picture under two labels", "pictures under two labels"),
-    "leak": ("leak between parts or groups", "leaks between parts or groups"),
-    "close-parts": ("part too near to the training pictures", "parts too near to the training pictures"),
-    "duplicate": ("set of exact copies", "sets of exact copies"),
-    "near-duplicate": ("set of near copies", "sets of near copies"),
-    "label-error": ("label that looks wrong", "labels that look wrong"),
-    "outlier": ("picture unlike all others", "pictures unlike all others"),
-    "odd-size": ("picture of an odd size", "pictures of odd sizes"),
-}
-"""What people are told of one finding, and of several; the kinds themselves are for findings.csv and --fail-on."""
 
 COMPONENTS = 256  # of the embeddings: of 2,560 numbers these judge labels as well, in a tenth of the time
 NEAREST = 3  # embeddings near each picture that are compared with it, pixel by pixel
@@ -246,19 +218,6 @@ def blank_notices(remarks: Iterable[Remark], classes: Mapping[str, int]) -> list
         f"{counts.total()} of {sum(classes.values())} pictures are one colour ({shares(counts, classes)}), and a model "
         "knows them by that. Find out how they came among the others, and leave them out."
     ]
-
-
-def check_kinds(names: Iterable[str]) -> tuple[str, ...]:
-    """Return the kinds of findings named, in their order.
-
-    Raises:
-        UnknownName: there is no such kind; the nearest are named.
-    """
-    wanted = tuple(names)
-    for name in wanted:
-        if name not in KINDS:
-            raise UnknownName("kind of finding", name, KINDS)
-    return wanted
 
 
 def audit_of(

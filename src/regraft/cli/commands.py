@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from regraft.audit.kinds import KINDS, check_kinds
 from regraft.cli.options import (
     FILES,
     MACHINE,
@@ -66,6 +67,24 @@ class Commands(TyperGroup):
 _GOES_ON = "What the frozen part computed is kept; the same command goes on from there."
 
 
+EVERYDAY, SET_UP = "Everyday", "Set-up"  # what the commands are listed under
+
+START = """\
+Where to start:
+
+  regraft demo                           train on drawn cells, offline
+  regraft check cells/                   what may mislead in these pictures
+  regraft train cells/                   a model with its report, in runs/cells
+  regraft predict runs/cells photo.png   what is on a picture
+
+regraft --help lists all commands, regraft COMMAND --help what one takes."""
+
+
+def example(line: str) -> str:
+    """Return what the help of a command ends with."""
+    return f"Example: {line}"
+
+
 app = typer.Typer(
     cls=Commands,
     help="Transfer learning for image classification: what is frozen runs once.",
@@ -73,9 +92,8 @@ app = typer.Typer(
     "have, told in one line; 2 a command line that cannot be read: an unknown command or option, a missing argument, "
     "no number, or none in the range that --help shows; 130 stopped with Ctrl-C, 143 by SIGTERM, 129 by SIGHUP. "
     "With --traceback, anywhere on the line, an error shows where it came from.",
-    no_args_is_help=True,
+    invoke_without_command=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
     context_settings={
         "token_normalize_func": lambda token: token.replace("_", "-"),
         "help_option_names": ["-h", "--help"],
@@ -83,8 +101,8 @@ app = typer.Typer(
 )
 
 
-@app.command(rich_help_panel="Everyday")
-@settings
+@app.command(rich_help_panel=EVERYDAY, epilog=example("regraft train cells/ --model mobilenet_v2 --method finetuned"))
+@partial(settings, file=True)
 def train(
     data: Data,
     out: Annotated[
@@ -114,8 +132,8 @@ def train(
         _end(f"Stopped. Go on with: {command('train', data, '--out', run.folder, '--resume')}", stopping.status())
 
 
-@app.command(rich_help_panel="Everyday")
-@partial(settings, without=OF_ONE_NETWORK)
+@app.command(rich_help_panel=EVERYDAY, epilog=example("regraft compare cells/ --backbones families --budget 2h"))
+@partial(settings, without=OF_ONE_NETWORK, file=True)
 def compare(
     data: Data,
     backbones: Backbones = "available",
@@ -170,8 +188,8 @@ def _seconds(text: str) -> float:
     return float(match[1]) * {"s": 1, "m": 60, "h": 3600}[match[2]]
 
 
-@app.command(rich_help_panel="Everyday")
-@partial(settings, only=(*READING, *FILES, "allow_bad", "img_size", "fit", "seed", *MACHINE))
+@app.command(rich_help_panel=EVERYDAY, epilog=example("regraft recommend cells/"))
+@partial(settings, only=(*READING, *FILES, "allow_bad", "img_size", "fit", "seed", *MACHINE), file=True)
 def recommend(
     data: Data,
     backbones: Backbones = "available",
@@ -192,17 +210,21 @@ def recommend(
     print_recommendation(found)
 
 
-@app.command(rich_help_panel="Everyday")
+@app.command(rich_help_panel=EVERYDAY, epilog=example("regraft check cells/ --fail-on leak,label-conflict"))
 @partial(
     settings,
     only=("backbone", "weights", "from_run", *READING, *FILES, "split_from", "img_size", "fit", "seed", *MACHINE),
+    file=True,
 )
 def check(
     data: Data,
     fail_on: Annotated[
         str,
         typer.Option(
-            "--fail-on", metavar="KINDS", help="End with status 1 on these findings, such as leak,label-conflict."
+            "--fail-on",
+            metavar="KINDS",
+            help=f"End with status 1 on these findings, joined by commas, such as leak,label-conflict. "
+            f"All kinds: {', '.join(KINDS)}.",
         ),
     ] = "",
     out: Annotated[
@@ -213,11 +235,11 @@ def check(
     given: dict[str, Any],
 ) -> None:
     """Find what may mislead a training: bad files, duplicates, leaks between parts, wrong labels, outliers."""
+    unwanted = check_kinds(kind.strip() for kind in fail_on.split(",") if kind.strip())
     _preflight(data, given)
 
     from regraft.experiments import checking
 
-    unwanted = [kind.strip() for kind in fail_on.split(",") if kind.strip()]
     found = checking.check(data, out=out, fail_on=unwanted, progress=_progress(), **given)
     if as_json:
         print_json(found.as_dict())
@@ -228,7 +250,7 @@ def check(
         raise typer.Exit(1)
 
 
-@app.command(rich_help_panel="Everyday")
+@app.command(rich_help_panel=EVERYDAY, epilog=example("regraft report runs/cells"))
 def report(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a finished run.", show_default=False)],
     as_json: Json = False,
@@ -243,7 +265,7 @@ def report(
         say(page)
 
 
-@app.command("eval", rich_help_panel="Everyday")
+@app.command("eval", rich_help_panel=EVERYDAY, epilog=example("regraft eval runs/cells more_labelled_cells/"))
 @partial(settings, only=(*READING, *FILES))
 def evaluate(
     model: Model,
@@ -287,7 +309,7 @@ def evaluate(
         print_abstain(found)
 
 
-@app.command(rich_help_panel="Everyday")
+@app.command(rich_help_panel=EVERYDAY, epilog=example("regraft predict runs/cells new_pictures/ -o answers.csv"))
 @partial(settings, only=FILES)
 def predict(
     model: Annotated[
@@ -335,7 +357,7 @@ def predict(
         _end("None of these pictures can be read.", 1)
 
 
-@app.command(rich_help_panel="Everyday")
+@app.command(rich_help_panel=EVERYDAY, epilog=example("regraft explain runs/cells new_pictures/ -o heatmaps"))
 @partial(settings, only=FILES)
 def explain(
     model: Model,
@@ -382,7 +404,7 @@ def explain(
     print_explained(rows, label, explain.ROWS)
 
 
-@app.command(rich_help_panel="Everyday")
+@app.command(rich_help_panel=EVERYDAY, epilog=example("regraft features vgg16 cells/ -o cells.npz"))
 @partial(settings, only=FILES)
 def features(
     model: Model,
@@ -438,7 +460,7 @@ def features(
         say(f"{output}: {' x '.join(map(str, written.shape))}")
 
 
-@app.command(rich_help_panel="Set-up")
+@app.command(rich_help_panel=SET_UP, epilog=example("regraft models 'resnet*' --available"))
 def models(
     pattern: Annotated[
         str | None,
@@ -466,12 +488,10 @@ def models(
 
 
 weights_app = typer.Typer(no_args_is_help=True)
-app.add_typer(
-    weights_app, name="weights", help="Show, download and import pretrained weights.", rich_help_panel="Set-up"
-)
+app.add_typer(weights_app, name="weights", help="Show, download and import pretrained weights.", rich_help_panel=SET_UP)
 
 
-@weights_app.command("list")
+@weights_app.command("list", epilog=example("regraft weights list 'resnet*'"))
 def list_weights(
     pattern: Annotated[
         str | None,
@@ -495,7 +515,7 @@ def list_weights(
         say("\nregraft weights list '*' shows all networks, with the sources of what is not here.")
 
 
-@weights_app.command("pull")
+@weights_app.command("pull", epilog=example("regraft weights pull resnet50 mobilenet_v2"))
 def pull_weights(
     names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Networks.", show_default=False)],
 ) -> None:
@@ -519,7 +539,7 @@ def pull_weights(
         raise failures[-1]
 
 
-@weights_app.command("import")
+@weights_app.command("import", epilog=example("regraft weights import resnet50_lab.pth --as resnet50"))
 def import_weights(
     file: Annotated[Path, typer.Argument(metavar="FILE", help=".safetensors, .pth or .pt.", show_default=False)],
     name: Annotated[str, typer.Option("--as", metavar="NAME", help="The network.", show_default=False)],
@@ -540,7 +560,7 @@ def import_weights(
     say(f"Try it:  regraft train DATA --backbone {path.stem}")
 
 
-@app.command(rich_help_panel="Set-up")
+@app.command(rich_help_panel=SET_UP, epilog=example("regraft doctor"))
 def doctor(as_json: Json = False) -> None:
     """Show versions, devices and the weights that are on this machine."""
     from regraft.cli import doctor as examination
@@ -552,7 +572,7 @@ def doctor(as_json: Json = False) -> None:
         say(examination.as_text(found))
 
 
-@app.command(rich_help_panel="Set-up")
+@app.command(rich_help_panel=SET_UP, epilog=example("regraft demo --out demo"))
 def demo(
     out: Annotated[Path, typer.Option("--out", help="The folder for the pictures and the run.")] = Path("demo"),
     difficulty: Annotated[float, typer.Option("--difficulty", min=0.0, max=1.0, help="0 is easy, 1 is hard.")] = 1.0,
@@ -595,11 +615,14 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def top_level(
+    ctx: typer.Context,
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+        bool, typer.Option("--version", "-V", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
     """Transfer learning for image classification: what is frozen runs once."""
+    if ctx.invoked_subcommand is None:
+        _end(START, 2)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -10,7 +10,8 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from regraft.config import Config
+from regraft.cli import settings_file
+from regraft.config import Config, option
 
 FIELDS = tuple(spec.name for spec in dataclasses.fields(Config))
 FILES = ("channels", "range", "max_megapixels")
@@ -18,9 +19,12 @@ MACHINE = ("device", "engine", "keep", "keep_dtype", "cache_limit")
 
 
 def settings(
-    command: Callable[..., None], *, only: Collection[str] = FIELDS, without: Collection[str] = ()
+    command: Callable[..., None], *, only: Collection[str] = FIELDS, without: Collection[str] = (), file: bool = False
 ) -> Callable[..., None]:
-    """Give a command one option per field of `Config`; it receives those that the user gave as ``given``."""
+    """Give a command one option per field of `Config`; it receives those that the user gave as ``given``.
+
+    With `file` it also takes ``--config FILE``, whose settings stand where no option is given.
+    """
     hints = get_type_hints(Config)
     own = [
         parameter
@@ -40,9 +44,13 @@ def settings(
         )
         for spec in fields
     ]
+    if file:
+        options.insert(0, inspect.Parameter("config", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=File))
 
-    def run(**values: Any) -> None:
+    def run(config: Path | None = None, **values: Any) -> None:
         given = {spec.name: value for spec in fields if (value := values.pop(spec.name)) is not None}
+        if config:
+            given = settings_file.beside(config, given, {spec.name for spec in fields})
         command(**values, given=given)
 
     run.__doc__, run.__name__ = command.__doc__, command.__name__
@@ -56,14 +64,22 @@ def _optional(hint: Any) -> Any:
 
 
 def _flags(spec: dataclasses.Field[Any]) -> list[str]:
-    return [spec.metadata["option"] or "--" + spec.name.replace("_", "-")]
+    return [option(spec.name), *([spec.metadata["also"]] if spec.metadata["also"] else [])]
 
 
 def _help(spec: dataclasses.Field[Any]) -> str:
     shown = spec.default is not None and spec.default is not False
-    return f"{spec.metadata['help']}{f' [default: {spec.default}]' if shown else ''}"
+    return f"{spec.metadata['help']}{f' Default: {spec.default}.' if shown else ''}"
 
 
+File = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        metavar="FILE",
+        help="Settings from a file (YAML or JSON), such as a run's config.json; options given beside it win.",
+    ),
+]
 Data = Annotated[
     Path,
     typer.Argument(
@@ -80,7 +96,9 @@ Pictures = Annotated[list[Path], typer.Argument(metavar="PICTURE|FOLDER...", sho
 Backbones = Annotated[
     str,
     typer.Option(
-        "--backbones", help="Names joined by commas; available: those with weights here; families: one of each."
+        "--backbones",
+        "--models",
+        help="Names joined by commas; available: those with weights here; families: one of each.",
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]

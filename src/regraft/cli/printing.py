@@ -100,7 +100,7 @@ FIRST = 3  # findings of each kind that a table in the terminal shows
 
 def print_check(found: Any) -> None:
     """Print the first findings of each kind, and what they come to."""
-    from regraft.audit.judging import NAMES
+    from regraft.audit.kinds import NAMES
 
     audit = found.audit
     counts = audit.counts()

@@ -13,7 +13,8 @@ from typing import Any
 
 from regraft import methods, run_folder
 from regraft.audit.groups import Proposal
-from regraft.audit.judging import FINDINGS, NAMES, Audit, audit_of, check_kinds, write_remarks
+from regraft.audit.judging import FINDINGS, Audit, audit_of, write_remarks
+from regraft.audit.kinds import NAMES, check_kinds
 from regraft.config import OF_TRAINING, Config, refuse_idle
 from regraft.data import Manifest, Preprocessing, read_thumbnails, split_from
 from regraft.errors import ConfigError, NoImages

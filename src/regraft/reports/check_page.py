@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from regraft.audit.judging import KINDS, NAMES, Audit
+from regraft.audit.judging import Audit
+from regraft.audit.kinds import KINDS, NAMES
 from regraft.data import Manifest, Preprocessing
 from regraft.data.reading import read_file
 from regraft.reports.pages import ROWS_OF_A_KIND, gallery, render

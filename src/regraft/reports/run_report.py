@@ -18,7 +18,8 @@ import numpy as np
 from regraft import run_folder
 from regraft.audit.groups import Proposal, proposed_in
 from regraft.audit.identical import identical
-from regraft.audit.judging import FINDINGS, KINDS, NAMES, Gathered, Remark, by_kind, gathered, read_remarks
+from regraft.audit.judging import FINDINGS, Gathered, Remark, by_kind, gathered, read_remarks
+from regraft.audit.kinds import KINDS, NAMES
 from regraft.config import Config, changed, command, option
 from regraft.data import PARTS, decode, digest
 from regraft.data.reading import read_file
