@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from regraft import catalog
-from regraft.config import Config, option
+from regraft.config import READING, Config, option
 
 HERE = Path(__file__).parent
 CARDS = Path(catalog.__file__).parent / "cards.csv"
@@ -106,14 +106,16 @@ WIDER = {
 
 def keywords_module() -> str:
     """Return the module that tells type checkers the settings as keywords."""
-    hints = get_type_hints(Config)
-    lines = []
-    for spec in dataclasses.fields(Config):
-        choices, hint = spec.metadata["choices"], hints[spec.name]
-        plain = hint.__name__ if isinstance(hint, type) else str(hint)
-        kind = f"Literal[{', '.join(json.dumps(choice) for choice in choices)}]" if choices else plain
-        lines.append(f"    {spec.name}: {WIDER.get(spec.name, kind)}")
-    return KEYWORDS + "\n".join(lines) + "\n"
+    reading = [_keyword(spec) for spec in dataclasses.fields(Config) if spec.name in READING]
+    others = [_keyword(spec) for spec in dataclasses.fields(Config) if spec.name not in READING]
+    return KEYWORDS.format(reading="\n".join(reading), others="\n".join(others))
+
+
+def _keyword(spec: dataclasses.Field[Any]) -> str:
+    choices, hint = spec.metadata["choices"], get_type_hints(Config)[spec.name]
+    plain = hint.__name__ if isinstance(hint, type) else str(hint)
+    kind = f"Literal[{', '.join(json.dumps(choice) for choice in choices)}]" if choices else plain
+    return f"    {spec.name}: {WIDER.get(spec.name, kind)}"
 
 
 KEYWORDS = '''\
@@ -126,12 +128,19 @@ from collections.abc import Sequence
 from typing import Literal, TypedDict
 
 
-class Settings(TypedDict, total=False):
+class Reading(TypedDict, total=False):
+    """The fields of `Config` that say how data are read."""
+
+{reading}
+
+
+class Settings(Reading, total=False):
     """Any field of `Config`, by name."""
 
+{others}
 '''
 
-KEYWORDS_FILE = "../src/regraft/experiments/keywords.py"
+KEYWORDS_FILE = "../src/regraft/utils/keywords.py"
 PAGES = {"settings.md": settings_page, "models.md": models_page, KEYWORDS_FILE: keywords_module}
 
 

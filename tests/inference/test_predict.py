@@ -127,3 +127,19 @@ def test_a_loaded_model_is_measured_on_pictures_in_memory_as_its_run_is_on_a_fol
     expected = package.evaluate(small_run, drawn)
     np.testing.assert_array_equal(found.test.confusion, expected.test.confusion)
     assert found.test.values == pytest.approx(expected.test.values, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("reading", "said"),
+    [
+        ({"group": "x"}, "evaluate has no setting 'group'. Did you mean groups"),
+        ({"epochs": 3}, "evaluate makes no use of epochs"),
+        ({"groups": 3}, "--groups is 3; expected text"),
+    ],
+)
+def test_what_says_nothing_of_how_data_are_read_is_refused(
+    small_run: Path, drawn: Path, reading: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        package.evaluate(small_run, drawn, **reading)
+    assert said in str(caught.value)

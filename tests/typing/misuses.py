@@ -1,4 +1,4 @@
-"""Ten mistakes that a type checker must see: each line says which, and one that is not seen is an error itself."""
+"""Eleven mistakes that a type checker must see: each line says which, and one that is not seen is an error itself."""
 
 from __future__ import annotations
 
@@ -13,4 +13,5 @@ regraft.predict("runs/cells", 7)  # type: ignore[arg-type]
 _ = regraft.predict("runs/cells", "a.png")[0]["labels"]  # type: ignore[typeddict-item]
 _ = regraft.predict("runs/cells", "a.png").label  # type: ignore[attr-defined]
 regraft.features("runs/cells", "a.png", pooling=True)  # type: ignore[call-arg]
+regraft.evaluate("runs/cells", "cells", groups=5)  # type: ignore[arg-type]
 _ = regraft.compare("cells").best.acuracy  # type: ignore[attr-defined]

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
     from regraft.experiments.checking import Check
     from regraft.experiments.comparison_runner import Comparison
-    from regraft.experiments.keywords import Settings
     from regraft.experiments.recommendation import Recommendation
     from regraft.experiments.run import Run
+    from regraft.utils.keywords import Settings
 
 
 def train(

@@ -8,12 +8,12 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from regraft import run_folder
-from regraft.config import READING, Config
+from regraft.config import READING, Config, refuse_unknown
 from regraft.data import Labelled, Manifest, Pictures, as_source, augmentations, gathered, name_some, read_digests, scan
 from regraft.errors import ConfigError, DataError, NoImages
 from regraft.inference import bundle
@@ -25,6 +25,11 @@ from regraft.metrics.functions import evaluate as score
 from regraft.metrics.thresholds import abstaining, rates, rounded
 from regraft.utils import files, tables
 from regraft.utils.progress import Progress
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from regraft.utils.keywords import Reading
 
 MOST_VIEWS = 1000  # as many as training may draw
 WNID = re.compile(r"n\d{8}(?![^ _-])")  # WordNet's identifier, alone or before a name
@@ -242,7 +247,7 @@ def evaluate(
     device: str = "auto",
     engine: str = "auto",
     progress: Progress | None = None,
-    **reading: Any,
+    **reading: Unpack[Reading],
 ) -> Evaluation:
     """Measure a model on labelled pictures: all of `data`, or its test part where it has parts.
 
@@ -321,6 +326,7 @@ def _scan(data: Path, reading: Mapping[str, Any], model: Model, progress: Progre
     Raises:
         ConfigError: a setting that says nothing of how data are read.
     """
+    refuse_unknown("evaluate", reading, ())
     if idle := reading.keys() - set(READING):
         raise ConfigError(f"evaluate makes no use of {', '.join(sorted(idle))}. Expected some of {', '.join(READING)}.")
     how = {**Config(**reading).reading, "learn": False}

@@ -7,7 +7,19 @@ from collections.abc import Sequence
 from typing import Literal, TypedDict
 
 
-class Settings(TypedDict, total=False):
+class Reading(TypedDict, total=False):
+    """The fields of `Config` that say how data are read."""
+
+    groups: str | None
+    path_column: str | None
+    label_column: str | None
+    split_column: str | None
+    images: str | os.PathLike[str] | None
+    label_pattern: str | None
+    layout: Literal["auto", "parts", "classes"]
+
+
+class Settings(Reading, total=False):
     """Any field of `Config`, by name."""
 
     backbone: str
@@ -20,13 +32,6 @@ class Settings(TypedDict, total=False):
     train_layers: int | None
     hidden: int
     dropout: float
-    groups: str | None
-    path_column: str | None
-    label_column: str | None
-    split_column: str | None
-    images: str | os.PathLike[str] | None
-    label_pattern: str | None
-    layout: Literal["auto", "parts", "classes"]
     channels: str | int | Sequence[int] | None
     range: str | tuple[float, float] | None
     max_megapixels: int | None
