@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,9 @@ import numpy as np
 import pytest
 
 from regraft.metrics.functions import METRICS, Metric
+from regraft.reports import pages, sections
+from regraft.reports.run_page import report_page
+from regraft.reports.run_report import read
 
 
 def brier(probs: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -54,3 +58,32 @@ def test_a_metric_has_its_column_in_a_leaderboard(regraft: Callable[..., Any], s
     assert float(line["brier"]) == kept["test"]["brier"]
     assert "Brier score</button>" in page
     assert f"<td>{kept['test']['brier']:.3f}</td>" in page
+
+
+LONGEST = """
+TITLE, ORDER = "Longest name", 65
+
+def values(report):
+    names = [row["filename"] for row in report.split]
+    return {"longest": max(names, key=len)} if report.tested > %d else None
+"""
+
+
+@pytest.mark.parametrize("least", [0, 10_000])
+def test_a_section_of_the_report_is_a_file_and_its_template(
+    least: int, small_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In its place on the page and in the navigation; and nowhere, where a run has no such section."""
+    (tmp_path / "sections").mkdir()
+    (tmp_path / "longest.py").write_text(LONGEST % least)
+    (tmp_path / "sections/longest.html").write_text(
+        '<section id="longest">{{ longest }} of {{ report.name }}</section>'
+    )
+    monkeypatch.setattr(sections, "__path__", [*sections.__path__, str(tmp_path)])
+    monkeypatch.setattr(pages, "TEMPLATES", [*pages.TEMPLATES, tmp_path])
+    monkeypatch.delitem(sys.modules, "regraft.reports.sections.longest", raising=False)
+    page = report_page(read(small_run))
+    anchors = re.findall(r'<section id="(\w+)"', page)
+    assert re.findall(r'<li><a href="#(\w+)">', page) == anchors
+    assert anchors[anchors.index("pictures") + 1 : anchors.index("data")] == (["longest"] if not least else [])
+    assert ("Longest name</a>" in page) == (not least)

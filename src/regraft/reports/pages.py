@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Sequence
+from functools import cache
 from io import BytesIO
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,6 +17,10 @@ from regraft.errors import BadImage
 from regraft.metrics.thresholds import rounded
 from regraft.utils.streams import printable
 
+if TYPE_CHECKING:
+    import jinja2
+
+TEMPLATES = [Path(__file__).parent / "templates"]  # folders: in which a page and its parts are looked for
 PICTURES_OF_A_SET = 4  # of copies of one picture
 PICTURES_OF_A_KIND = 12  # of 2 to 4 kB each: a page with every kind of finding stays below a megabyte
 ROWS_OF_A_KIND = 200  # on the page; the table has all
@@ -59,10 +65,15 @@ def picture(pixels: np.ndarray, says: str) -> dict[str, Any]:
 
 def render(template: str, **values: Any) -> str:
     """Return a page or a part of one; what is not HTML in the values is escaped."""
+    return _pages(*TEMPLATES).get_template(template).render(**values)
+
+
+@cache
+def _pages(*folders: Path) -> jinja2.Environment:
     import jinja2
 
     pages = jinja2.Environment(
-        loader=jinja2.PackageLoader("regraft", "reports/templates"),
+        loader=jinja2.FileSystemLoader(folders),
         autoescape=True,
         finalize=_shown,
         undefined=jinja2.StrictUndefined,
@@ -70,7 +81,7 @@ def render(template: str, **values: Any) -> str:
         lstrip_blocks=True,
     )
     pages.filters |= {"figure": _figure, "interval": _interval, "percent": _percent, "rounded": rounded}
-    return pages.get_template(template).render(**values)
+    return pages
 
 
 def _shown(value: Any) -> Any:

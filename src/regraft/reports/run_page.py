@@ -4,32 +4,20 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
 
 from jinja2 import TemplateError
 
 from regraft import run_folder
 from regraft.audit.judging import FINDINGS
 from regraft.config import command
-from regraft.data import Preprocessing
 from regraft.errors import RegraftError, RunError, reason_of
-from regraft.metrics.curves import coverage_accuracy, precision_recall, reliability, roc
-from regraft.reports.pages import ROWS_OF_A_KIND, gallery, picture, render
-from regraft.reports.plots import (
-    confusion_drawing,
-    coverage_curve,
-    reliability_diagram,
-    threshold_curve,
-    training_curves,
-)
-from regraft.reports.run_report import Report, Shown, read
-from regraft.training.history import kept_epoch
+from regraft.reports.pages import render
+from regraft.reports.run_report import Report, read
+from regraft.reports.sections import sections
 from regraft.utils import files
 from regraft.utils.progress import Progress
 
 PAGE = "report.html"
-PICTURES_IN_REPORT = 6  # of a kind of finding: the page of `regraft check` has more
-CLASSES_APART = 4  # of more than two, each with its two curves of 20 kB
 
 
 def report(run: str | os.PathLike[str], *, progress: Progress | None = None) -> Path:
@@ -65,70 +53,5 @@ def report(run: str | os.PathLike[str], *, progress: Progress | None = None) -> 
 
 
 def report_page(report: Report) -> str:
-    """Return the page of a run: figures in plain words, curves, mistakes, what trained, where the weights are from."""
-    answers = report.answers
-    look = Preprocessing.from_dict(report.about["preprocessing"])
-    covered = coverage_accuracy(answers.probabilities, answers.labels)
-    loss, accuracy = training_curves(report.history, kept_epoch(report.history)) if report.history else ("", "")
-    return render(
-        "report.html",
-        report=report,
-        shown=ROWS_OF_A_KIND,
-        galleries={
-            kind: gallery(remarks, report.files.read, look, PICTURES_IN_REPORT)
-            for kind, remarks in report.found.items()
-        },
-        confusion=confusion_drawing(report.confusion, report.classes),
-        reliability=reliability_diagram(reliability(answers.probabilities, answers.labels)),
-        coverage=coverage_curve(covered),
-        all=covered[-1],
-        half=next(point for point in covered if point.coverage >= 0.5),
-        apart=[_apart(report, label) for label in _classes_apart(report)],
-        loss=loss,
-        accuracy=accuracy,
-        mistakes=[_with_heat(shown) for shown in report.mistakes],
-        hits=[_with_heat(shown) for shown in report.hits],
-    )
-
-
-def _classes_apart(report: Report) -> list[int]:
-    """Return the classes that are shown against all others: of two the one looked for, of more those that do worst."""
-    tested = [row for row in report.metrics["per_class"] if 0 < row["support"] < report.tested]
-    if len(report.classes) > 2:
-        worst = sorted(tested, key=lambda row: row["f1"])[:CLASSES_APART]
-        return [report.classes.index(row["label"]) for row in worst]
-    reached = report.metrics.get("threshold")
-    return [report.classes.index(reached["positive"]) if reached else 1] * bool(tested)
-
-
-def _apart(report: Report, positive: int) -> dict[str, Any]:
-    """Return what each threshold for one class against all others would give, drawn."""
-    answers, reached = report.answers, report.metrics.get("threshold") or {}
-    given = (answers.probabilities, answers.labels, positive, answers.groups)
-    seed = report.config["settings"]["seed"]
-    found = {"roc": roc(*given, seed=seed), "precision": precision_recall(*given, seed=seed)}
-    test = reached.get("test", {})
-    specificity, recall, precision = (test.get(name) for name in ("specificity", "recall", "precision"))
-    at = {
-        "roc": None if specificity is None or recall is None else (1 - specificity, recall),
-        "precision": None if precision is None or recall is None else (recall, precision),
-    }
-    return {
-        "positive": report.classes[positive],
-        "roc": found["roc"],
-        "precision": found["precision"],
-        "roc_drawn": threshold_curve(found["roc"], "False alarms: share of the others", "Found (recall)", at["roc"]),
-        "precision_drawn": threshold_curve(
-            found["precision"], "Found (recall)", "Right among the found (precision)", at["precision"]
-        ),
-        "reached": reached,
-    }
-
-
-def _with_heat(shown: Shown) -> dict[str, Any]:
-    """Return a picture and its heat map, small, with what is said of them."""
-    answered = f"{shown.truth}, answered {shown.answer}"
-    pictures = [picture(shown.pixels, f"{shown.name}: {answered}")]
-    if shown.heat is not None:
-        pictures.append(picture(shown.heat, f"Heat map of {shown.name}: where it speaks for {shown.answer}"))
-    return {"shown": shown, "pictures": pictures}
+    """Return the page of a run: figures in plain words, then its sections."""
+    return render("report.html", report=report, sections=sections(report))

@@ -1,0 +1,39 @@
+"""Report -> the sections of its page: one file each, found by its name.
+
+A section is ``<name>.py`` with its ``TITLE`` in the navigation, its place in the ``ORDER`` and ``values(report)``: what
+its template needs beside the report, or None where this run has no such section. The template is
+``templates/sections/<name>.html``, and the name is its anchor.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from typing import NamedTuple
+
+from markupsafe import Markup
+
+from regraft.reports.pages import render
+from regraft.reports.run_report import Report
+
+
+class Section(NamedTuple):
+    """A section as it is on a page."""
+
+    name: str
+    title: str
+    html: Markup
+
+
+def sections(report: Report) -> list[Section]:
+    """Return the sections that this run has, in their order."""
+    files = {
+        found.name: importlib.import_module(f"{__name__}.{found.name}") for found in pkgutil.iter_modules(__path__)
+    }
+    shown = []
+    for name in sorted(files, key=lambda name: (files[name].ORDER, name)):
+        values = files[name].values(report)
+        if values is not None:
+            html = render(f"sections/{name}.html", report=report, **values)
+            shown.append(Section(name, files[name].TITLE, Markup(html)))
+    return shown
