@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regraft.audit.identical import identical
-from regraft.audit.kinds import KINDS, NAMES
+from regraft.audit.kinds import KINDS
 from regraft.audit.label_errors import wrong
 from regraft.audit.near_duplicates import clusters, fit_pca, near_duplicates
 from regraft.data import Item, Look, Manifest, into_folds_at_most, shares
@@ -140,7 +140,7 @@ def by_kind(remarks: Iterable[Remark]) -> dict[str, list[Remark]]:
 
 def count_of(kind: str, count: int) -> str:
     """Say in plain words how many findings of a kind there are."""
-    return f"{count} {NAMES[kind][count != 1]}"
+    return f"{count} {KINDS[kind].of(count)}"
 
 
 def gathered(remarks: Sequence[Remark]) -> list[Gathered]:

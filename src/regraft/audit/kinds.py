@@ -3,37 +3,56 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from regraft.errors import UnknownName
 
-KINDS = {
-    "corrupt": "files that cannot be read",
-    "blank": "pictures of one colour, on the scale on which they are shown",
-    "label-conflict": "the same picture under two labels",
-    "leak": "the same picture, or pictures of one group, in two parts; or the same picture in two groups",
-    "close-parts": "a part much nearer to the training pictures than these are to each other: copies, or one scene",
-    "duplicate": "the same file more than once, in one class",
-    "near-duplicate": "nearly the same picture more than once, in one class: resized, encoded anew, mirrored, turned, "
-    "cropped",
-    "label-error": "labels that a model which has not seen the picture does not believe, the likeliest first",
-    "outlier": "pictures unlike all others",
-    "odd-size": "pictures much smaller, or much longer, than the others",
-}
-"""What is looked for, the gravest first, and what it is."""
 
-NAMES = {
-    "corrupt": ("unreadable file", "unreadable files"),
-    "blank": ("blank picture", "blank pictures"),
-    "label-conflict": ("picture under two labels", "pictures under two labels"),
-    "leak": ("leak between parts or groups", "leaks between parts or groups"),
-    "close-parts": ("part too near to the training pictures", "parts too near to the training pictures"),
-    "duplicate": ("set of exact copies", "sets of exact copies"),
-    "near-duplicate": ("set of near copies", "sets of near copies"),
-    "label-error": ("label that looks wrong", "labels that look wrong"),
-    "outlier": ("picture unlike all others", "pictures unlike all others"),
-    "odd-size": ("picture of an odd size", "pictures of odd sizes"),
+class Kind(NamedTuple):
+    """What a kind of finding is, and what people are told of one of them, and of several."""
+
+    what: str
+    one: str
+    several: str
+
+    def of(self, count: int) -> str:
+        """Return what so many findings are called."""
+        return self.one if count == 1 else self.several
+
+
+KINDS = {
+    "corrupt": Kind("files that cannot be read", "unreadable file", "unreadable files"),
+    "blank": Kind("pictures of one colour, on the scale on which they are shown", "blank picture", "blank pictures"),
+    "label-conflict": Kind(
+        "the same picture under two labels", "picture under two labels", "pictures under two labels"
+    ),
+    "leak": Kind(
+        "the same picture, or pictures of one group, in two parts; or the same picture in two groups",
+        "leak between parts or groups",
+        "leaks between parts or groups",
+    ),
+    "close-parts": Kind(
+        "a part much nearer to the training pictures than these are to each other: copies, or one scene",
+        "part too near to the training pictures",
+        "parts too near to the training pictures",
+    ),
+    "duplicate": Kind("the same file more than once, in one class", "set of exact copies", "sets of exact copies"),
+    "near-duplicate": Kind(
+        "nearly the same picture more than once, in one class: resized, encoded anew, mirrored, turned, cropped",
+        "set of near copies",
+        "sets of near copies",
+    ),
+    "label-error": Kind(
+        "labels that a model which has not seen the picture does not believe, the likeliest first",
+        "label that looks wrong",
+        "labels that look wrong",
+    ),
+    "outlier": Kind("pictures unlike all others", "picture unlike all others", "pictures unlike all others"),
+    "odd-size": Kind(
+        "pictures much smaller, or much longer, than the others", "picture of an odd size", "pictures of odd sizes"
+    ),
 }
-"""What people are told of one finding, and of several; the kinds themselves are for findings.csv and --fail-on."""
+"""What is looked for, the gravest first; the names are for findings.csv and --fail-on."""
 
 
 def check_kinds(names: Iterable[str]) -> tuple[str, ...]:

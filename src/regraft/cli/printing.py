@@ -100,12 +100,12 @@ FIRST = 3  # findings of each kind that a table in the terminal shows
 
 def print_check(found: Any) -> None:
     """Print the first findings of each kind, and what they come to."""
-    from regraft.audit.kinds import NAMES
+    from regraft.audit.kinds import KINDS
 
     audit = found.audit
     counts = audit.counts()
     rows = [
-        (NAMES[kind][counts[kind] != 1] if not position else "", str(counts[kind]) if not position else "", found.said)
+        (KINDS[kind].of(counts[kind]) if not position else "", str(counts[kind]) if not position else "", found.said)
         for kind in counts
         for position, found in enumerate(audit.gathered(kind)[:FIRST])
     ]

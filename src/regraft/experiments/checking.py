@@ -14,7 +14,7 @@ from typing import Any
 from regraft import methods, run_folder
 from regraft.audit.groups import Proposal
 from regraft.audit.judging import FINDINGS, Audit, audit_of, write_remarks
-from regraft.audit.kinds import NAMES, check_kinds
+from regraft.audit.kinds import KINDS, check_kinds
 from regraft.config import OF_TRAINING, Config, refuse_idle
 from regraft.data import Manifest, Preprocessing, read_thumbnails, split_from
 from regraft.errors import ConfigError, NoImages
@@ -38,7 +38,7 @@ class Check:
         return f"<Check: {sum(self.audit.counts().values())} findings, in {self.folder}>"
 
     def _repr_html_(self) -> str:
-        found = [{"kind": NAMES[kind][1], "found": count} for kind, count in self.audit.counts().items()]
+        found = [{"kind": KINDS[kind].several, "found": count} for kind, count in self.audit.counts().items()]
         return tables.as_html(found, title=f"{self.audit.summary()} The check: {self.folder}")
 
     def as_dict(self) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from regraft.audit.judging import Audit
-from regraft.audit.kinds import KINDS, NAMES
+from regraft.audit.kinds import KINDS
 from regraft.data import Manifest, Preprocessing
 from regraft.data.reading import read_file
 from regraft.reports.pages import ROWS_OF_A_KIND, gallery, render
@@ -33,8 +33,6 @@ def check_page(
         proposal=proposal,
         root=manifest.root.name,
         found=found,
-        kinds=KINDS,
-        names=NAMES,
         shown=ROWS_OF_A_KIND,
         galleries={kind: gallery(those, read, look) for kind, those in found.items()},
         map=embedding_map(

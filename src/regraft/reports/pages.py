@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from regraft.audit.judging import Gathered
+from regraft.audit.kinds import KINDS
 from regraft.data import Preprocessing, decode
 from regraft.errors import BadImage
 from regraft.metrics.thresholds import rounded
@@ -81,6 +82,7 @@ def _pages(*folders: Path) -> jinja2.Environment:
         lstrip_blocks=True,
     )
     pages.filters |= {"figure": _figure, "interval": _interval, "percent": _percent, "rounded": rounded}
+    pages.globals["KINDS"] = KINDS
     return pages
 
 

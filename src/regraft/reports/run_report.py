@@ -19,7 +19,6 @@ from regraft import run_folder
 from regraft.audit.groups import Proposal, proposed_in
 from regraft.audit.identical import identical
 from regraft.audit.judging import FINDINGS, Gathered, Remark, by_kind, gathered, read_remarks
-from regraft.audit.kinds import KINDS, NAMES
 from regraft.config import Config, changed, command, option
 from regraft.data import PARTS, decode, digest
 from regraft.data.reading import read_file
@@ -346,16 +345,6 @@ class Report:
     def found(self) -> dict[str, list[Gathered]]:
         """The findings of each kind that has some, the gravest kind first; each set of copies once."""
         return {kind: gathered(remarks) for kind, remarks in by_kind(self.remarks or ()).items()}
-
-    @property
-    def kinds(self) -> dict[str, str]:
-        """What is looked for, and what it is."""
-        return KINDS
-
-    @property
-    def names(self) -> dict[str, tuple[str, str]]:
-        """What one finding of a kind is called, and several."""
-        return NAMES
 
     @cached_property
     def files(self) -> Files:
