@@ -188,7 +188,7 @@ def test_help_says_what_an_exit_status_means(regraft):
 
 
 def test_json_is_one_object_on_stdout_and_all_else_goes_to_stderr(regraft, shapes, tmp_path):
-    answer = regraft("train", shapes, *SMALL, "--out", tmp_path / "run", "--json")
+    answer = regraft("train", shapes, *SMALL, "--out", tmp_path / "run", "-v", "--json")
     found = json.loads(answer.out)
     assert answer.status == 0
     assert list(found) == ["run", "backbone", "method", "n_test", "seconds", "test", "baseline"]

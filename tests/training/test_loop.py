@@ -792,13 +792,13 @@ def test_a_run_stopped_in_its_first_phase_does_not_look_finished(
     shapes: Path, tmp_path: Path, regraft: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A real Ctrl-C, at the end of the third epoch of the head."""
-    monkeypatch.setattr(commands, "_progress", lambda: StopAfter(3, interrupt, "head"))
+    monkeypatch.setattr(commands, "_progress", lambda verbose: StopAfter(3, interrupt, "head"))
     options = [word for name, value in SETTINGS.items() for word in (f"--{name.replace('_', '-')}", value)]
     ended = regraft("train", shapes, "--out", tmp_path / "run", *options)
     assert ended.status == 130
     assert ended.out.startswith("UNFINISHED: stopped in the head phase after ")
     assert "\nUnfinished: stopped in the head phase after" in ended.out
-    assert "Trained in" not in ended.out
+    assert "Done in" not in ended.out
     assert "Try it" not in ended.out
     assert "Go on with: regraft train" in ended.err
     picture = next(shapes.rglob("*.png"))

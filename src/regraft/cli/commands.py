@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+import time
 import warnings
 from collections.abc import Sequence
 from functools import partial
@@ -25,6 +26,7 @@ from regraft.cli.options import (
     Json,
     Model,
     Pictures,
+    Verbose,
     Views,
     Weights,
     settings,
@@ -104,12 +106,14 @@ app = typer.Typer(
 @app.command(rich_help_panel=EVERYDAY, epilog=example("regraft train cells/ --model mobilenet_v2 --method finetuned"))
 @partial(settings, file=True)
 def train(
+    ctx: typer.Context,
     data: Data,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", metavar="RUN", help="The run folder. Default: runs/<name of DATA>.")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped.")] = False,
     report: Annotated[bool, typer.Option("--report/--no-report", help="Write report.html at the end.")] = True,
+    verbose: Verbose = False,
     as_json: Json = False,
     *,
     given: dict[str, Any],
@@ -119,13 +123,13 @@ def train(
 
     from regraft.experiments import train as training
 
-    run = training.train(data, out=out, resume=resume, progress=_progress(), report=report, **given)
+    run = training.train(data, out=out, resume=resume, progress=_progress(verbose), report=report, **given)
     if as_json:
         print_json(run.as_dict())
     elif run.folds:
-        print_folds(run)
+        print_folds(run, _seconds_since_start(ctx))
     else:
-        print_run(run, f"{run.backbone}, {run.method}")
+        print_run(run, f"{run.backbone}, {run.method}", _seconds_since_start(ctx))
         if not run.stopped:
             say(f"Try it:  {command('predict', run.folder, 'PICTURE_OR_FOLDER')}")
     if run.interrupted:
@@ -153,6 +157,7 @@ def compare(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", metavar="DIR", help="Default: comparisons/<name of DATA>.")
     ] = None,
+    verbose: Verbose = False,
     as_json: Json = False,
     *,
     given: dict[str, Any],
@@ -170,7 +175,7 @@ def compare(
         budget_s=budget_s,
         control_epochs=control_epochs,
         out=out,
-        progress=_progress(),
+        progress=_progress(verbose),
         **given,
     )
     if as_json:
@@ -194,6 +199,7 @@ def recommend(
     data: Data,
     backbones: Backbones = "available",
     sample: Annotated[int, typer.Option("--sample", min=30, help="Pictures that each network sees.")] = 1000,
+    verbose: Verbose = False,
     as_json: Json = False,
     *,
     given: dict[str, Any],
@@ -203,7 +209,7 @@ def recommend(
 
     from regraft.experiments import recommendation
 
-    found = recommendation.recommend(data, backbones=backbones, sample=sample, progress=_progress(), **given)
+    found = recommendation.recommend(data, backbones=backbones, sample=sample, progress=_progress(verbose), **given)
     if as_json:
         print_json(found.as_dict())
         return
@@ -230,6 +236,7 @@ def check(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", metavar="DIR", help="Default: checks/<name of DATA>.")
     ] = None,
+    verbose: Verbose = False,
     as_json: Json = False,
     *,
     given: dict[str, Any],
@@ -240,7 +247,7 @@ def check(
 
     from regraft.experiments import checking
 
-    found = checking.check(data, out=out, fail_on=unwanted, progress=_progress(), **given)
+    found = checking.check(data, out=out, fail_on=unwanted, progress=_progress(verbose), **given)
     if as_json:
         print_json(found.as_dict())
     else:
@@ -427,6 +434,7 @@ def features(
     cache_limit: Annotated[
         float, typer.Option("--cache-limit", help="Most gigabytes that kept rows may take on disk, over all runs.")
     ] = Config.cache_limit,
+    verbose: Verbose = False,
     as_json: Json = False,
     *,
     given: dict[str, Any],
@@ -451,7 +459,7 @@ def features(
         device=device,
         engine=engine,
         cache_limit=cache_limit,
-        progress=_progress(),
+        progress=_progress(verbose),
         **given,
     )
     if as_json:
@@ -574,17 +582,19 @@ def doctor(as_json: Json = False) -> None:
 
 @app.command(rich_help_panel=SET_UP, epilog=example("regraft demo --out demo"))
 def demo(
+    ctx: typer.Context,
     out: Annotated[Path, typer.Option("--out", help="The folder for the pictures and the run.")] = Path("demo"),
     difficulty: Annotated[float, typer.Option("--difficulty", min=0.0, max=1.0, help="0 is easy, 1 is hard.")] = 1.0,
     per_class: Annotated[int, typer.Option("--per-class", min=20, help="Pictures of each class.")] = 300,
     seed: Annotated[int, typer.Option("--seed", help="Decides the pictures and the training.")] = 0,
+    verbose: Verbose = False,
 ) -> None:
     """Draw synthetic stained cells, train on them offline and predict a few held-out ones."""
     from regraft.cli import demo as show
 
-    run, rows = show.demo(out, difficulty=difficulty, per_class=per_class, seed=seed, progress=_progress())
+    run, rows = show.demo(out, difficulty=difficulty, per_class=per_class, seed=seed, progress=_progress(verbose))
     print_demo(rows)
-    print_run(run, f"{run.backbone}, {run.method}, on synthetic cells")
+    print_run(run, f"{run.backbone}, {run.method}, on synthetic cells", _seconds_since_start(ctx))
     if run.stopped:
         _end("Stopped.", stopping.status())
 
@@ -601,10 +611,14 @@ def _preflight_model(model: str) -> None:
     preflight_model(model)
 
 
-def _progress() -> Any:
+def _progress(verbose: bool = False) -> Any:
     from regraft.utils.progress import TerminalProgress
 
-    return TerminalProgress()
+    return TerminalProgress(verbose=verbose)
+
+
+def _seconds_since_start(ctx: typer.Context) -> float:
+    return time.monotonic() - float(ctx.obj)
 
 
 def _version(wanted: bool) -> None:
@@ -627,6 +641,7 @@ def top_level(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; ``--traceback``, anywhere, shows where an error came from."""
+    started = time.monotonic()
     given = list(sys.argv[1:] if arguments is None else arguments)
     show = "--traceback" in given
     warnings.filterwarnings("ignore", module=r"PIL\.")  # what is odd in a picture is in its own reason
@@ -634,7 +649,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         try:
             try:
                 with stopping.like_ctrl_c():
-                    app([argument for argument in given if argument != "--traceback"], prog_name="regraft")
+                    app([argument for argument in given if argument != "--traceback"], prog_name="regraft", obj=started)
             finally:
                 output.deliver()
         except (RegraftError, OSError) as error:

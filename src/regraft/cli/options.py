@@ -102,6 +102,9 @@ Backbones = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+Verbose = Annotated[
+    bool, typer.Option("--verbose", "-v", help="Also say which stages train and why outputs are kept or not.")
+]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
 Engine = Annotated[str, typer.Option("--engine", help="What runs the network: auto, torch or onnxruntime (CPU).")]
 AbstainBelow = Annotated[

@@ -14,7 +14,7 @@ from regraft.utils.streams import say
 UNDEFINED = "–"
 
 
-def print_run(run: Any, title: str) -> None:
+def print_run(run: Any, title: str, whole_s: float) -> None:
     """Print a run's figures; what is unfinished does not look finished."""
     if not run.stopped:  # else that is what comes first
         print_baseline(run)
@@ -24,7 +24,7 @@ def print_run(run: Any, title: str) -> None:
         print_baseline(run)
         say(f"\nUnfinished: {run.stopped}. These are not the figures of the finished run. It lies in {run.folder}")
     else:
-        say(f"\nTrained in {run.seconds:.0f} s. The run: {run.folder}{_report_of(run)}")
+        say(f"\n{_took(run, whole_s)} The run: {run.folder}{_report_of(run)}")
 
 
 def print_baseline(run: Any) -> None:
@@ -39,12 +39,18 @@ def print_baseline(run: Any) -> None:
         Console(highlight=False).print(streams.printable(sentence), style="bold red", markup=False)
 
 
+def _took(run: Any, whole_s: float) -> str:
+    """Say how long the command took, and how much of it passed until the figures stood; not of a run that went on."""
+    part = f", {run.seconds:.0f} s of it until the model was trained and tested" if run.seconds < whole_s else ""
+    return f"Done in {whole_s:.0f} s{part}."
+
+
 def _report_of(run: Any) -> str:
     page = run.folder / "report.html"
     return f"\nThe report: {page}" if page.exists() else ""
 
 
-def print_folds(run: Any) -> None:
+def print_folds(run: Any, whole_s: float) -> None:
     """Print the figures of each fold, their mean and deviation, and those of all answers together."""
     measures = {"accuracy": "accuracy", "balanced_accuracy": "balanced", "macro_f1": "macro F1", "auroc": "AUROC"}
     measures["log_loss"] = "log loss"
@@ -60,7 +66,7 @@ def print_folds(run: Any) -> None:
     print_threshold(run.threshold)
     say(
         "The deviation: how much the figures vary from fold to fold. The interval: how sure those of all folds are.\n"
-        f"\nTrained in {run.seconds:.0f} s. The run: {run.folder}{_report_of(run)}\n"
+        f"\n{_took(run, whole_s)} The run: {run.folder}{_report_of(run)}\n"
         f"Each fold has a model of its own:  {command('predict', run.folds[0].folder, 'PICTURE_OR_FOLDER')}"
     )
 

@@ -72,7 +72,7 @@ def _activated(session: Session, begun: Path | None) -> tuple[ActivatedNetwork, 
     plan = methods.plan(loaded.backbone, config)
     if loaded.earlier and (notice := run_folder.unfinished(str(config.from_run), None, loaded.earlier.about)):
         progress.warn(notice)
-    progress.note(stage_table(loaded.backbone, plan))
+    progress.detail(stage_table(loaded.backbone, plan))
     for notice in idle_options(plan, config, session.given):
         progress.warn(notice)
     if begun:

@@ -167,7 +167,7 @@ class Learner:
         weight, bias, penalty = fit_linear(
             embeddings[0], train.labels[train.which], embeddings[1], val.labels[val.which]
         )
-        self.progress.note(f"Linear model fitted; the validation part chose the penalty {penalty:g}.")
+        self.progress.detail(f"Linear model fitted; the validation part chose the penalty {penalty:g}.")
         with torch.no_grad():
             head.out.weight.copy_(torch.from_numpy(weight))
             head.out.bias.copy_(torch.from_numpy(bias))

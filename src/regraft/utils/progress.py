@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
@@ -22,6 +22,9 @@ class Progress:
 
     def note(self, text: str) -> None:
         """Say one sentence."""
+
+    def detail(self, text: str) -> None:
+        """Say what only those want to know who asked for it with ``--verbose``."""
 
     def warn(self, text: str) -> None:
         """Say one sentence that the user should not miss."""
@@ -61,10 +64,12 @@ class PartOf(Progress):
 class TerminalProgress(Progress):
     """Bars on a terminal; a line now and then where stderr is a file, so that a log stays short."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, verbose: bool = False) -> None:
         from rich.console import Console
 
         self.console = Console(stderr=True, highlight=False)
+        if verbose:
+            self.detail = self.note  # type: ignore[method-assign]
 
     def note(self, text: str) -> None:  # noqa: D102
         self.console.print(printable(text), markup=False, soft_wrap=True)
@@ -79,40 +84,104 @@ class TerminalProgress(Progress):
 
     @contextmanager
     def _bar(self, what: str, total: int, unit: str) -> Iterator[Tick]:
-        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
         from rich.progress import Progress as Bars
+        from rich.progress import ProgressColumn, Task
+        from rich.text import Text
 
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TextColumn(unit),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[text]}"),
-        )
-        with Bars(*columns, console=self.console) as bars:
-            task = bars.add_task(printable(what), total=total, text="")
+        pace, said = Pace(total), ""
+
+        class Line(ProgressColumn):
+            """The whole line: what it has no room for is cut, but never the time left."""
+
+            max_refresh = 0.2
+
+            def render(self, task: Task) -> Text:
+                done = f"{pace.done}/{total} {unit}".rstrip()
+                times = f"{_clock(task.elapsed)}, {_clock(pace.left_s)} left"
+                return Text(bar_line(what, done, times, said, pace.done / max(total, 1), bars.console.width - 1))
+
+        with Bars(Line(), console=self.console) as bars:
+            task = bars.add_task(what, total=total)
 
             def tick(advance: int = 1, text: str = "") -> None:
-                bars.update(task, advance=advance, text=text)
+                nonlocal said
+                said = text
+                pace.step(advance)
+                bars.update(task, advance=advance)
 
             yield tick
+
+
+class Pace:
+    """How long things have taken, and how long the rest will at that pace."""
+
+    def __init__(self, total: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self.total, self.done, self._clock = total, 0, clock
+        self._start = self._last = clock()
+        self._before = 0  # what was done before the pace was taken
+
+    def step(self, advance: int) -> None:
+        """Move on; what is there within the first second, as of a run that goes on, tells no pace."""
+        self.done, self._last = self.done + advance, self._clock()
+        if not self._before and self._last - self._start < 1:
+            self._before, self._start = self.done, self._last
+
+    @property
+    def left_s(self) -> float | None:
+        """Seconds that are left, from now on; None before anything is done."""
+        fresh = self.done - self._before
+        if not fresh:
+            return None
+        at_last = (self._last - self._start) / fresh * (self.total - self.done)
+        return max(0.0, at_last - (self._clock() - self._last))
+
+
+def bar_line(what: str, done: str, times: str, said: str, share: float, width: int) -> str:
+    """Return a line of at most `width` cells with `done` and `times` whole; the name and what is said give way."""
+    from rich.cells import cell_len
+
+    fixed = f"{done}  {times}"
+    name = cut(printable(what), width - cell_len(fixed) - 1)
+    room = width - cell_len(name) - cell_len(fixed) - 2
+    text = cut(printable(said), room - 1)
+    cells = min(BAR, room - cell_len(text) - 1)
+    filled = round(share * cells)
+    bar = [filled * "━" + (cells - filled) * "─"] if cells >= LEAST_BAR else []
+    return " ".join(part for part in (name, *bar, fixed, text) if part)
+
+
+BAR, LEAST_BAR = 24, 6  # cells; a shorter bar shows nothing
+
+
+def cut(text: str, width: int) -> str:
+    """Return a text of at most `width` cells, with … where something is left out."""
+    from rich.text import Text
+
+    shown = Text(text)
+    shown.truncate(max(0, width), overflow="ellipsis")
+    return shown.plain
+
+
+def _clock(seconds: float | None) -> str:
+    if seconds is None:
+        return "-:--"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 @contextmanager
 def _lines(what: str, total: int, unit: str, every_s: float = 10.0) -> Iterator[Tick]:
     start = spoken = time.monotonic()
-    done = 0
+    pace = Pace(total)
 
     def tick(advance: int = 1, text: str = "") -> None:
-        nonlocal done, spoken
-        done += advance
+        nonlocal spoken
+        pace.step(advance)
         now = time.monotonic()
-        if now - spoken >= every_s or done == total:
+        if now - spoken >= every_s or pace.done == total:
             spoken = now
-            left = (now - start) / max(done, 1) * (total - done)
-            say_aside(f"{what} {done}/{total} {unit} {now - start:.0f} s, {left:.0f} s left {text}".rstrip())
+            left = f", {pace.left_s or 0:.0f} s left"
+            say_aside(f"{what} {pace.done}/{total} {unit} {now - start:.0f} s{left} {text}".rstrip())
 
     yield tick
