@@ -18,6 +18,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, GroupKFold, StratifiedKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
+from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import regraft
 from regraft.errors import BadImage, ConfigError, DataError, RegraftError, UnknownName, WeightsMismatch
@@ -224,6 +225,58 @@ def test_clones_have_the_settings_and_nothing_that_was_learned(fitted: RegraftCl
     fitted.set_params(progress=None)
 
 
+NOT_OF_NUMBERS = dict.fromkeys(
+    ("check_estimator_sparse_tag", "check_estimator_sparse_array", "check_estimator_sparse_matrix"),
+    "pictures are no sparse matrix, which is refused as any table is, without that word",
+) | {"check_transformer_general": "pictures have no number of columns that could be another one than in fit"}
+
+
+class OfNumbers:
+    """Draws rows of numbers as pictures, a grey square for each: scikit-learn's checks know only rows of numbers."""
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()  # type: ignore[misc]
+        tags.input_tags.two_d_array, tags.no_validation = True, True
+        tags.input_tags.one_d_array = tags.input_tags.string = False
+        return tags
+
+    def fit(self, X: Any, y: Any = None) -> Any:  # noqa: N803
+        return super().fit(drawn_as_squares(X), y)  # type: ignore[misc]
+
+
+class ClassifierOfNumbers(OfNumbers, RegraftClassifier):
+    def predict_proba(self, X: Any) -> Any:  # noqa: N803
+        return super().predict_proba(drawn_as_squares(X))
+
+
+class ExtractorOfNumbers(OfNumbers, FeatureExtractor):
+    def transform(self, X: Any) -> Any:  # noqa: N803
+        return super().transform(drawn_as_squares(X))
+
+
+def drawn_as_squares(rows: Any) -> Any:
+    numbers = np.asarray(rows)
+    if numbers.ndim != 2:
+        return rows
+    grey = np.clip(128 + 24 * numbers.astype(float), 0, 255).astype(np.uint8)  # [n, columns]
+    side = int(np.ceil(np.sqrt(grey.shape[1])))
+    squares = np.pad(grey, ((0, 0), (0, side**2 - grey.shape[1]))).reshape(-1, side, side)
+    return [np.kron(picture, np.ones((32 // side, 32 // side), np.uint8)) for picture in squares]
+
+
+@parametrize_with_checks(
+    [
+        ClassifierOfNumbers(**{**SMALL, "img_size": 32}, class_weights="off"),
+        ExtractorOfNumbers(NETWORK, weights="random", img_size=32, device="cpu", engine="torch"),
+    ],
+    expected_failed_checks=lambda estimator: NOT_OF_NUMBERS,
+)
+def test_what_scikit_learn_checks_of_any_estimator_holds(estimator: Any, check: Any) -> None:
+    if getattr(check, "keywords", {}).get("readonly_memmap"):
+        pytest.skip("the numbers have been drawn by then: where they lay makes no difference")
+    check(estimator)
+
+
 # ---- pickles --------------------------------------------------------------------------------------------------------
 
 
@@ -304,8 +357,10 @@ def test_labels_and_groups_are_one_for_each_picture(paths: list[Path], colours: 
         one.fit(paths, colours, groups=["a", "b"])
     with pytest.raises(ConfigError, match="requires y to be passed"):
         one.fit(paths, None)
-    with pytest.raises(DataError, match="two or more"):
+    with pytest.raises(ConfigError, match=r"y has 1 class: 'a'\. Expected two or more"):
         one.fit(paths, ["a"] * 80)
+    with pytest.raises(ConfigError, match="each with a name"):
+        one.fit(paths, ["a", ""] * 40)
     with pytest.raises(ValueError, match="continuous"):
         one.fit(paths, np.linspace(0.0, 1.0, 80))
 

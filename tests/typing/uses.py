@@ -80,6 +80,14 @@ def measure(run: regraft.Run) -> None:
     assert_type(found.skipped, dict[str, str])
 
 
+def search(pixels: NDArray[np.uint8]) -> None:
+    model = regraft.RegraftClassifier("resnet18", method="finetuned", lr=0.01)
+    assert_type(model.fit(["a.png", Path("b.png")], ["a", "b"], groups=[1, 2]), regraft.RegraftClassifier)
+    assert_type(model.predict_proba([pixels]), NDArray[np.float64])
+    extractor = regraft.FeatureExtractor("resnet18", layer="layer3")
+    assert_type(extractor.fit(pixels).transform([Image.new("RGB", (8, 8))]), NDArray[np.float32])
+
+
 def look_up() -> None:
     assert_type(regraft.__version__, str)
     assert_type(regraft.Config(epochs=5).epochs, int | None)

@@ -27,7 +27,7 @@ from regraft.activations import Pictures as Files
 from regraft.activations.devices import pick_device
 from regraft.config import Config, changed
 from regraft.data import Item, Manifest, Named, Picture, augmentations, gathered, read_digests, split, survey
-from regraft.errors import BadImage, ConfigError, DataError, WeightsMismatch
+from regraft.errors import BadImage, ConfigError, WeightsMismatch
 from regraft.experiments.fitting import Fitting
 from regraft.experiments.session import Session, idle_options, load_network
 from regraft.inference import bundle
@@ -138,8 +138,9 @@ class RegraftClassifier(ClassifierMixin, _OfPictures):  # type: ignore[misc]
         """Learn from pictures X [n] with labels y [n]; those of one group are not torn when `val` is held out.
 
         Raises:
-            ConfigError: what is no picture; not one label, or group, for each picture; a setting out of its range.
-            DataError: fewer than two classes, or too few pictures of one.
+            ConfigError: what is no picture; not one label, or group, for each picture; fewer than two classes; a
+                setting out of its range.
+            SplitError: too few pictures, or groups, of a class.
             TooManyBadImages: more than 5 % of the pictures cannot be read; fewer are left out.
             ValueError: labels that are no classes.
         """
@@ -212,6 +213,11 @@ class FeatureExtractor(TransformerMixin, _OfPictures):  # type: ignore[misc]
         self.engine = engine
         self.cache_limit = cache_limit
         self.progress = progress
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = []  # pictures have no part in the rows' float32
+        return tags
 
     def fit(self, X: Iterable[Picture], y: object = None) -> FeatureExtractor:  # noqa: N803
         """Open the network, and look on which scale the pictures are to be seen.
@@ -319,7 +325,7 @@ def _labelled(files: Sequence[Named], y: Sequence[Any], groups: Sequence[Any] | 
     """Return the labels, sorted, and the pictures with theirs; of a bundle, classes are called by text.
 
     Raises:
-        ConfigError, DataError, ValueError: as `RegraftClassifier.fit`.
+        ConfigError, ValueError: as `RegraftClassifier.fit`.
     """
     classes, labels = _encoded(y)
     names = tuple(str(label) for label in classes.tolist())
@@ -328,7 +334,8 @@ def _labelled(files: Sequence[Named], y: Sequence[Any], groups: Sequence[Any] | 
         if len(given) != len(files):
             raise ConfigError(f"{len(files)} pictures and {len(given)} {what}. Expected one for each picture.")
     if len(names) < 2 or not all(names):
-        raise DataError(f"y has the classes {', '.join(map(repr, names))}. Expected two or more, each with a name.")
+        count = f"{len(names)} class{'es' if len(names) > 1 else ''}"
+        raise ConfigError(f"y has {count}: {', '.join(map(repr, names))}. Expected two or more, each with a name.")
     items = (
         Item(file.path, file.name, int(label), group)
         for file, label, group in zip(files, labels, of_group, strict=True)
