@@ -10,6 +10,7 @@ from pathlib import Path
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
+from nbconvert import MarkdownExporter
 
 import regraft
 
@@ -23,6 +24,9 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     pages = {page: copied(source) for source, page in COPIED.items()} | {"python.md": python(), "cli.md": cli()}
     for page, text in pages.items():
         files.append(File.generated(config, page, content=text))
+    for notebook in sorted((ROOT / "docs").glob("notebooks/*.ipynb")):
+        for page, content in rendered(notebook).items():
+            files.append(File.generated(config, page, content=content))
     return files
 
 
@@ -34,6 +38,14 @@ def copied(source: str) -> str:
         return f"]({COPIED.get(target, target.removeprefix('docs/'))}{link[2]})"
 
     return re.sub(r"\]\(([\w./-]+\.md)(#[\w-]+|)\)", turned, (ROOT / source).read_text(encoding="utf-8"))
+
+
+def rendered(notebook: Path) -> dict[str, str | bytes]:
+    """Return a notebook as a page, with what it has given when it was run, and the pictures on that page."""
+    text, resources = MarkdownExporter().from_filename(str(notebook))
+    source = f"*This page is [a notebook]({notebook.name}).*\n\n"
+    pictures = {f"notebooks/{name}": content for name, content in resources["outputs"].items()}
+    return {f"notebooks/{notebook.stem}.md": f"{text}\n{source}", **pictures}
 
 
 def python() -> str:

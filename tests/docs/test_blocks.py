@@ -117,3 +117,13 @@ def test_commands_are_read(words: list[str]):
 def test_cheap_commands_run(line: str, at_bench: Path, regraft: Callable[..., object]):
     answer = regraft(*COMMANDS[line])
     assert answer.status == 0, answer.err
+
+
+def test_what_make_and_python_are_to_run_is_there():
+    targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    told = "\n".join((ROOT / page).read_text(encoding="utf-8") for page in PAGES)
+    assert set(re.findall(r"(?:^|`)make ([a-z]+)", told, re.MULTILINE)) <= targets
+    missing = [
+        path for path in re.findall(r"python ((?:docs|tools|benchmarks)/\w+\.py)", told) if not (ROOT / path).exists()
+    ]
+    assert not missing
