@@ -355,6 +355,9 @@ def test_labels_and_groups_are_one_for_each_picture(paths: list[Path], colours: 
         one.fit(paths, colours[1:])
     with pytest.raises(ConfigError, match="80 pictures and 2 groups"):
         one.fit(paths, colours, groups=["a", "b"])
+    for missing in (None, np.nan):
+        with pytest.raises(ConfigError, match="1 of 80 pictures have no group"):
+            one.fit(paths, colours, groups=[missing, *colours[1:]])
     with pytest.raises(ConfigError, match="requires y to be passed"):
         one.fit(paths, None)
     with pytest.raises(ConfigError, match=r"y has 1 class: 'a'\. Expected two or more"):

@@ -329,7 +329,7 @@ def _labelled(files: Sequence[Named], y: Sequence[Any], groups: Sequence[Any] | 
     """
     classes, labels = _encoded(y)
     names = tuple(str(label) for label in classes.tolist())
-    of_group = [None] * len(files) if groups is None else [str(group) for group in groups]
+    of_group = [None] * len(files) if groups is None else _named_groups(groups)
     for what, given in (("labels", labels), ("groups", of_group)):
         if len(given) != len(files):
             raise ConfigError(f"{len(files)} pictures and {len(given)} {what}. Expected one for each picture.")
@@ -341,6 +341,18 @@ def _labelled(files: Sequence[Named], y: Sequence[Any], groups: Sequence[Any] | 
         for file, label, group in zip(files, labels, of_group, strict=True)
     )
     return classes, Manifest(Path.cwd(), names, tuple(items))
+
+
+def _named_groups(groups: Sequence[Any]) -> list[str | None]:
+    """Return each group as text.
+
+    Raises:
+        ConfigError: one is missing: as a group of that name, pictures of several patients would be one's.
+    """
+    missing = sum(group is None or group != group for group in groups)  # NaN is not equal to itself
+    if missing:
+        raise ConfigError(f"{missing} of {len(groups)} pictures have no group. Give each one, or leave groups out.")
+    return [str(group) for group in groups]
 
 
 def _encoded(y: object) -> tuple[NDArray[Any], NDArray[np.int64]]:
