@@ -87,7 +87,7 @@ class Proposal:
                 "patients one after another."
             )
         named = f"by {self.said} ({', '.join(_short(name) for name in self.examples)} …)"
-        count = f"{self.groups}{' or more' * (not self.complete)}"
+        count = f"{self.groups}{'' if self.complete else ' or more'}"
         if not self.alike:
             return (
                 f"No groups were given, but {count} seem to be told {named}, though pictures of one group are "

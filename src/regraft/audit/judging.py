@@ -98,7 +98,7 @@ class Audit:
         """Say in plain words what was found and what to do about it."""
         counts = self.counts()
         unread = counts.pop("corrupt")
-        more = f" {unread} more cannot be read." * bool(unread)
+        more = f" {unread} more cannot be read." if unread else ""
         said = [self._count_of(kind, count) for kind, count in counts.items() if count]
         if not said:
             return f"Nothing suspicious among {self.pictures} pictures.{more}"

@@ -85,11 +85,10 @@ def sentences(found: Mapping[str, Any] | None, accuracy: float) -> list[str]:
         return []
     always = f"always answering {found['class']!r}"
     right = f"of the test pictures {100 * accuracy:.1f} % are answered right, against {100 * found['accuracy']:.1f} %"
-    said = (
-        f"Worse than {always}: {right}."
-        if found["below"]
-        else f"Not shown to be better than {always}: {right}{', which may be chance' * (accuracy > found['accuracy'])}."
-    )
+    chance = ", which may be chance" if accuracy > found["accuracy"] else ""
+    said = f"Not shown to be better than {always}: {right}{chance}."
+    if found["below"]:
+        said = f"Worse than {always}: {right}."
     return [said, *found.get("reasons", ())]
 
 
@@ -112,27 +111,42 @@ class Circumstances:
 def reasons(found: Baseline, known: Circumstances) -> tuple[str, ...]:
     """Return why a model may be no better than its baseline, the likeliest first."""
     rarest, few = min(known.counts.items(), key=lambda pair: pair[1], default=("", FEW_TO_LEARN))
-    said = {
-        f"The training was {known.unfinished}.": known.unfinished,
-        "The training diverged: its loss ceased to be a number. Use a smaller --lr or --tail-lr.": known.diverged,
-        "What is frozen has random weights, and what comes after it can do little with that: use pretrained ones.": (
-            known.random
+    said = [
+        (known.unfinished, f"The training was {known.unfinished}."),
+        (
+            known.diverged,
+            "The training diverged: its loss ceased to be a number. Use a smaller --lr or --tail-lr.",
         ),
-        f"It was to learn for {known.epochs} epoch{'s' * (known.epochs != 1)} only.": known.epochs and known.epochs < 5,
-        f"There are {few} training pictures of {rarest!r}: few to learn from.": few < FEW_TO_LEARN,
-        f"Of the {known.tested} test pictures only {known.others} {'is' if known.others == 1 else 'are'} not "
-        f"{found.label!r}: too few for any model to show more.": known.others < FEW_TO_TEST,
-        "Rare classes are weighed up when answering; --class-weights off answers the most probable class.": (
-            known.costly and not known.aimed
+        (
+            known.random,
+            "What is frozen has random weights, and what comes after it can do little with that: use pretrained ones.",
         ),
-        "It answers by its target, and not the most probable class, which would be right more often.": (
-            known.costly and known.aimed
+        (
+            known.epochs and known.epochs < 5,
+            f"It was to learn for {known.epochs} epoch{'' if known.epochs == 1 else 's'} only.",
         ),
-        "It does rank the classes better than chance, see AUROC.": found.learned,
-        "Nor does it rank the classes better than chance: are the labels right (regraft check), and can one see the "
-        f"classes in {known.size} pixels (--img-size)?": found.chance,
-    }
-    return tuple(sentence for sentence, holds in said.items() if holds)
+        (few < FEW_TO_LEARN, f"There are {few} training pictures of {rarest!r}: few to learn from."),
+        (
+            known.others < FEW_TO_TEST,
+            f"Of the {known.tested} test pictures only {known.others} {'is' if known.others == 1 else 'are'} not "
+            f"{found.label!r}: too few for any model to show more.",
+        ),
+        (
+            known.costly and not known.aimed,
+            "Rare classes are weighed up when answering; --class-weights off answers the most probable class.",
+        ),
+        (
+            known.costly and known.aimed,
+            "It answers by its target, and not the most probable class, which would be right more often.",
+        ),
+        (found.learned, "It does rank the classes better than chance, see AUROC."),
+        (
+            found.chance,
+            "Nor does it rank the classes better than chance: are the labels right (regraft check), and can one see "
+            f"the classes in {known.size} pixels (--img-size)?",
+        ),
+    ]
+    return tuple(sentence for holds, sentence in said if holds)
 
 
 def is_random(lineage: Sequence[Mapping[str, Any]]) -> bool:

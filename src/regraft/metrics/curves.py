@@ -216,10 +216,10 @@ def reliability(probabilities: np.ndarray, labels: np.ndarray) -> list[Bin]:
     confidence, hits = _confidence_and_hits(probabilities, labels)
     bins = confidence_bins(confidence)
     edges = np.linspace(0, 1, CONFIDENCE_BINS + 1).tolist()
+    members = [bins == index for index in range(CONFIDENCE_BINS)]
     return [
-        Bin(edges[index], edges[index + 1], _mean(confidence[inside]), _mean(hits[inside]), int(inside.sum()))
-        for index in range(CONFIDENCE_BINS)
-        for inside in [bins == index]
+        Bin(low, high, _mean(confidence[inside]), _mean(hits[inside]), int(inside.sum()))
+        for low, high, inside in zip(edges, edges[1:], members, strict=False)
     ]
 
 

@@ -199,7 +199,7 @@ def untested(per_class: Sequence[Mapping[str, Any]]) -> list[str]:
     return [
         f"{name_some(names)} {'was' if len(names) == 1 else 'were'} not tested: no test picture is of "
         f"{'that class' if len(names) == 1 else 'those classes'}. All figures are of the other "
-        f"{tested} class{'es' * (tested != 1)}."
+        f"{tested} class{'' if tested == 1 else 'es'}."
     ]
 
 

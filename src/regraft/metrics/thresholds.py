@@ -86,7 +86,7 @@ def weighing(weights: Sequence[float], classes: Sequence[str]) -> str:
         return f"{classes[rare]!r} from a probability of {rounded(weights[1 - rare] / sum(weights))} on, as it is rare"
     heaviest = sorted(zip(weights, classes, strict=True), reverse=True)[:3]
     said = ", ".join(f"{name!r} {weight:.1f} times" for weight, name in heaviest)
-    return f"rare classes from lower probabilities on: these count {said}{' …' * (len(classes) > 3)}"
+    return f"rare classes from lower probabilities on: these count {said}{' …' if len(classes) > 3 else ''}"
 
 
 def fit_threshold(

@@ -174,44 +174,57 @@ class Control:
 
     def sentence(self) -> str:
         """Say what transfer has gained, as far as it can be said."""
-        fold = f", both in fold {self.fold}" * bool(self.fold)
-        after = f"after {self.epochs} epoch{'s' * (self.epochs != 1)}"
-        pretrained = f"{self.backbone}, {self.method}, has {self.accuracy:.3f}"
         if self.state == NOTHING:
             return (
-                f"What transfer gains cannot be said: {after} from random weights {self.backbone} has learned nothing, "
-                f"it tells the classes apart no better than chance (accuracy {self.scratch_accuracy:.3f}). "
-                f"{pretrained}{fold}. That shows only that so few epochs from random weights teach nothing; "
-                "--control-epochs takes more."
+                f"What transfer gains cannot be said: {self._after} from random weights {self.backbone} has learned "
+                "nothing, it tells the classes apart no better than chance (accuracy "
+                f"{self.scratch_accuracy:.3f}). {self._pretrained}{self._in_fold}. That shows only that so few epochs "
+                "from random weights teach nothing; --control-epochs takes more."
             )
-        scratch = f"the same network from random weights {self.scratch_accuracy:.3f} {after}"
-        rising = "It was still learning then: with more epochs (--control-epochs) the difference may be smaller."
-        said = [f"{self._worth()}: {pretrained}, {scratch}{fold}.", rising * (self.state == RISING), self._curves()]
-        return " ".join(filter(None, said))
+        scratch = f"the same network from random weights {self.scratch_accuracy:.3f} {self._after}"
+        said = [f"{self._worth()}: {self._pretrained}, {scratch}{self._in_fold}."]
+        if self.state == RISING:
+            said.append(
+                "It was still learning then: with more epochs (--control-epochs) the difference may be smaller."
+            )
+        if self.start is not None:
+            said.append(self._curves(self.start))
+        return " ".join(said)
 
-    def _curves(self) -> str:
-        if self.start is None:
-            return ""
-        said = (
-            f"On the validation pictures the pretrained learning curve starts {_points(self.start, 'higher', 'lower')}"
-        )
+    @property
+    def _after(self) -> str:
+        return f"after {self.epochs} epoch" if self.epochs == 1 else f"after {self.epochs} epochs"
+
+    @property
+    def _pretrained(self) -> str:
+        return f"{self.backbone}, {self.method}, has {self.accuracy:.3f}"
+
+    @property
+    def _in_fold(self) -> str:
+        return f", both in fold {self.fold}" if self.fold else ""
+
+    def _curves(self, start: float) -> str:
+        said = f"On the validation pictures the pretrained learning curve starts {_points(start, 'higher', 'lower')}"
         if self.slope is not None:
             said += f" and rises by {_points(self.slope, 'more', 'less')} per epoch at first"
         return f"{said} than from random weights."
 
     def _worth(self) -> str:
-        assert self.end is not None
         if not self.end:
             return "Transfer neither gains nor loses test accuracy"
-        worth = f"ransfer {'gains' if self.end > 0 else 'loses'} {abs(self.end):.1f} points of test accuracy"
-        if self.interval:
-            low, high = sorted(bound * math.copysign(1, self.end) for bound in self.interval)
-            worth += f", with 95 % confidence between {low:.1f} and {high:.1f}"
-        groups = f"{self.groups} groups are too few" if self.groups else ""
-        if self._told_from_luck:
-            return f"T{worth}" + f" ({groups} for an interval)" * (bool(groups) and not self.interval)
-        why = f" ({groups} to tell)" * (self.groups is not None and least_p(self.groups, 2) > LEVEL)
-        return f"Too little to say: t{worth}, which may be luck{why}"
+        if not self._told_from_luck:
+            hopeless = self.groups is not None and least_p(self.groups, 2) > LEVEL
+            why = f" ({self.groups} groups are too few to tell)" if hopeless else ""
+            return f"Too little to say: transfer {self._gains(self.end)}, which may be luck{why}"
+        why = f" ({self.groups} groups are too few for an interval)" if self.groups and not self.interval else ""
+        return f"Transfer {self._gains(self.end)}{why}"
+
+    def _gains(self, end: float) -> str:
+        said = f"{'gains' if end > 0 else 'loses'} {abs(end):.1f} points of test accuracy"
+        if not self.interval:
+            return said
+        low, high = sorted(bound * math.copysign(1, end) for bound in self.interval)
+        return f"{said}, with 95 % confidence between {low:.1f} and {high:.1f}"
 
     @property
     def _told_from_luck(self) -> bool:

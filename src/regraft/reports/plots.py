@@ -166,7 +166,9 @@ def _draw_epochs(curves: Mapping[str, Sequence[float]], title: str, starts: Sequ
 
     figure, axes = _panel()
     for (name, curve), colour, style in zip(curves.items(), (BLUE, ORANGE), ("-", "--"), strict=False):
-        axes.plot(range(1, len(curve) + 1), curve, style, color=colour, marker="." * (len(curve) < 40), label=name)
+        axes.plot(
+            range(1, len(curve) + 1), curve, style, color=colour, marker="." if len(curve) < 40 else "", label=name
+        )
     if kept:
         validation = curves["validation"][kept - 1]
         axes.plot(kept, validation, "o", color=ORANGE, markersize=11, markerfacecolor="none", markeredgewidth=1.5)

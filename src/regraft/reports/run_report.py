@@ -170,13 +170,13 @@ class Report:
     @property
     def measures(self) -> list[Measure]:
         """Every figure with its interval and its meaning."""
-        test = self.metrics["test"]
-        return [
-            Measure(name.replace("_", " "), test[name], low, high, test.get(name + "_ci_these"), metric.meaning)
-            for name, metric in METRICS.items()
-            if name in test
-            for low, high in [test[name + "_ci"]]
-        ]
+        test, found = self.metrics["test"], []
+        for name, metric in METRICS.items():
+            if name in test:
+                low, high = test[f"{name}_ci"]
+                these = test.get(f"{name}_ci_these")
+                found.append(Measure(name.replace("_", " "), test[name], low, high, these, metric.meaning))
+        return found
 
     @property
     def confusion(self) -> np.ndarray:
@@ -186,12 +186,11 @@ class Report:
     @property
     def confusions(self) -> list[Confusion]:
         """What is taken for what, the most frequent first."""
-        counts = self.confusion
+        counts, of = self.confusion, self.confusion.sum(1)
         pairs = [(row, column) for row, column in np.argwhere(counts).tolist() if row != column]
         found = [
-            Confusion(self.classes[row], self.classes[column], int(counts[row, column]), counts[row, column] / of)
+            Confusion(self.classes[row], self.classes[column], int(counts[row, column]), counts[row, column] / of[row])
             for row, column in pairs
-            for of in [counts[row].sum()]
         ]
         return sorted(found, key=lambda one: (-one.pictures, -one.share))
 
@@ -230,7 +229,9 @@ class Report:
     def unfinished(self) -> str:
         """Say where Ctrl-C has ended the training; nothing of a finished run."""
         found = self.metrics.get("unfinished")
-        return str(Stop(**found)) if found else "stopped early" * bool(self.metrics.get("interrupted"))
+        if found:
+            return str(Stop(**found))
+        return "stopped early" if self.metrics.get("interrupted") else ""
 
     @property
     def going_on(self) -> str:
@@ -264,18 +265,24 @@ class Report:
         """Say what makes the figures less sure than they look."""
         few = [row["label"] for row in self.per_class if row["support"] < FEW_PICTURES]
         leaks = self._copies_apart if self.remarks is None else len(self.found.get("leak", ()))
-        said = {
-            f"{leaks} leaks between parts or groups were found, see Data: the figures may be too good.": leaks > 1,
-            "A leak between parts or groups was found, see Data: the figures may be too good.": leaks == 1,
-            "Many tested pictures lie nearer to a training picture than these to each other, see Data: the figures "
-            "may be too good.": "close-parts" in self.found,
-            **dict.fromkeys(shortfall(self.metrics.get("threshold")), True),
-            **dict.fromkeys(self._few, True),
-            **dict.fromkeys(few_of_classes(self.answers.labels, self.answers.groups, self.classes), True),
-            "There is no interval: one picture does not show how others vary.": self.tested == 1,
-            f"Fewer than {FEW_PICTURES} test pictures of {name_some(few, 5)}: their own figures say little.": few,
-        }
-        return [sentence for sentence, holds in said.items() if holds]
+        said = [
+            (leaks > 1, f"{leaks} leaks between parts or groups were found, see Data: the figures may be too good."),
+            (leaks == 1, "A leak between parts or groups was found, see Data: the figures may be too good."),
+            (
+                "close-parts" in self.found,
+                "Many tested pictures lie nearer to a training picture than these to each other, see Data: the figures "
+                "may be too good.",
+            ),
+            *((True, sentence) for sentence in self._shortfalls),
+            (self.tested == 1, "There is no interval: one picture does not show how others vary."),
+            (few, f"Fewer than {FEW_PICTURES} test pictures of {name_some(few, 5)}: their own figures say little."),
+        ]
+        return [sentence for holds, sentence in said if holds]
+
+    @property
+    def _shortfalls(self) -> list[str]:
+        rare = few_of_classes(self.answers.labels, self.answers.groups, self.classes)
+        return [*shortfall(self.metrics.get("threshold")), *self._few, *rare]
 
     @property
     def _few(self) -> list[str]:
@@ -284,7 +291,7 @@ class Report:
         every = len({row["group"] for row in self.split})
         more = not self.folds and self.config["settings"].get("split_from") is None and every > len(self.groups)
         return [
-            *few_groups(len(self.groups), FOLDS * more),
+            *few_groups(len(self.groups), FOLDS if more else ""),
             *few_mistakes(len(self.groups), self.accuracy, self.tested),
         ]
 
@@ -385,7 +392,7 @@ class Report:
 
 
 def _some(number: int, noun: str) -> str:
-    return f"{number} {noun}{'s' * (number != 1)}"
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _count(number: int, noun: str) -> str:
@@ -473,20 +480,21 @@ class _Pictures:
         self.models = {"": model}
 
     def __call__(self, positions: Sequence[int]) -> list[Shown]:
-        found = [(row, pixels) for at in positions for row in [self.predictions[at]] for pixels in self._read(row)]
+        rows = [self.predictions[at] for at in positions]
+        found = [(row, pixels) for row, pixels in zip(rows, map(self._read, rows), strict=True) if pixels is not None]
         heats = self._heats([row for row, _ in found], [pixels for _, pixels in found])
         return [
             Shown(row["filename"], row["truth"], row["label"], float(row["prob"]), pixels, heat)
             for (row, pixels), heat in zip(found, heats, strict=True)
         ]
 
-    def _read(self, row: Mapping[str, str]) -> list[np.ndarray]:
-        """Return the pixels as the network sees them; nothing where the file is not the one that was tested."""
+    def _read(self, row: Mapping[str, str]) -> np.ndarray | None:
+        """Return the pixels as the network sees them; None where the file is not the one that was tested."""
         content = self.sources.read(row["filename"])
         try:
-            return [] if content is None else [decode(content, self.models[""].backbone.preprocessing)]
+            return None if content is None else decode(content, self.models[""].backbone.preprocessing)
         except BadImage:
-            return []
+            return None
 
     def _heats(self, rows: Sequence[Mapping[str, str]], pixels: Sequence[np.ndarray]) -> list[np.ndarray | None]:
         """Return each picture under its heat map, of the model that answered; all pictures of a model at once."""
