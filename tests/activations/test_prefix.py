@@ -37,6 +37,9 @@ class Listener(Progress):
     def note(self, text: str) -> None:
         self.said.append(text)
 
+    def detail(self, text: str) -> None:
+        self.said.append(text)
+
     def warn(self, text: str) -> None:
         self.said.append(text)
 

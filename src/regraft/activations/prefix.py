@@ -303,7 +303,8 @@ class Prefix:
             decisions[cut] = decision = planner.decide(self.means.keep, costs, min(limit - there, free))
             if decision.keep:
                 limit, free = limit - there - costs.missing_bytes, free - costs.missing_bytes
-            self.progress.note(f"After {self.backbone.stages[cut - 1].name if cut else 'decoding'}: {decision.reason}.")
+            say = self.progress.detail if decision.keep else self.progress.note  # what makes a run slow is always said
+            say(f"After {self.backbone.stages[cut - 1].name if cut else 'decoding'}: {decision.reason}.")
         return decisions
 
     def _costs(self, cut: int) -> planner.Costs:
