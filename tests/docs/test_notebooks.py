@@ -35,6 +35,10 @@ def test_malaria_by_patient(shared: Path, tmp_path: Path):
     run("malaria", tmp_path)
 
 
+def test_sklearn(tmp_path: Path):
+    run("sklearn", tmp_path)
+
+
 def patient_of(picture: Path) -> str:
     return re.match(r"C\d+", picture.name)[0]
 
