@@ -1,4 +1,4 @@
-"""Pages of the site that are written elsewhere: told once, shown there as well. MkDocs calls `on_files`."""
+"""Pages of the site that are written elsewhere: told once, shown there as well. MkDocs calls `on_…`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
 from nbconvert import MarkdownExporter
 
 import regraft
@@ -30,14 +31,24 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     return files
 
 
+def on_page_markdown(text: str, page: Page, **_: object) -> str:
+    """Let links between the project's files, as they work where it is browsed, lead to the site's pages."""
+    return text if "/" in page.file.src_uri else linked(text, "docs")
+
+
 def copied(source: str) -> str:
     """Return a page of the project with its links turned to the site's pages."""
+    return linked((ROOT / source).read_text(encoding="utf-8"), posixpath.dirname(source))
+
+
+def linked(text: str, folder: str) -> str:
+    """Return a page that lies in a folder of the project with its links turned to the site's pages."""
 
     def turned(link: re.Match[str]) -> str:
-        target = posixpath.normpath(posixpath.join(posixpath.dirname(source), link[1]))
+        target = posixpath.normpath(posixpath.join(folder, link[1])).replace(".ipynb", ".md")
         return f"]({COPIED.get(target, target.removeprefix('docs/'))}{link[2]})"
 
-    return re.sub(r"\]\(([\w./-]+\.md)(#[\w-]+|)\)", turned, (ROOT / source).read_text(encoding="utf-8"))
+    return re.sub(r"\]\(([\w./-]+\.(?:md|ipynb))(#[\w-]+|)\)", turned, text)
 
 
 def rendered(notebook: Path) -> dict[str, str | bytes]:
