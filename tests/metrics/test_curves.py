@@ -127,6 +127,7 @@ def test_from_few_pictures_of_a_class_a_curve_has_no_band(curve) -> None:
         assert np.isfinite(found.area_interval).all() == np.isfinite(found.low).any() == banded
 
 
+@both
 def test_a_class_told_apart_without_a_mistake_promises_no_certainty(curve) -> None:
     labels = np.array([0, 1] * 10)
     found = curve(np.eye(2)[labels], labels, 1)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from regraft.data.manifest import Item
 from regraft.data.rows import name_some
 from regraft.errors import BadImage
+
+T = TypeVar("T")
 
 
 class Finding(NamedTuple):
@@ -34,14 +36,21 @@ def identical(digests: Sequence[str | BadImage]) -> list[list[int]]:
     for index, digest in enumerate(digests):
         if isinstance(digest, str):
             same[digest].append(index)
-    return [twins for twins in same.values() if len(twins) > 1]
+    return [copies for copies in same.values() if len(copies) > 1]
+
+
+def copies_that_differ(
+    items: Sequence[T], digests: Sequence[str | BadImage], trait: Callable[[T], object]
+) -> list[list[T]]:
+    """Return the sets of items whose files are the same byte for byte, and that differ in a trait."""
+    same = [[items[index] for index in members] for members in identical(digests)]
+    return [copies for copies in same if len(set(map(trait, copies))) > 1]
 
 
 def _find(
     items: Sequence[Item], digests: Sequence[str | BadImage], trait: Callable[[Item], object], what: str
 ) -> Finding:
-    same = [[items[index] for index in twins] for twins in identical(digests)]
-    found = [tuple(item.name for item in twins) for twins in same if len(set(map(trait, twins))) > 1]
+    found = [tuple(item.name for item in copies) for copies in copies_that_differ(items, digests, trait)]
     named = name_some(" = ".join(names) for names in found)
     lie = "1 picture lies" if len(found) == 1 else f"{len(found)} pictures lie"
     return Finding(found, f"{lie} in {what}: {named}." if found else "")

@@ -10,6 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +18,7 @@ import numpy as np
 
 from regraft import run_folder
 from regraft.audit.groups import Proposal, proposed_in
-from regraft.audit.identical import identical
+from regraft.audit.identical import copies_that_differ, identical
 from regraft.audit.judging import FINDINGS, Gathered, Remark, by_kind, gathered, read_remarks
 from regraft.config import Config, changed, command, option
 from regraft.data import PARTS, decode, digest
@@ -322,28 +323,29 @@ class Report:
         all_of = Counter(row["label"] for row in self.split)
         return {name: [*(found[name, part] for part in self.parts), all_of[name]] for name in self.classes}
 
-    @cached_property
-    def _same(self) -> list[list[dict[str, str]]]:
-        """The pictures whose files are the same byte for byte."""
-        digests = [row.get("digest") or BadImage("unknown") for row in self.split]
-        return [[self.split[at] for at in twins] for twins in identical(digests)]
+    @property
+    def _digests(self) -> list[str | BadImage]:
+        return [row.get("digest") or BadImage("unknown") for row in self.split]
+
+    def _copies(self, trait: str) -> int:
+        """How many pictures, as copies byte for byte, differ in what split.csv says of them."""
+        return len(copies_that_differ(self.split, self._digests, itemgetter(trait)))
 
     @property
     def _copies_apart(self) -> int:
         """How many pictures lie in two parts, as copies; with folds every picture has been in each part."""
-        return 0 if self.folds else sum(len({row["split"] for row in twins}) > 1 for twins in self._same)
+        return 0 if self.folds else self._copies("split")
 
     @property
     def findings(self) -> list[str]:
         """Say what the files themselves show: unreadable ones, copies, groups in two parts."""
-        conflicts = sum(len({row["label"] for row in twins}) > 1 for twins in self._same)
         groups = len({row["group"] for row in self.split if row["group"]})
         in_groups = f", in {_some(groups, 'group')}" if groups else ""
         both = f"{_count(self._copies_apart, 'picture')} in two parts, as copies."
         return [
             f"{len(self.split)} pictures were used{in_groups}; {len(self.skipped) or 'none'} could not be read.",
-            f"{_count(len(self._same), 'file')} there more than once, byte for byte.",
-            f"{_count(conflicts, 'picture')} under two labels.",
+            f"{_count(len(identical(self._digests)), 'file')} there more than once, byte for byte.",
+            f"{_count(self._copies('label'), 'picture')} under two labels.",
             *([] if self.folds else [both]),
             *(["Groups were kept together: no group was both learned and tested."] if groups else []),
         ]
