@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -240,6 +241,8 @@ def test_a_second_run_gets_2_and_nothing_is_overwritten(regraft, shapes, tmp_pat
         f"regraft predict {Path('runs/shapes')} ",
     ):
         assert word in first
+    whole, part = map(int, re.findall(r"Done in (\d+) s, (\d+) s of it", first)[0])
+    assert part <= whole  # imports and the report take their time as well
     before = {path: path.read_bytes() for path in Path("runs").rglob("*") if path.is_file()}
     assert f"regraft predict {Path('runs/shapes-2')} " in regraft("train", shapes, *SMALL, "--seed", 2).out
     assert {path.name for path in Path("runs").iterdir()} == {"shapes", "shapes-2"}
