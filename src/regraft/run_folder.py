@@ -245,14 +245,23 @@ def read_json(path: Path, holds: type[Any] = dict[str, Any]) -> dict[str, Any]:
     Raises:
         RunError: the file is missing or damaged, or of a newer format.
     """
+    return _read(path, holds)[0]
+
+
+def read_as(path: Path, kind: type[T]) -> T:
+    """Read a JSON object as a dataclass; errors as `read_json`."""
+    return _read(path, kind)[1]
+
+
+def _read(path: Path, kind: type[T]) -> tuple[dict[str, Any], T]:
     try:
         values: dict[str, Any] = records.read_json(path)
-        records.fitted(values, holds, others=True)
+        found = records.fitted(values, kind, others=True)
     except (OSError, ValueError) as error:
-        kind = RunMissing if isinstance(error, FileNotFoundError) else RunError
-        raise kind(f"{path} cannot be read ({reason_of(error)}). Is {path.parent} a run folder?") from error
+        raised = RunMissing if isinstance(error, FileNotFoundError) else RunError
+        raise raised(f"{path} cannot be read ({reason_of(error)}). Is {path.parent} a run folder?") from error
     _refuse_newer(path, values.get("format", 1))
-    return values
+    return values, found
 
 
 def _refuse_newer(path: Path, found: object) -> None:
@@ -262,11 +271,6 @@ def _refuse_newer(path: Path, found: object) -> None:
             f"{path} has format {found!r}; this Regraft ({__version__}) reads up to {known}. "
             "Update it: pip install --upgrade regraft"
         )
-
-
-def read_as(path: Path, kind: type[T]) -> T:
-    """Read a JSON object as a dataclass; errors as `read_json`."""
-    return records.fitted(read_json(path, kind), kind, others=True)
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
