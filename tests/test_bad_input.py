@@ -186,7 +186,9 @@ def test_above_5_percent_bad_the_run_refuses_unless_told(refused_data, regraft, 
 def test_a_class_of_bad_pictures_only(refused_data, drawn):
     for path in (drawn / "red").iterdir():
         path.write_bytes(b"")
-    refused_data(drawn, "class 'red' has 0 pictures", options=("--allow-bad",), alone=False)
+    refused_data(
+        drawn, "The class 'red' has no picture in train that can be read", options=("--allow-bad",), alone=False
+    )
 
 
 def test_a_class_whose_training_pictures_cannot_be_read(refused_data, drawn, tmp_path):
@@ -630,4 +632,4 @@ def test_traceback_shows_where_an_error_came_from(regraft, tmp_path):
     for asked in (("--traceback", "train", tmp_path / "nowhere"), ("train", tmp_path / "nowhere", "--traceback")):
         with pytest.raises(DataError, match="does not exist") as told:
             regraft(*asked)
-        assert told.traceback[-1].path.name == "preflight.py"
+        assert told.traceback[-1].path.name == "labelled.py"

@@ -22,9 +22,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from regraft.activations import store as storing
-from regraft.activations.store import Store, cache_folder, make_room, recipe_key
+from regraft.activations.store import Store, make_room, recipe_key
 from regraft.errors import ActivationOverflow, CacheFull, StoreError
 from regraft.utils.files import whole
+from regraft.utils.machine import cache_folder
 
 RECIPE = {"backbone": "resnet18", "weights": "abc", "view": 0}
 

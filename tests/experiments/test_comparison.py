@@ -332,7 +332,7 @@ def test_a_cell_that_fails_in_a_round_does_not_end_the_others(shapes: Path, tmp_
     rounds = tmp_path / "c" / "rounds"
 
     class InTheWay(Progress):
-        def note(self, text: str) -> None:
+        def detail(self, text: str) -> None:
             for share in ("0.125", "0.25", "0.5"):
                 (rounds / share).mkdir(parents=True, exist_ok=True)
                 (rounds / share / "squeezenet1_1-features").touch()

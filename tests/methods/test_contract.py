@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from regraft import methods
-from regraft.activations.engines import layout
+from regraft.activations.devices import layout
 from regraft.backbones import build
 from regraft.config import Config
 from regraft.errors import ConfigError, UnknownName
