@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
@@ -13,6 +13,7 @@ from regraft.utils.progress import Pace, TerminalProgress, bar_line
 DONE, TIMES = "12/30 epochs", "1:02:25, 0:40 left"
 
 
+@example(what="00000", said="00", share=0.0, width=40)  # no room is left for what is said
 @given(what=st.text(max_size=120), said=st.text(max_size=120), share=st.floats(0, 1), width=st.integers(40, 200))
 def test_a_line_fits_and_shows_the_time_left_whole(what: str, said: str, share: float, width: int) -> None:
     line = bar_line(what, DONE, TIMES, said, share, width)

@@ -157,8 +157,10 @@ def cut(text: str, width: int) -> str:
     """Return a text of at most `width` cells, with … where something is left out."""
     from rich.text import Text
 
+    if width < 1:
+        return ""
     shown = Text(text)
-    shown.truncate(max(0, width), overflow="ellipsis")
+    shown.truncate(width, overflow="ellipsis")
     return shown.plain
 
 
