@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -376,6 +377,29 @@ def test_a_budget_drops_what_does_worst_and_says_so(shapes: Path, tmp_path: Path
     assert found.findings.control is None
     assert [text for text in told if "the budget was 0 s" in text or "no control" in text] == told[-2:]
     assert all("on validation pictures after learning from" in row.reason for row in found.findings.rows[1:])
+
+
+def test_files_are_read_once_for_all_rounds_of_a_budget(shapes: Path, tmp_path: Path) -> None:
+    steps: list[str] = []
+
+    class Hears(Progress):
+        @contextmanager
+        def track(self, what: str, total: int, unit: str = "") -> Iterator[Tick]:
+            steps.append(what)
+            yield lambda advance=1, text="": None
+
+    quick(shapes, tmp_path / "c", methods="frozen,features", budget_s=0.01, progress=Hears())
+    assert steps.count("Reading") == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_stopped_comparison_goes_on_without_a_file_that_could_never_be_read(drawn: Path, tmp_path: Path) -> None:
+    os.mkfifo(drawn / "red" / "0a.png")
+    stopped = quick(drawn, tmp_path / "c", methods="features", progress=StopAfter(1), allow_bad=True)
+    assert stopped.interrupted
+    ended = quick(drawn, tmp_path / "c", methods="features", allow_bad=True)
+    assert ended.folder == stopped.folder
+    assert [row.status for row in ended.findings.rows] == ["ok", "ok"]
 
 
 def test_a_budget_that_suffices_drops_nothing(shapes: Path, tmp_path: Path) -> None:

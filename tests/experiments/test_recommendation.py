@@ -1,14 +1,18 @@
 """A sample -> a ranking: what the probe says is what an independent linear model says, and nothing is trained."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from regraft.data import scan, split
 from regraft.errors import ConfigError, UnknownName, WeightsMissing
 from regraft.experiments.recommendation import Ranked, Recommendation, recommend
+from regraft.utils.progress import Progress, Tick
 
 TINY: dict[str, Any] = {"weights": "random", "img_size": 64, "device": "cpu", "engine": "torch"}
 
@@ -50,6 +54,34 @@ def test_the_size_is_that_of_the_weights(found: Recommendation) -> None:
 def test_a_sample_is_stratified_and_seen_instead_of_all(shapes: Path) -> None:
     found = recommend(shapes, backbones="squeezenet1_1", sample=40, **TINY)
     assert (found.sample, found.pictures) == (40, 80)
+
+
+class Heard(Progress):
+    """Keeps the warnings, and which steps there were."""
+
+    def __init__(self) -> None:
+        self.said, self.steps = list[str](), list[str]()
+
+    def warn(self, text: str) -> None:
+        self.said.append(text)
+
+    @contextmanager
+    def track(self, what: str, total: int, unit: str = "") -> Iterator[Tick]:
+        self.steps.append(what)
+        yield lambda advance=1, text="": None
+
+
+def test_files_are_read_once_for_all_networks_and_their_scale_is_said(tmp_path: Path) -> None:
+    numbers = np.random.default_rng(0)
+    for label, low in (("dark", 0), ("light", 2000)):
+        (tmp_path / label).mkdir()
+        for number in range(20):
+            pixels = numbers.integers(low, low + 2000, (64, 64)).astype(np.uint16)
+            Image.fromarray(pixels).save(tmp_path / label / f"{number}.png")
+    heard = Heard()
+    recommend(tmp_path, backbones="squeezenet1_1,resnet18", progress=heard, **TINY)
+    assert heard.steps.count("Reading") == 1
+    assert sum("scale" in text for text in heard.said) == 1
 
 
 def test_no_picture_of_the_test_part_is_looked_at(drawn: Path, found: Recommendation) -> None:

@@ -63,6 +63,7 @@ def compare(
     requested = _requested(session, candidates, budget_s, control_epochs)
     wanted = run_folder.wanted_folder(out, data, "comparisons")
     run_folder.new_folder(wanted)  # a place that cannot be written to is said now
+    session.survey()
     folder = _folder(wanted, requested, session)
     runner = ComparisonRunner(session, folder, candidates, started, _command(requested, candidates, config))
     with run_folder.alone_in(folder):

@@ -128,6 +128,8 @@ def recommend(
     whole, names = session.manifest, listed_backbones(backbones)
     session.networks = len(names)
     session = session.only(_sample(_untested(whole, config), sample, config.seed))
+    pictures = len(session.manifest)
+    session.survey()
     ranked, failed = list[Ranked](), dict[str, str]()
     for name in names:
         try:
@@ -138,7 +140,7 @@ def recommend(
     if not ranked:
         raise WeightsMissing(f"No network could be tried; {names[0]}: {failed[names[0]]}")
     ranked.sort(key=lambda one: (-one.probe, -one.logme))
-    return Recommendation(str(data), len(session.manifest), len(whole), ranked, failed, settings)
+    return Recommendation(str(data), pictures, len(whole), ranked, failed, settings)
 
 
 def _untested(manifest: Manifest, config: Config) -> Manifest:

@@ -212,23 +212,33 @@ class Session:
             return
         kept = [index for index, item in enumerate(self.manifest.items) if item.name not in skipped]
         self.manifest, self.splits = self.manifest.keep(kept), [split.keep(kept) for split in self.splits]
-        self.skipped |= skipped
+        self.skipped = {**self.skipped, **skipped}
 
     # ---- what the files are -----------------------------------------------------------------------------------------
 
     @property
     def seen(self) -> Surveyed:
         """What the files are, read once: their digests, and the scale on which more than 8 bits are shown."""
-        if self.surveyed is None:
-            paths = [item.path for item in self.manifest.items]
-            labels = [self.manifest.classes[item.label] for item in self.manifest.items]
-            self.surveyed = survey(paths, labels=labels, **self.config.of_files, progress=self.progress)
-            for notice in self.surveyed.notices:
-                self.progress.warn(notice)
-        digests = self.surveyed.digests
-        bad = {item.name: digests[item.path] for item in self.manifest.items}
-        self._leave_out({name: str(found) for name, found in bad.items() if isinstance(found, BadImage)})
-        return self.surveyed
+        return self.surveyed or self.survey()
+
+    def survey(self) -> Surveyed:
+        """Read every file, leave out those that cannot be read, and say on which scale the others are shown.
+
+        A session of several networks asks for it before the first of them: `only` some of its pictures, or told by
+        another `progress`, are then those of the same survey.
+
+        Raises:
+            ConfigError: most pictures have more channels than are shown, and none are chosen.
+        """
+        items = self.manifest.items
+        labels = [self.manifest.classes[item.label] for item in items]
+        seen = survey([item.path for item in items], labels=labels, **self.config.of_files, progress=self.progress)
+        for notice in seen.notices:
+            self.progress.warn(notice)
+        digests = {item.name: seen.digests[item.path] for item in items}
+        self._leave_out({name: str(found) for name, found in digests.items() if isinstance(found, BadImage)})
+        self.surveyed = seen
+        return seen
 
     @property
     def digests(self) -> list[str]:
