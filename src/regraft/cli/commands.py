@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from regraft.audit.kinds import KINDS, check_kinds
+from regraft.audit.kinds import KINDS
 from regraft.cli.options import (
     FILES,
     MACHINE,
@@ -119,11 +119,9 @@ def train(
     given: dict[str, Any],
 ) -> None:
     """Train a classifier on your pictures and keep it, with its figures, in a run folder."""
-    _preflight(data, given)
+    from regraft.experiments import api
 
-    from regraft.experiments import train as training
-
-    run = training.train(data, out=out, resume=resume, progress=_progress(verbose), report=report, **given)
+    run = api.train(data, out=out, resume=resume, progress=_progress(verbose), report=report, **given)
     if as_json:
         print_json(run.as_dict())
     elif run.folds:
@@ -163,16 +161,13 @@ def compare(
     given: dict[str, Any],
 ) -> None:
     """Train many networks with many methods on one split and say which is best, and by how much."""
-    budget_s = _seconds(budget) if budget else None
-    _preflight(data, given, backbones=backbones, named=methods)
+    from regraft.experiments import api
 
-    from regraft.experiments import comparison
-
-    found = comparison.compare(
+    found = api.compare(
         data,
         backbones=backbones,
         methods=methods,
-        budget_s=budget_s,
+        budget_s=_seconds(budget) if budget else None,
         control_epochs=control_epochs,
         out=out,
         progress=_progress(verbose),
@@ -205,11 +200,9 @@ def recommend(
     given: dict[str, Any],
 ) -> None:
     """Rank networks on a sample of your pictures, before anything is trained."""
-    _preflight(data, given, backbones=backbones)
+    from regraft.experiments import api
 
-    from regraft.experiments import recommendation
-
-    found = recommendation.recommend(data, backbones=backbones, sample=sample, progress=_progress(verbose), **given)
+    found = api.recommend(data, backbones=backbones, sample=sample, progress=_progress(verbose), **given)
     if as_json:
         print_json(found.as_dict())
         return
@@ -242,12 +235,10 @@ def check(
     given: dict[str, Any],
 ) -> None:
     """Find what may mislead a training: bad files, duplicates, leaks between parts, wrong labels, outliers."""
-    unwanted = check_kinds(kind.strip() for kind in fail_on.split(",") if kind.strip())
-    _preflight(data, given)
+    from regraft.experiments import api
 
-    from regraft.experiments import checking
-
-    found = checking.check(data, out=out, fail_on=unwanted, progress=_progress(verbose), **given)
+    unwanted = [kind.strip() for kind in fail_on.split(",") if kind.strip()]
+    found = api.check(data, out=out, fail_on=unwanted, progress=_progress(verbose), **given)
     if as_json:
         print_json(found.as_dict())
     else:
@@ -597,12 +588,6 @@ def demo(
     print_run(run, f"{run.backbone}, {run.method}, on synthetic cells", _seconds_since_start(ctx))
     if run.stopped:
         _end("Stopped.", stopping.status())
-
-
-def _preflight(data: Path, given: dict[str, Any], **named: str) -> None:
-    from regraft.experiments.preflight import preflight
-
-    preflight(data, given, **named)
 
 
 def _preflight_model(model: str) -> None:

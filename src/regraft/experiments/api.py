@@ -10,6 +10,7 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from regraft.audit.kinds import check_kinds
 from regraft.config import refuse_unknown
 from regraft.data import Labelled
 from regraft.experiments.preflight import preflight
@@ -133,6 +134,7 @@ def check(
         ConfigError: it is to fail on leaks, and the data have neither parts nor groups; or a setting of training.
     """
     refuse_unknown("check", settings, ("out", "fail_on", "progress"))
+    check_kinds(fail_on)
     source = preflight(data, settings)
     from regraft.experiments import checking
 

@@ -22,6 +22,7 @@ from regraft.data import Manifest, other_pictures
 from regraft.errors import ConfigError, WeightsMissing
 from regraft.experiments.comparison_runner import Candidate, Comparison, ComparisonRunner
 from regraft.experiments.halving import worth_training
+from regraft.experiments.preflight import listed
 from regraft.experiments.session import Session
 from regraft.reports import comparison_report
 from regraft.utils.progress import Progress
@@ -81,7 +82,7 @@ def listed_backbones(requested: str | Sequence[str]) -> list[str]:
         UnknownName: there is no such network.
         WeightsMissing: ``available``, and there are none.
     """
-    wanted = _listed(requested, "--backbones")
+    wanted = listed(requested, "backbones")
     if wanted == ["available"]:
         if found := [name for name in names() if available(name)]:
             return found
@@ -92,20 +93,10 @@ def listed_backbones(requested: str | Sequence[str]) -> list[str]:
 
 
 def _methods(requested: str | Sequence[str]) -> list[str]:
-    wanted = _listed(requested, "--methods")
+    wanted = listed(requested, "methods")
     for name in wanted:
         all_methods.check(name)
     return list(dict.fromkeys(wanted))
-
-
-def _listed(requested: str | Sequence[str], option: str) -> list[str]:
-    if isinstance(requested, str):
-        wanted = [name.strip() for name in requested.split(",") if name.strip()]
-    else:
-        wanted = list(requested)
-    if not wanted:
-        raise ConfigError(f"{option} names nothing. Expected names joined by commas; without it there is a default.")
-    return wanted
 
 
 # ---- which comparison it is -----------------------------------------------------------------------------------------

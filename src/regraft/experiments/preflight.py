@@ -31,19 +31,27 @@ def preflight(
         ConfigError, UnknownName, DataError: with what was meant, probably.
     """
     config = Config(**settings)
-    for method in _listed(named or config.method, "methods"):
+    for method in [config.method] if named is None else listed(named, "methods"):
         methods.check(method)
-    for name in _listed(backbones or config.backbone, "backbones"):
-        if name not in ("available", "families", ""):
+    for name in [config.backbone] if backbones is None else listed(backbones, "backbones"):
+        if name not in ("available", "families"):
             catalog.check(name)
     return as_source(data)
 
 
-def _listed(given: str | Sequence[str], name: str) -> list[str]:
-    listed = given.split(",") if isinstance(given, str) else given
-    if not isinstance(listed, Sequence) or not all(isinstance(one, str) for one in listed):
+def listed(given: str | Sequence[str], name: str) -> list[str]:
+    """Return names that are given as a list or joined by commas.
+
+    Raises:
+        ConfigError: no names, or none at all.
+    """
+    names = given.split(",") if isinstance(given, str) else given
+    if not isinstance(names, Sequence) or not all(isinstance(one, str) for one in names):
         raise ConfigError(f"{name} is {given!r}; expected names, as a list or joined by commas.")
-    return [one.strip() for one in listed]
+    found = [one.strip() for one in names if one.strip()]
+    if not found:
+        raise ConfigError(f"--{name} names nothing. Expected names joined by commas; without it there is a default.")
+    return found
 
 
 def preflight_model(model: str) -> None:
