@@ -101,6 +101,10 @@ class Backbone:
             tail.add_module(stage.name.replace(".", "_"), stage.module)  # torch allows no dot in a module's name
         return tail
 
+    def above(self, cut: int) -> nn.Module:
+        """What goes on from the activations at a cut, up to the head; from uint8 pixels, normalisation comes first."""
+        return self.tail(cut) if cut else nn.Sequential(self.prefix(0), self.tail(0))
+
     def cut_of(self, unfreeze: str) -> int:
         """The cut below ``unfreeze``: a stage's name (it and all later ones train), a number of stages, or "all".
 

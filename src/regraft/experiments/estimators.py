@@ -19,21 +19,18 @@ from PIL import Image
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d
-from torch import nn
 
 from regraft import methods
-from regraft.activations import Demand, Means, Prefix
+from regraft.activations import Demand, Prefix
 from regraft.activations import Pictures as Files
-from regraft.activations.devices import pick_device
 from regraft.config import Config, changed
 from regraft.data import Item, Manifest, Named, Picture, augmentations, gathered, read_digests, split, survey
 from regraft.errors import BadImage, ConfigError, WeightsMismatch
 from regraft.experiments.fitting import Fitting
-from regraft.experiments.session import Session, idle_options, load_network
+from regraft.experiments.session import Session, idle_options, load_network, means_of
 from regraft.inference import bundle
 from regraft.inference.classifier import Classifier
-from regraft.inference.features import Network, features, open_network
-from regraft.inference.predict import named
+from regraft.inference.features import Network, features, opened
 from regraft.metrics.calibration import tempered
 from regraft.training.batches import Examples
 from regraft.training.loop import predict
@@ -267,9 +264,10 @@ class FeatureExtractor(TransformerMixin, _OfPictures):  # type: ignore[misc]
 
     def _opened(self) -> Classifier:
         """Return the model, or a published network with its own head, which is not asked."""
-        backbone, trained = open_network(self.model, self.weights, self.img_size)
-        if trained:
-            return bundle.load(Path(named(self.model)))
+        found = opened(self.model, self.weights)
+        if isinstance(found, Classifier):
+            return found
+        backbone = found.sized(self.img_size, Config.fit)
         return Classifier(backbone, backbone.classifier.module, ())
 
     def _same_model(self) -> Classifier:
@@ -399,11 +397,9 @@ def _answered(
     digests = read_digests([file.path for file in files])
     _refuse_bad(files, {at: found for at, found in enumerate(digests) if isinstance(found, BadImage)})
     pictures = Files([file.path for file in files], [str(one) for one in digests], model.backbone.preprocessing)
-    means = Means(pick_device(config.device), config.engine, config.keep, config.keep_dtype, config.cache_limit)
-    prefix = Prefix(model.backbone, pictures, Demand({cut: AGAIN}, len(files)), means, progress)
+    prefix = Prefix(model.backbone, pictures, Demand({cut: AGAIN}, len(files)), means_of(config), progress)
     _refuse_bad(files, prefix.plain())
-    tail = model.backbone.tail(cut)
-    body = tail if cut else nn.Sequential(model.backbone.prefix(0), tail)  # at the pixels, normalisation comes first
+    body = model.backbone.above(cut)
     examples = Examples(prefix.at(cut), np.zeros(len(files), np.int64), np.arange(len(files)))
     return tempered(predict(body, model.head, examples, device=prefix.device), model.temperature)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -70,12 +71,10 @@ class Fitting:
         """Write what a run needs to go on: its pictures with their parts, what is left out, and its settings."""
         write_split(self.split, folder / "split.csv", self.session.digests)
         run_folder.write_skipped(folder / "skipped.csv", self.session.skipped)
-        plan = lengthened(self.plan, len(self.split.part("train")), self.config)
-        run_folder.write_json(
-            folder / run_folder.SETTINGS, about_run(self.session.data, self.config, plan, self.network.loaded)
-        )
+        about = about_run(self.session.data, self.config, self.learner.plan, self.network.loaded)
+        run_folder.write_json(folder / run_folder.SETTINGS, about)
 
-    @property
+    @cached_property
     def learner(self) -> Learner:
         """What goes through the phases."""
         plan = lengthened(self.plan, len(self.split.part("train")), self.config)

@@ -304,9 +304,7 @@ class Session:
             for cut, count in lengthened(plan, at_once, self.config).epochs.items():
                 epochs[cut] = max(count * max(len(self.splits), 1), epochs.get(cut, 0))
         demand = Demand(epochs, len(self.learned), max(plan.kept_views for plan in plans))
-        config = self.config
-        means = Means(pick_device(config.device), config.engine, config.keep, config.keep_dtype, config.cache_limit)
-        return Prefix(backbone, pictures, demand, means, self.progress)
+        return Prefix(backbone, pictures, demand, means_of(self.config), self.progress)
 
     def _refuse_many_bad(self, total: int) -> None:
         skipped = dict(list(self.skipped.items())[self._said :])
@@ -366,6 +364,11 @@ def _shown(look: Preprocessing, seen: Surveyed, config: Config) -> Preprocessing
         value_range=seen.value_range,
         max_megapixels=config.max_megapixels,
     )
+
+
+def means_of(config: Config) -> Means:
+    """Return what computes and keeps rows, as the settings say."""
+    return Means(pick_device(config.device), config.engine, config.keep, config.keep_dtype, config.cache_limit)
 
 
 def idle_options(plan: Plan, config: Config, given: Mapping[str, Any]) -> list[str]:

@@ -75,11 +75,7 @@ class Classifier:
     def network(self) -> nn.Module:
         """Return uint8 pixels [b, s, s, 3] -> probabilities [b, classes], in eval mode."""
         # the ImageNet head brings its own pool; ours follows the pooled prefix
-        body = (
-            self.backbone.prefix(len(self.backbone.stages))
-            if self.spec
-            else nn.Sequential(self.backbone.prefix(0), self.backbone.tail(0))
-        )
+        body = self.backbone.prefix(len(self.backbone.stages)) if self.spec else self.backbone.above(0)
         return _Answers(nn.Sequential(body, self.head, _Tempered(self.temperature), nn.Softmax(1))).eval()
 
     def seeing(self, paths: Sequence[Path], progress: Progress, **given: Any) -> Classifier:

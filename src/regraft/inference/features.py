@@ -172,7 +172,7 @@ def _compute(
     """Run the network over the pictures whose rows are not kept yet; pictures of equal content have one row."""
     with gathered(pictures, progress) as found:
         paths = [picture.path for picture in found]
-        backbone, trained = open_network(model, weights, config.img_size)
+        backbone, trained = _sized(opened(model, weights), config.img_size)
         look = adjusted(backbone.preprocessing, paths, trained=trained, **config.of_files, progress=progress)
         network = Network(replace(backbone, preprocessing=look), layer, pool)
         device = pick_device(config.device)
@@ -203,28 +203,31 @@ def _filled(
     return extractor.fill(store, missing)
 
 
-def open_network(model: Model, weights: str | None, img_size: int | None) -> tuple[Backbone, bool]:
-    """Return a filled backbone, and whether it was trained here.
-
-    One that is given by its name sees pictures as a training by default would.
+def opened(model: Model, weights: str | None) -> Classifier | Backbone:
+    """Return a model, or a published network, which has no head that is asked.
 
     Raises:
         UnknownName, BundleError: neither a network's name nor a model's folder.
         ConfigError: `weights` beside a model that brings its own; or what is no model.
     """
-    found = (
-        model if isinstance(model, Classifier) else bundle.load_or(named(model), lambda name: _published(name, weights))
-    )
+    if isinstance(model, Classifier):
+        found: Classifier | Backbone = model
+    else:
+        found = bundle.load_or(named(model), lambda name: filled(name, weights)[0])
+    if isinstance(found, Classifier) and weights is not None:
+        raise ConfigError(f"--weights {weights}: this model brings its own. Leave it out, or name a network.")
+    return found
+
+
+def _sized(found: Classifier | Backbone, img_size: int | None) -> tuple[Backbone, bool]:
+    """Return a filled backbone, and whether it was trained here.
+
+    One that is given by its name sees pictures as a training by default would.
+    """
     if isinstance(found, Backbone):
         return found.sized(img_size, Config.fit), False
-    if weights is not None:
-        raise ConfigError(f"--weights {weights}: this model brings its own. Leave it out, or name a network.")
     own = found.backbone
     return own.sized(img_size, own.preprocessing.fit) if img_size else own, found.spec is not None
-
-
-def _published(name: str, weights: str | None) -> Backbone:
-    return filled(name, weights)[0]
 
 
 # ---- the network, and what runs it ----------------------------------------------------------------------------------

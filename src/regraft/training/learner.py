@@ -77,7 +77,10 @@ class Learner:
     def probabilities(self, head: nn.Module, part: str) -> np.ndarray:
         """Return probabilities [n, classes] of a part's pictures, in the manifest's order."""
         return predict(
-            self._tail(self.plan.cut), head, self._examples(part, self.plan.phases[-1]), device=self.prefix.device
+            self.backbone.above(self.plan.cut),
+            head,
+            self._examples(part, self.plan.phases[-1]),
+            device=self.prefix.device,
         )
 
     def score(self, probabilities: np.ndarray, part: str, answered: np.ndarray | None = None) -> Scores:
@@ -103,13 +106,9 @@ class Learner:
             self.prefix.at(phase.cut, kept_views), self.manifest.labels, self.manifest.part(part), phase.views
         )
 
-    def _tail(self, cut: int) -> nn.Module:
-        tail = self.backbone.tail(cut)
-        return tail if cut else nn.Sequential(self.backbone.prefix(0), tail)  # at the pixels, normalisation comes first
-
     def _train(self, head: nn.Module, phase: Phase, resume: bool) -> Stop | None:
         """Train for one phase; say where Ctrl-C ended it. A phase that was finished before is only read back."""
-        checkpoints, tail = self.folder / "checkpoints" / phase.name, self._tail(phase.cut)
+        checkpoints, tail = self.folder / "checkpoints" / phase.name, self.backbone.above(phase.cut)
         done = checkpoints / "done"
         if resume and done.exists():
             restore(tail, head, checkpoints / "best.ckpt")
