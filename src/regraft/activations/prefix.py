@@ -196,10 +196,9 @@ class Prefix:
             self.device,
             half=self._compute_type == "float16",
             progress=self.progress,
+            prepared=lambda: self._make_room(0),
         )
-        engine = engines.open_engine(self.engine, job)
-        self._make_room(0)
-        return engine
+        return engines.open_engine(self.engine, job)
 
     def _make_room(self, needed: int) -> None:
         """Keep rows and exports of all runs below the limit; an export, once it is loaded, may go like any other."""

@@ -159,11 +159,18 @@ class Classifier:
             weights = digest_state(network.state_dict())
             return {"classifier": weights, "backbone": self.backbone.name, "pixels": pixels}
 
-        name, half = self.backbone.name, device.type == "cuda"
-        job = engines.Job(network, look.size, recipe, folder, name, device, half=half, progress=progress)
-        opened = engines.open_engine(engine, job)
-        make_room([folder], 0, MOST_EXPORTS)
-        return opened
+        job = engines.Job(
+            network,
+            look.size,
+            recipe,
+            folder,
+            self.backbone.name,
+            device,
+            half=device.type == "cuda",
+            progress=progress,
+            prepared=lambda: make_room([folder], 0, MOST_EXPORTS),
+        )
+        return engines.open_engine(engine, job)
 
 
 def _mean_answers(run: engines.Engine, pictures: list[np.ndarray], views: int, augment: Sequence[str]) -> np.ndarray:

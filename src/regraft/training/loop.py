@@ -133,8 +133,9 @@ class _Loop:
             trained.tail, trained.head, recipe, frozen=trained.frozen, auxiliaries=trained.auxiliaries
         )
         self.module.to(memory_format=layout(device))  # type: ignore[call-overload]
-        self.fabric = _fabric(device)
-        self.learner, self.optimizer = self.fabric.setup(self.module, self.module.optimizer())
+        with _quiet():
+            self.fabric = _fabric(device)
+            self.learner, self.optimizer = self.fabric.setup(self.module, self.module.optimizer())
         self.learner.mark_forward_method("loss")
         self.schedule: LRScheduler = schedule(self.optimizer.optimizer, steps)
         # only where a head learns alone: of a tail's mean weights it is not known that they answer better
@@ -258,9 +259,19 @@ def _mean(sums: Iterable[Tensor]) -> float:
 
 def _fabric(device: torch.device) -> Fabric:
     """Return what brings precision and device: on one machine, also where SLURM has started this process."""
-    log = logging.getLogger("lightning_fabric")  # its notes advise on code that users do not have
-    log.setLevel(logging.ERROR)
     return Fabric(accelerator=device.type, devices=1, precision=_precision(device), plugins=[LightningEnvironment()])
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Fabric's notes on hardware from the user: they advise on code that users do not have."""
+    log = logging.getLogger("lightning_fabric")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
 
 
 def _precision(device: torch.device) -> Any:

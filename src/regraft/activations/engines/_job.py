@@ -31,6 +31,7 @@ class Job:
     device: torch.device = torch.device("cpu")
     half: bool = False  # in half precision: faster on a GPU, and values end at 65504
     progress: Progress = field(default_factory=Progress)
+    prepared: Callable[[], object] = lambda: None  # called when something new lies in the folder
 
 
 class Taps(nn.Module):

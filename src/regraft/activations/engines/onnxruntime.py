@@ -45,6 +45,7 @@ def open(job: Job) -> Engine:
     model = _kept_export(path, job.progress.warn)
     if model is None:
         model = export(job.network, size=job.size, path=path)
+        job.prepared()
     with contextlib.suppress(OSError):
         os.utime(path)  # in use: `make_room` takes others first
     options = onnxruntime.SessionOptions()
