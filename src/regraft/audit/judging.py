@@ -20,16 +20,15 @@ from regraft.audit.identical import identical
 from regraft.audit.kinds import KINDS
 from regraft.audit.label_errors import wrong
 from regraft.audit.near_duplicates import clusters, fit_pca, near_duplicates
-from regraft.data import Item, Look, Manifest, into_folds_at_most, shares
+from regraft.data import Item, Look, Manifest, shares
 from regraft.errors import RunError, SplitError
-from regraft.training.linear import fit_linear, standardized
+from regraft.training.linear import cross_validated, standardized
 from regraft.utils import files
 
 COMPONENTS = 256  # of the embeddings: of 2,560 numbers these judge labels as well, in a tenth of the time
 NEAREST = 3  # embeddings near each picture that are compared with it, pixel by pixel
 CROWD = 10  # embeddings near each picture whose mean distance says how far out it lies
 FAR = 4.0  # times the median of that distance; 0.6 % of 5,333 blood cells, none of 397 insects
-FOLDS = 5
 FEWEST_TO_SPREAD = 8  # different pictures: fewer have too few neighbours for a map
 SMALL, LONG = 4.0, 3.0  # times smaller than the median, times longer for its width than the median
 MOST_DOUBTED = 0.1  # share of the pictures whose labels are listed at most: nobody reads more
@@ -466,11 +465,8 @@ def out_of_fold(manifest: Manifest, points: NDArray[np.float32], seed: int = 0) 
     from scipy.special import softmax
 
     believed = np.zeros((len(manifest), len(manifest.classes)))
-    for fold in into_folds_at_most(manifest, FOLDS, seed=seed):
-        train, val, test = (fold.part(part) for part in ("train", "val", "test"))
-        labels = fold.labels
-        weights, biases, _ = fit_linear(points[train], labels[train], points[val], labels[val])
-        believed[test] = softmax(points[test] @ weights.T + biases, axis=1)
+    for test, scores in cross_validated(manifest, points, seed=seed):
+        believed[test] = softmax(scores, axis=1)
     return believed
 
 

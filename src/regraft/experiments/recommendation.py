@@ -17,12 +17,12 @@ import numpy as np
 from regraft import methods
 from regraft.audit.groups import propose
 from regraft.config import OF_ONE_NETWORK, Config, command, refuse_idle
-from regraft.data import Manifest, into_folds_at_most, split, split_from
+from regraft.data import Manifest, split, split_from
 from regraft.errors import RegraftError, SplitError, WeightsMissing
 from regraft.experiments.comparison import listed_backbones
 from regraft.experiments.session import Session, load_network
 from regraft.metrics.logme import logme
-from regraft.training.linear import fit_linear, standardized
+from regraft.training.linear import cross_validated, standardized
 from regraft.utils import tables
 from regraft.utils.progress import Bars, Progress
 
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     import pandas
 
 SAMPLE = 1000  # pictures: the standard error of an accuracy near 0.9 is then 0.01
-FOLDS = 5
 IDLE = {
     "backbone": "Name one or more with --backbones.",
     "method": "It fits a linear model on what each network makes of the pictures. Leave it out, or give it to train.",
@@ -169,7 +168,11 @@ def _try(name: str, session: Session, whole: Manifest, *, ask: bool) -> Ranked:
     if ask:
         _propose(session, whole, sample, rows)
     embeddings = standardized(rows)
-    accuracies = _probe(embeddings, sample, session.config.seed)
+    labels = sample.labels
+    accuracies = [
+        float((scores.argmax(1) == labels[test]).mean())
+        for test, scores in cross_validated(sample, embeddings, seed=session.config.seed)
+    ]
     backbone, seconds = network.backbone, network.prefix.seconds_per_picture()
     weights = 4 * sum(stage.parameter_count for stage in backbone.stages) / 1e6
     outputs = [4 * float(np.prod(shape)) / 1e6 for shape in backbone.shapes(backbone.preprocessing.size)]
@@ -177,7 +180,7 @@ def _try(name: str, session: Session, whole: Manifest, *, ask: bool) -> Ranked:
         name,
         probe=float(np.mean(accuracies)),
         probe_error=float(np.std(accuracies, ddof=1) / np.sqrt(len(accuracies))),
-        logme=logme(embeddings, sample.labels),
+        logme=logme(embeddings, labels),
         pass_s=seconds * len(whole),
         predict_ms=1000 * seconds,
         memory_mb=weights + max(sum(outputs[at : at + 2]) for at in range(len(outputs))),
@@ -194,15 +197,3 @@ def _propose(session: Session, whole: Manifest, sample: Manifest, rows: np.ndarr
     seen = [at for at, item in enumerate(whole.items) if item.name in names]  # in the order of the sample
     if proposal := propose(whole, lambda _: rows, seen=seen, seed=session.config.seed):
         session.progress.warn(proposal.notice)
-
-
-def _probe(embeddings: np.ndarray, manifest: Manifest, seed: int) -> list[float]:
-    """Return the accuracy of a linear model on each fold; whole groups are left out where there are groups."""
-    accuracies = []
-    for fold in into_folds_at_most(manifest, FOLDS, seed=seed):
-        train, val, test = (fold.part(part) for part in ("train", "val", "test"))
-        labels = fold.labels
-        weights, biases, _ = fit_linear(embeddings[train], labels[train], embeddings[val], labels[val])
-        scores = embeddings[test] @ weights.T + biases
-        accuracies.append(float((scores.argmax(1) == labels[test]).mean()))
-    return accuracies

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 
 import numpy as np
 
+from regraft.data import Manifest, into_folds_at_most
 from regraft.errors import WeightsError
 
 PENALTIES = tuple(10.0**power for power in range(1, -6, -1))
 """Weights of the squared norm beside the mean loss that are tried, from little data to much."""
+
+FOLDS = 5  # of a cross-validation
 
 NARROW = 512  # numbers that describe a model: up to here a Newton step, with their square in memory, beats L-BFGS
 
@@ -94,3 +98,18 @@ def fit_linear(
     if len(classes) == 2:  # scikit-learn keeps one row for two classes
         weights, biases = np.concatenate([-weights, weights]) / 2, np.concatenate([-biases, biases]) / 2
     return weights, biases, chosen
+
+
+def cross_validated(manifest: Manifest, points: np.ndarray, *, seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield for each fold the pictures that are tested [t], and their scores [t, classes] by a model without them.
+
+    Whole groups are left out where there are groups. `points` are embeddings [n, c] in the manifest's order.
+
+    Raises:
+        SplitError: a class has fewer than 3 pictures, or groups.
+    """
+    for fold in into_folds_at_most(manifest, FOLDS, seed=seed):
+        train, val, test = (fold.part(part) for part in ("train", "val", "test"))
+        labels = fold.labels
+        weights, biases, _ = fit_linear(points[train], labels[train], points[val], labels[val])
+        yield test, points[test] @ weights.T + biases
