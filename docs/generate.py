@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from regraft import catalog
-from regraft.config import READING, Config, option
+from regraft.config import ABOUT, READING, Config, names_of, option
 
 HERE = Path(__file__).parent
 CARDS = Path(catalog.__file__).parent / "cards.csv"
@@ -28,8 +28,9 @@ def settings_page() -> str:
     ]
     group = ""
     for spec in dataclasses.fields(Config):
-        if spec.metadata["group"] != group:
-            group = spec.metadata["group"]
+        about = ABOUT[spec.name]
+        if about.group != group:
+            group = about.group
             lines += [
                 "",
                 f"## {group}",
@@ -40,7 +41,7 @@ def settings_page() -> str:
         kinds = getattr(hints[spec.name], "__args__", (hints[spec.name],))  # int, or int | None
         kind = next(kind.__name__ for kind in kinds if kind is not type(None))
         default = "–" if spec.default is None else f"`{spec.default}`"
-        lines.append(f"| `{option(spec.name)}` | `{spec.name}` | {kind} | {default} | {spec.metadata['help']} |")
+        lines.append(f"| `{option(spec.name)}` | `{spec.name}` | {kind} | {default} | {about.described} |")
     return "\n".join(lines) + "\n"
 
 
@@ -95,27 +96,22 @@ def _line(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-WIDER = {
-    **dict.fromkeys(("from_run", "split_from", "images"), "str | os.PathLike[str] | None"),
-    "channels": "str | int | Sequence[int] | None",
-    "range": "str | tuple[float, float] | None",
-    "unfreeze": "str | int | None",
-}
-"""Settings that take more than what they are kept as."""
-
-
 def keywords_module() -> str:
     """Return the module that tells type checkers the settings as keywords."""
-    reading = [_keyword(spec) for spec in dataclasses.fields(Config) if spec.name in READING]
-    others = [_keyword(spec) for spec in dataclasses.fields(Config) if spec.name not in READING]
+    reading = [_keyword(spec) for spec in dataclasses.fields(Config) if spec.name in names_of(READING)]
+    others = [_keyword(spec) for spec in dataclasses.fields(Config) if spec.name not in names_of(READING)]
     return KEYWORDS.format(reading="\n".join(reading), others="\n".join(others))
 
 
 def _keyword(spec: dataclasses.Field[Any]) -> str:
-    choices, hint = spec.metadata["choices"], get_type_hints(Config)[spec.name]
-    plain = hint.__name__ if isinstance(hint, type) else str(hint)
-    kind = f"Literal[{', '.join(json.dumps(choice) for choice in choices)}]" if choices else plain
-    return f"    {spec.name}: {WIDER.get(spec.name, kind)}"
+    about, hint = ABOUT[spec.name], get_type_hints(Config)[spec.name]
+    if about.choices:
+        kind = f"Literal[{', '.join(map(json.dumps, about.known))}]"
+    elif about.path or Path in getattr(hint, "__args__", ()):
+        kind = "str | os.PathLike[str] | None"
+    else:
+        kind = about.as_keyword or (hint.__name__ if isinstance(hint, type) else str(hint))
+    return f"    {spec.name}: {kind}"
 
 
 KEYWORDS = '''\

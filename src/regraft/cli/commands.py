@@ -16,8 +16,6 @@ from typer.core import TyperGroup
 
 from regraft.audit.kinds import KINDS
 from regraft.cli.options import (
-    FILES,
-    MACHINE,
     AbstainBelow,
     Backbones,
     Data,
@@ -46,7 +44,7 @@ from regraft.cli.printing import (
     print_scores,
     print_threshold,
 )
-from regraft.config import OF_ONE_NETWORK, READING, Config, command
+from regraft.config import Config, command
 from regraft.errors import ConfigError, NotWritten, RegraftError, reason_of
 from regraft.utils import stopping, streams, tables
 from regraft.utils.files import FULL
@@ -135,7 +133,7 @@ def train(
 
 
 @app.command(rich_help_panel=EVERYDAY, epilog=example("regraft compare cells/ --backbones families --budget 2h"))
-@partial(settings, without=OF_ONE_NETWORK, file=True)
+@partial(settings, of="compare", file=True)
 def compare(
     data: Data,
     backbones: Backbones = "available",
@@ -189,7 +187,7 @@ def _seconds(text: str) -> float:
 
 
 @app.command(rich_help_panel=EVERYDAY, epilog=example("regraft recommend cells/"))
-@partial(settings, only=(*READING, *FILES, "allow_bad", "img_size", "fit", "seed", *MACHINE), file=True)
+@partial(settings, of="recommend", file=True)
 def recommend(
     data: Data,
     backbones: Backbones = "available",
@@ -210,11 +208,7 @@ def recommend(
 
 
 @app.command(rich_help_panel=EVERYDAY, epilog=example("regraft check cells/ --fail-on leak,label-conflict"))
-@partial(
-    settings,
-    only=("backbone", "weights", "from_run", *READING, *FILES, "split_from", "img_size", "fit", "seed", *MACHINE),
-    file=True,
-)
+@partial(settings, of="check", file=True)
 def check(
     data: Data,
     fail_on: Annotated[
@@ -264,7 +258,7 @@ def report(
 
 
 @app.command("eval", rich_help_panel=EVERYDAY, epilog=example("regraft eval runs/cells more_labelled_cells/"))
-@partial(settings, only=(*READING, *FILES))
+@partial(settings, of="eval")
 def evaluate(
     model: Model,
     data: Data,
@@ -308,7 +302,7 @@ def evaluate(
 
 
 @app.command(rich_help_panel=EVERYDAY, epilog=example("regraft predict runs/cells new_pictures/ -o answers.csv"))
-@partial(settings, only=FILES)
+@partial(settings, of="predict")
 def predict(
     model: Annotated[
         str,
@@ -356,7 +350,7 @@ def predict(
 
 
 @app.command(rich_help_panel=EVERYDAY, epilog=example("regraft explain runs/cells new_pictures/ -o heatmaps"))
-@partial(settings, only=FILES)
+@partial(settings, of="explain")
 def explain(
     model: Model,
     pictures: Pictures,
@@ -403,7 +397,7 @@ def explain(
 
 
 @app.command(rich_help_panel=EVERYDAY, epilog=example("regraft features vgg16 cells/ -o cells.npz"))
-@partial(settings, only=FILES)
+@partial(settings, of="features")
 def features(
     model: Model,
     pictures: Pictures,

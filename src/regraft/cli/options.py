@@ -4,24 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
 import typer
 
 from regraft.cli import settings_file
-from regraft.config import Config, option
-
-FIELDS = tuple(spec.name for spec in dataclasses.fields(Config))
-FILES = ("channels", "range", "max_megapixels")
-MACHINE = ("device", "engine", "keep", "keep_dtype", "cache_limit")
+from regraft.config import ABOUT, Config, option
 
 
-def settings(
-    command: Callable[..., None], *, only: Collection[str] = FIELDS, without: Collection[str] = (), file: bool = False
-) -> Callable[..., None]:
-    """Give a command one option per field of `Config`; it receives those that the user gave as ``given``.
+def settings(command: Callable[..., None], *, of: str = "train", file: bool = False) -> Callable[..., None]:
+    """Give a command one option per field of `Config` that is one `of` it; it receives those given as ``given``.
 
     With `file` it also takes ``--config FILE``, whose settings stand where no option is given.
     """
@@ -31,7 +25,7 @@ def settings(
         for parameter in inspect.signature(command, eval_str=True).parameters.values()
         if parameter.name != "given"
     ]
-    fields = [spec for spec in dataclasses.fields(Config) if spec.name in only and spec.name not in without]
+    fields = [spec for spec in dataclasses.fields(Config) if of in ABOUT[spec.name].use.commands]
     options = [
         inspect.Parameter(
             spec.name,
@@ -39,7 +33,7 @@ def settings(
             default=None,
             annotation=Annotated[
                 _optional(hints[spec.name]),
-                typer.Option(*_flags(spec), help=_help(spec), rich_help_panel=spec.metadata["group"]),
+                typer.Option(*_flags(spec), help=_help(spec), rich_help_panel=ABOUT[spec.name].group),
             ],
         )
         for spec in fields
@@ -64,12 +58,12 @@ def _optional(hint: Any) -> Any:
 
 
 def _flags(spec: dataclasses.Field[Any]) -> list[str]:
-    return [option(spec.name), *([spec.metadata["also"]] if spec.metadata["also"] else [])]
+    return [flag for flag in (option(spec.name), ABOUT[spec.name].also) if flag]
 
 
 def _help(spec: dataclasses.Field[Any]) -> str:
     shown = spec.default is not None and spec.default is not False
-    return f"{spec.metadata['help']}{f' Default: {spec.default}.' if shown else ''}"
+    return f"{ABOUT[spec.name].described}{f' Default: {spec.default}.' if shown else ''}"
 
 
 File = Annotated[
@@ -105,8 +99,8 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Verbose = Annotated[
     bool, typer.Option("--verbose", "-v", help="Also say which stages train and why outputs are kept or not.")
 ]
-Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
-Engine = Annotated[str, typer.Option("--engine", help="What runs the network: auto, torch or onnxruntime (CPU).")]
+Device = Annotated[str, typer.Option("--device", help=ABOUT["device"].described)]
+Engine = Annotated[str, typer.Option("--engine", help=ABOUT["engine"].described)]
 AbstainBelow = Annotated[
     float | None,
     typer.Option(

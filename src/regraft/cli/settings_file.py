@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import fields
 from pathlib import Path
 from types import UnionType
 from typing import Any, get_args, get_type_hints
 
-from regraft.config import EXCLUSIVE, Config, changed, option
+from regraft.config import ABOUT, EXCLUSIVE, Config, changed, option
 from regraft.errors import ConfigError, UnknownName, reason_of
 from regraft.utils import records
 from regraft.utils.streams import say_aside
 
 HINTS: Mapping[str, Any] = get_type_hints(Config)
-SEPARATORS = {"range": ":"}  # between several values of one setting; others have a comma
-PATHS = ("images", "split_from", "from_run", "weights")
+PATHS = {name for name, about in ABOUT.items() if about.path or Path in get_args(HINTS[name])}
 NOTHING = (None, "", "null", "~")  # what YAML calls so: the setting is not given
 
 
@@ -82,9 +80,9 @@ def _first_line(error: BaseException) -> str:
 
 def _named(name: str, path: Path) -> str:
     """Return the keyword of a setting that is written as keyword or as option."""
-    names = {spec.name: spec.name for spec in fields(Config)}
-    for spec in fields(Config):
-        names |= {_keyword(flag): spec.name for flag in (option(spec.name), spec.metadata["also"]) if flag}
+    names = {keyword: keyword for keyword in ABOUT}
+    for keyword, about in ABOUT.items():
+        names |= {_keyword(flag): keyword for flag in (option(keyword), about.also) if flag}
     if name not in names:
         raise UnknownName("setting", name, names, f"It stands in {path}.")
     return names[name]
@@ -99,7 +97,7 @@ def _value(name: str, value: Any, path: Path) -> Any:
     hint = HINTS[name]
     kind = next(kind for kind in (get_args(hint) if isinstance(hint, UnionType) else (hint,)) if kind is not type(None))
     if isinstance(value, list) and kind is str:
-        value = SEPARATORS.get(name, ",").join(map(str, value))
+        value = ABOUT[name].separator.join(map(str, value))
     try:
         return READERS[kind](value)
     except (KeyError, TypeError, ValueError):

@@ -15,7 +15,7 @@ from regraft import methods, run_folder
 from regraft.audit.groups import Proposal
 from regraft.audit.judging import FINDINGS, Audit, audit_of, write_remarks
 from regraft.audit.kinds import KINDS, check_kinds
-from regraft.config import OF_TRAINING, Config, refuse_idle
+from regraft.config import Config, refuse_idle
 from regraft.data import Manifest, Preprocessing, read_thumbnails, split_from
 from regraft.errors import ConfigError, NoImages
 from regraft.experiments.session import Session, load_network
@@ -57,7 +57,7 @@ def check(
 ) -> Check:
     """Check a folder or table; see `regraft.experiments.api.check`."""
     unwanted, data, progress = check_kinds(fail_on), Path(data), progress or Progress()
-    refuse_idle("check", settings, dict.fromkeys(OF_TRAINING, "It trains nothing: leave it out, or give it to train."))
+    refuse_idle("check", settings)
     config = Config(**{"method": "features", "allow_bad": True, **settings})
     wanted = run_folder.wanted_folder(out, data, "checks")
     run_folder.new_folder(wanted)  # a place that cannot be written to is said now

@@ -29,12 +29,6 @@ from regraft.utils.progress import Progress
 from regraft.weights import available
 
 METHODS = ("frozen", "finetuned", "features")
-IDLE = {
-    "backbone": "Name one or more with --backbones.",
-    "method": "Name one or more with --methods.",
-    "from_run": "Every network starts from its published weights. Leave it out, or give it to train.",
-}
-"""Settings that would be passed over, and what to give instead."""
 
 
 def compare(
@@ -50,9 +44,8 @@ def compare(
 ) -> Comparison:
     """Compare on a folder or table; see `regraft.experiments.api.compare`."""
     started, data, progress = time.perf_counter(), Path(data), progress or Progress()
-    refuse_idle("compare", settings, IDLE)
+    refuse_idle("compare", settings)
     config = Config(**settings)
-    config.refuse_target("compare")
     if config.folds and budget_s is not None:
         raise ConfigError("--budget chooses by a part that --folds would test on; give one of them.")
     session = Session.open(data, config, settings, progress)

@@ -16,7 +16,7 @@ import numpy as np
 
 from regraft import methods
 from regraft.audit.groups import propose
-from regraft.config import OF_ONE_NETWORK, Config, command, refuse_idle
+from regraft.config import ABOUT, Config, command, refuse_idle
 from regraft.data import Manifest, split, split_from
 from regraft.errors import RegraftError, SplitError, WeightsMissing
 from regraft.experiments.comparison import listed_backbones
@@ -30,12 +30,6 @@ if TYPE_CHECKING:
     import pandas
 
 SAMPLE = 1000  # pictures: the standard error of an accuracy near 0.9 is then 0.01
-IDLE = {
-    "backbone": "Name one or more with --backbones.",
-    "method": "It fits a linear model on what each network makes of the pictures. Leave it out, or give it to train.",
-    "from_run": "It starts from published weights. Leave it out, or give it to train.",
-}
-"""Settings that would be passed over, and what to give instead."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +76,7 @@ class Recommendation:
             said += f" {self.equals[1].backbone} is as good within the error of this sample."
         few = ",".join(list(dict.fromkeys(one.backbone for one in (best, quick, *self.equals)))[:3])
         if len(self.equals) > 1:
-            shared = {name: value for name, value in self.settings.items() if name not in OF_ONE_NETWORK}
+            shared = {name: value for name, value in self.settings.items() if "compare" in ABOUT[name].use.commands}
             return f"{said} To be sure: {command('compare', self.data, '--backbones', few, **shared)}"
         settings = {**self.settings, "backbone": best.backbone, "method": "finetuned"}
         return f"{said} Next: {command('train', self.data, **settings)}"
@@ -119,10 +113,8 @@ def recommend(
 ) -> Recommendation:
     """Rank networks on a folder or table; see `regraft.experiments.api.recommend`."""
     progress, data = progress or Progress(), Path(data)
-    refuse_idle("recommend", settings, IDLE)
+    refuse_idle("recommend", settings)
     config = Config(**settings, method="features")
-    config.refuse_folds("recommend")
-    config.refuse_target("recommend")
     session = Session.open(data, config, settings, progress)
     whole, names = session.manifest, listed_backbones(backbones)
     session.networks = len(names)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from regraft import run_folder
-from regraft.config import READING, Config, refuse_unknown
+from regraft.config import READING, Config, names_of, refuse_unknown
 from regraft.data import Labelled, Manifest, Pictures, as_source, augmentations, gathered, name_some, read_digests, scan
 from regraft.errors import ConfigError, DataError, NoImages
 from regraft.inference import bundle
@@ -327,8 +327,10 @@ def _scan(data: Path, reading: Mapping[str, Any], model: Model, progress: Progre
         ConfigError: a setting that says nothing of how data are read.
     """
     refuse_unknown("evaluate", reading, ())
-    if idle := reading.keys() - set(READING):
-        raise ConfigError(f"evaluate makes no use of {', '.join(sorted(idle))}. Expected some of {', '.join(READING)}.")
+    if idle := reading.keys() - set(names_of(READING)):
+        raise ConfigError(
+            f"evaluate makes no use of {', '.join(sorted(idle))}. Expected some of {', '.join(names_of(READING))}."
+        )
     how = {**Config(**reading).reading, "learn": False}
     of_run = _setting_of(model, "groups") if how["groups"] is None else None
     if of_run is None:

@@ -5,12 +5,11 @@ A method's file has a docstring whose first line says what it does, and ``plan(b
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from typing import TYPE_CHECKING
 
-from regraft.config import Config
+from regraft.config import ABOUT, Config
 from regraft.errors import UnknownName
+from regraft.utils import plugins
 
 if TYPE_CHECKING:  # a misspelt method is refused before torch is imported
     from regraft.backbones.backbone import Backbone
@@ -19,7 +18,7 @@ if TYPE_CHECKING:  # a misspelt method is refused before torch is imported
 
 def names() -> list[str]:
     """Return the names of all methods."""
-    return sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
+    return list(plugins.names(__name__))
 
 
 def plan(backbone: Backbone, config: Config) -> Plan:
@@ -30,25 +29,19 @@ def plan(backbone: Backbone, config: Config) -> Plan:
         ConfigError: a setting that means nothing to this method.
     """
     check(config.method)
-    made: Plan = importlib.import_module(f"{__name__}.{config.method}").plan(backbone, config)
+    made: Plan = plugins.load(__name__, config.method).plan(backbone, config)
     return made
-
-
-_OF_TRAINING = frozenset(
-    {"epochs", "batch_size", "lr", "weight_decay", "label_smoothing", "patience", "hidden", "dropout", "views"}
-)
 
 
 def idle_settings(plan: Plan) -> frozenset[str]:
     """Return the names of settings that mean nothing to this plan."""
-    idle = frozenset[str]()
-    if all(phase.linear for phase in plan.phases):
-        idle |= _OF_TRAINING
-    if not any(phase.tail_lr for phase in plan.phases):
-        idle |= {"tail_lr", "mixup"}
-    if all(phase.views == 1 for phase in plan.phases):
-        idle |= {"augment"}
-    return idle
+    has = {
+        "": True,
+        "steps": not all(phase.linear for phase in plan.phases),
+        "tail": any(phase.tail_lr for phase in plan.phases),
+        "views": any(phase.views > 1 for phase in plan.phases),
+    }
+    return frozenset(name for name, about in ABOUT.items() if not has[about.needs])
 
 
 def check(name: str) -> None:

@@ -20,7 +20,7 @@ from regraft import run_folder
 from regraft.audit.groups import Proposal, proposed_in
 from regraft.audit.identical import copies_that_differ, identical
 from regraft.audit.judging import FINDINGS, Gathered, Remark, by_kind, gathered, read_remarks
-from regraft.config import Config, changed, command, option
+from regraft.config import ABOUT, Config, changed, command, option
 from regraft.data import PARTS, decode, digest
 from regraft.data.reading import read_file
 from regraft.data.rows import name_some
@@ -366,7 +366,7 @@ class Report:
     def settings(self) -> list[tuple[str, Any, Any, str]]:
         """Every setting: its option, its value, its default, what it does."""
         defaults, now = Config().as_dict(), self.config["settings"]
-        helps = {name: spec.metadata["help"] for name, spec in Config.__dataclass_fields__.items()}
+        helps = {name: about.described for name, about in ABOUT.items()}
         return [(option(name), now[name], defaults[name], helps[name]) for name in defaults if name in now]
 
     @property

@@ -24,7 +24,7 @@ class Settings(Reading, total=False):
 
     backbone: str
     method: str
-    weights: str | None
+    weights: str | os.PathLike[str] | None
     from_run: str | os.PathLike[str] | None
     img_size: int | None
     fit: Literal["stretch", "crop"]
@@ -57,7 +57,7 @@ class Settings(Reading, total=False):
     target_precision: float | None
     target_specificity: float | None
     device: Literal["auto", "cpu", "cuda", "mps"]
-    engine: Literal["auto", "torch", "onnxruntime"]
+    engine: Literal["auto", "onnxruntime", "torch"]
     keep: Literal["auto", "always", "never"]
     keep_dtype: Literal["float16", "float32"]
     cache_limit: float

@@ -6,8 +6,6 @@ An engine's file has ``RANK`` (the highest that pays is taken), ``PAYS_FROM`` (p
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from collections.abc import Collection
 from typing import Any
 
@@ -15,19 +13,19 @@ import torch
 
 from regraft.activations.engines._job import Engine, Job, Taps
 from regraft.errors import UnknownName
+from regraft.utils import plugins
 
 __all__ = ["Engine", "Job", "Taps", "choose", "module", "names", "open_engine"]
 
 
 def names() -> list[str]:
     """Return the names of all engines, the one that is preferred first."""
-    found = [found.name for found in pkgutil.iter_modules(__path__) if not found.name.startswith("_")]
-    return sorted(found, key=lambda name: (-module(name).RANK, name))
+    return sorted(plugins.names(__name__), key=lambda name: (-module(name).RANK, name))
 
 
 def module(name: str) -> Any:
     """Return an engine's module."""
-    return importlib.import_module(f"{__name__}.{name}")
+    return plugins.load(__name__, name)
 
 
 def choose(requested: str, device: torch.device, pictures: int, *, ready: Collection[str] = ()) -> str:

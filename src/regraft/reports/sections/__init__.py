@@ -7,14 +7,13 @@ its template needs beside the report, or None where this run has no such section
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from typing import NamedTuple
 
 from markupsafe import Markup
 
 from regraft.reports.pages import render
 from regraft.reports.run_report import Report
+from regraft.utils import plugins
 
 
 class Section(NamedTuple):
@@ -27,9 +26,7 @@ class Section(NamedTuple):
 
 def sections(report: Report) -> list[Section]:
     """Return the sections that this run has, in their order."""
-    files = {
-        found.name: importlib.import_module(f"{__name__}.{found.name}") for found in pkgutil.iter_modules(__path__)
-    }
+    files = {name: plugins.load(__name__, name) for name in plugins.names(__name__)}
     shown = []
     for name in sorted(files, key=lambda name: (files[name].ORDER, name)):
         values = files[name].values(report)
