@@ -19,6 +19,13 @@ def train(table: pandas.DataFrame) -> regraft.Run:
     assert_type(run.folder, Path)
     assert_type(run.test.values["accuracy"], float)
     assert_type(run.folds, tuple[regraft.Run, ...])
+    assert_type([run.backbone, run.method], list[str])
+    assert_type([run.mean, run.deviation], list[dict[str, float]])
+    assert_type(run.seconds, float)
+    assert_type(run.interrupted, bool)
+    assert_type(run.stopped.epochs if run.stopped else None, int | None)
+    assert_type(run.baseline.verdict if run.baseline else None, str | None)
+    assert_type(list(run.threshold or {}), list[str])
     assert_type(regraft.train(table, resume=True, report=False, from_run=run, range=(0.0, 4095.0)), regraft.Run)
     assert_type(regraft.train((["a.png", "b.png"], ["a", "b"]), val=0.2), regraft.Run)
     assert_type(regraft.report(run), Path)
@@ -31,10 +38,17 @@ def compare() -> None:
     assert_type(found.to_pandas(), pandas.DataFrame)
     assert_type(found.best.accuracy, float)
     assert_type(regraft.predict(found.best, "a.png"), regraft.Predictions)
+    assert_type(found.folder, Path)
+    assert_type(found.interrupted, bool)
+    assert_type(found.findings.advice(), str)
     ranked = regraft.recommend("cells", sample=500)
     assert_type(ranked, regraft.Recommendation)
     assert_type(ranked.candidates[0].probe, float)
     assert_type(ranked.advice(), str)
+    assert_type(ranked.to_pandas(), pandas.DataFrame)
+    assert_type([one.backbone for one in ranked.equals], list[str])
+    assert_type(ranked.failed, dict[str, str])
+    assert_type((ranked.data, ranked.sample, ranked.pictures, list(ranked.settings)), tuple[str, int, int, list[str]])
 
 
 def check() -> None:
@@ -42,6 +56,8 @@ def check() -> None:
     assert_type(found, regraft.Check)
     assert_type(found.failed_on, tuple[str, ...])
     assert_type(found.audit.counts(), dict[str, int])
+    assert_type(found.folder, Path)
+    assert_type(found.proposal.pattern if found.proposal else None, str | None)
 
 
 def answer(run: regraft.Run, pixels: NDArray[np.uint8]) -> None:
@@ -51,7 +67,11 @@ def answer(run: regraft.Run, pixels: NDArray[np.uint8]) -> None:
     assert_type(predictions[0]["prob"], float | None)
     assert_type(predictions.labels, list[str | None])
     assert_type(predictions.probabilities, NDArray[np.float64])
+    assert_type(predictions.filenames, list[str])
+    assert_type(predictions.classes, tuple[str, ...])
+    assert_type([row["rank"] for row in predictions.rows], list[int])
     assert_type(predictions.to_pandas(), pandas.DataFrame)
+    predictions.to_arrow()  # pyright: ignore[reportUnknownMemberType]  # pyarrow says nothing of its types
     for row in predictions:
         assert_type(row["filename"], str)
     with Path("a.png").open("rb") as file:
@@ -61,11 +81,16 @@ def answer(run: regraft.Run, pixels: NDArray[np.uint8]) -> None:
     assert_type(features, regraft.Features)
     assert_type(features.array, NDArray[np.float32])
     assert_type(features.paths, list[str])
+    assert_type(features.shape, tuple[int, ...])
+    assert_type(features.dtype, np.dtype[np.float32])
+    assert_type(features[0], NDArray[np.float32])
 
     explained = regraft.explain(run, "folder/*.png", label="ill")
     assert_type(explained, regraft.Explanation)
     assert_type(explained.folder, Path)
     assert_type(explained[0]["heatmap"], str | None)
+    assert_type([row["label"] for row in explained.rows], list[str | None])
+    assert_type(explained.to_pandas(), pandas.DataFrame)
 
 
 def measure(run: regraft.Run) -> None:
@@ -78,6 +103,12 @@ def measure(run: regraft.Run) -> None:
     assert_type(found, regraft.Evaluation)
     assert_type(found.test.n, int)
     assert_type(found.skipped, dict[str, str])
+    assert_type((found.model, found.seconds), tuple[str, float])
+    assert_type(found.classifier, regraft.Classifier)
+    assert_type(found.baseline.accuracy if found.baseline else None, float | None)
+    assert_type([list(part or {}) for part in (found.threshold, found.abstain)], list[list[str]])
+    assert_type(model.rule, str)
+    assert_type(model.temperature, float)
 
 
 def search(pixels: NDArray[np.uint8]) -> None:
@@ -91,6 +122,7 @@ def search(pixels: NDArray[np.uint8]) -> None:
 def look_up() -> None:
     assert_type(regraft.__version__, str)
     assert_type(regraft.Config(epochs=5).epochs, int | None)
+    assert_type(list(regraft.Config(seed=1).as_dict()), list[str])
     assert_type([network["name"] for network in regraft.models("resnet*")], list[str])
     assert_type([network["top1"] for network in regraft.models()], list[float | None])
     try:
