@@ -21,6 +21,7 @@ from scipy.special import expit
 from scipy.stats import norm
 
 from regraft.metrics.functions import METRICS, evaluate
+from regraft.metrics.intervals import Resampling
 
 SHOWN = ("accuracy", "balanced_accuracy", "macro_f1", "auroc", "log_loss")
 MANY = 20_000  # patients at once, for the truth
@@ -86,7 +87,8 @@ def cells(world: World, counts: list[int], draws: int) -> Iterator[str]:
         rng, held, given = np.random.default_rng(count), Counter[str](), Counter[str]()
         for _ in range(draws):
             probs, labels, of = world.draw(rng, count)
-            found = evaluate(probs, labels, ["a", "b"], groups=of.tolist(), bootstraps=2).intervals
+            again = Resampling.of(len(labels), of.tolist(), bootstraps=2)
+            found = evaluate(probs, labels, ["a", "b"], again=again).intervals
             for name in SHOWN:
                 low, high = found[name]
                 given[name] += low <= high  # not nan

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from regraft.metrics.baseline import Baseline, Circumstances, reasons, sentences
 from regraft.metrics.functions import evaluate
+from regraft.metrics.intervals import Resampling
 
 CLASSES = ("cat", "dog")
 KNOWN = Circumstances(counts={"cat": 400, "dog": 300}, others=80, tested=180, size=224)
@@ -20,7 +21,7 @@ KNOWN = Circumstances(counts={"cat": 400, "dog": 300}, others=80, tested=180, si
 def judged(answered: np.ndarray, labels: np.ndarray, sureness: float = 0.7) -> Baseline:
     """Judge answers, each given with the same sureness."""
     probabilities = np.where(np.eye(2)[answered] == 1, sureness, 1 - sureness)
-    scores = evaluate(probabilities, labels, CLASSES, bootstraps=300)
+    scores = evaluate(probabilities, labels, CLASSES, again=Resampling.of(len(labels), bootstraps=300))
     return Baseline.of(answered, labels, scores, CLASSES)
 
 
@@ -54,7 +55,7 @@ def test_patients_that_are_few_do_not_make_a_good_model_a_bad_one() -> None:
     answered = np.where(np.arange(100) % 25 < 24, labels, 1 - labels)
     groups = [f"patient {number // 20}" for number in range(100)]
     probabilities = np.where(np.eye(2)[answered] == 1, 0.7, 0.3)
-    scores = evaluate(probabilities, labels, CLASSES, groups=groups)
+    scores = evaluate(probabilities, labels, CLASSES, again=Resampling.of(100, groups))
     assert Baseline.of(answered, labels, scores, CLASSES, groups).verdict == "better"
 
 

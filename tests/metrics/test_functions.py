@@ -2,6 +2,7 @@ import csv
 import json
 import math
 from collections import Counter
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -12,8 +13,18 @@ from scipy.stats import binomtest, bootstrap
 from sklearn import metrics as sk
 
 from regraft.errors import NoImages
-from regraft.metrics.functions import METRICS, evaluate, metrics_of, untested
+from regraft.metrics import functions
+from regraft.metrics.functions import METRICS, Scores, metrics_of, untested
+from regraft.metrics.intervals import Resampling
 from regraft.metrics.predictions import Answers
+
+
+def evaluate(
+    probs: np.ndarray, labels: np.ndarray, classes: Sequence[str], groups: Sequence[str] | None = None, **drawn: int
+) -> Scores:
+    """Score with intervals drawn over pictures, or groups of them."""
+    return functions.evaluate(probs, labels, classes, again=Resampling.of(len(labels), groups, **drawn))
+
 
 every_metric = pytest.mark.parametrize("name", metrics_of(2))
 
@@ -203,7 +214,7 @@ def test_groups_of_one_are_pictures_and_one_group_alone_has_no_interval():
     probs, labels, classes = pictures(50, 2)
     singles = evaluate(probs, labels, classes, groups=[f"{i:02}" for i in range(50)])
     assert singles.as_dict() == evaluate(probs, labels, classes).as_dict()
-    assert singles.groups == 50
+    assert singles.groups is None
     assert all(map(math.isnan, evaluate(probs, labels, classes, groups=["p"] * 50).intervals["accuracy"]))
 
 

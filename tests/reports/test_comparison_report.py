@@ -26,7 +26,7 @@ def right(count: int, of: int = 100) -> np.ndarray:
 
 def findings(rows: list[Row], control: Control | None = None) -> Findings:
     hits = {name_of(row): right(round(100 * row.accuracy)) for row in rows if row.status == "ok"}
-    return Findings.of(rows, hits, None, control)
+    return replace(Findings.of(rows, hits), control=control)
 
 
 FAILED = Row("vgg16", "frozen", "failed", reason="the weights <are> not here")
@@ -81,7 +81,7 @@ def test_most_accurate_is_said_of_a_clear_winner_alone() -> None:
 def test_a_part_of_the_rows_is_not_taken_for_the_whole() -> None:
     rows = [row("a", 0.95), row("b", 0.5)]
     hits = {name_of(row): right(round(100 * row.accuracy)) for row in rows}
-    found = Findings.of(rows, hits, None, None, missing=4)
+    found = replace(Findings.of(rows, hits), missing=4)
     assert found.advice().startswith("The comparison is incomplete, 4 of 6 rows are missing. a with frozen")
     assert found.as_dict()["missing"] == 4
 
@@ -126,7 +126,7 @@ def test_transfer_gains_a_higher_start_slope_and_end() -> None:
 def test_few_groups_are_said_and_so_few_that_nothing_can_be_told(count: int, few: bool, hopeless: bool) -> None:
     rows, groups = [row("a", 0.9), row("b", 0.1)], [f"p{at % count}" for at in range(80)]
     hits = {name_of(one): np.arange(80) < 80 * one.accuracy for one in rows}
-    found = Findings.of(rows, hits, groups, None)
+    found = Findings.of(rows, hits, groups)
     assert ("--folds 5 tests every group once" in found.advice()) == few
     assert (f"Only {count} groups" in found.advice()) == few
     assert ("no difference can be told from luck" in found.advice()) == hopeless
@@ -139,7 +139,7 @@ def test_the_more_rows_there_are_the_more_groups_it_takes_to_tell_them_apart(mod
     """Eight groups can give p = 0.008, and ten pairs of models make 0.08 of it."""
     groups = [f"p{at % 8}" for at in range(40)]
     rows = [row(name, accuracy) for name, accuracy in zip("abcde", [1.0, *[0.0] * 4], strict=True)][:models]
-    found = Findings.of(rows, {name_of(one): np.full(40, one.accuracy == 1) for one in rows}, groups, None)
+    found = Findings.of(rows, {name_of(one): np.full(40, one.accuracy == 1) for one in rows}, groups)
     assert ("no difference can be told from luck" in found.advice()) == hopeless
     assert (len(found.ties) > 1) == hopeless
 

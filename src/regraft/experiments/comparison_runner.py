@@ -147,15 +147,13 @@ class ComparisonRunner:
         """Return what the table says so far."""
         correct = {candidate.name: answers.hits for candidate, answers in self.answers.items()}
         proposal = proposed_in(self.folder)
-        return Findings.of(
-            self.rows.values(),
-            correct,
-            next(iter(self.answers.values())).groups,
-            self.control,
+        groups = next(iter(self.answers.values())).groups
+        return replace(
+            Findings.of(self.rows.values(), correct, groups, seed=self.session.config.seed),
+            control=self.control,
             missing=len(self.candidates) - len(self.rows),
             again=self.again,
             of_groups=proposal.notice if proposal else "",
-            seed=self.session.config.seed,
         )
 
     # ---- one network ------------------------------------------------------------------------------------------------

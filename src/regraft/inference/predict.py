@@ -21,7 +21,7 @@ from regraft.inference.classifier import Classifier, Prediction, pretrained
 from regraft.inference.results import PredictionRow, Predictions
 from regraft.metrics.baseline import Baseline, Circumstances, reasons
 from regraft.metrics.functions import Scores
-from regraft.metrics.functions import evaluate as score
+from regraft.metrics.predictions import Answers
 from regraft.metrics.thresholds import abstaining, rates, rounded
 from regraft.utils import files, tables
 from regraft.utils.progress import Progress
@@ -279,42 +279,40 @@ def evaluate(
     paths = [item.path for item in manifest.items]
     config = Config(channels=channels, range=range, max_megapixels=max_megapixels)
     classifier = classifier.seeing(paths, progress, **config.of_files)
-    answers = list(classifier.predict_files(paths, **views, device=device, engine=engine, progress=progress))
-    answered = {index: answer.probabilities for index, answer in enumerate(answers) if answer.probabilities is not None}
-    skipped = {manifest.items[index].name: answer.error for index, answer in enumerate(answers) if answer.error}
-    if not answered:
+    predictions = list(classifier.predict_files(paths, **views, device=device, engine=engine, progress=progress))
+    readable = {index: one.probabilities for index, one in enumerate(predictions) if one.probabilities is not None}
+    skipped = {manifest.items[index].name: one.error for index, one in enumerate(predictions) if one.error}
+    if not readable:
         raise NoImages(
-            f"None of the {len(answers)} pictures in {found.root} can be read; the first: {answers[0].error}."
+            f"None of the {len(predictions)} pictures in {found.root} can be read; the first: {predictions[0].error}."
         )
-    probabilities = np.stack(list(answered.values())).astype(np.float64)
+    probabilities = np.stack(list(readable.values())).astype(np.float64)
     groups_of = manifest.groups  # made anew each time
-    chosen = [groups_of[index] for index in answered] if groups_of else None
-    truth, given = labels[list(answered)], classifier.answers(probabilities)
-    scores = score(probabilities, truth, classifier.classes, answered=given, groups=chosen)
+    chosen = [groups_of[index] for index in readable] if groups_of else None
+    tested = Answers(probabilities, labels[list(readable)], chosen, classifier.answers(probabilities))
+    scores = tested.scores(classifier.classes)
     for caution in scores.cautions():
         progress.warn(caution)
-    reached = _reached(classifier, given, truth, chosen)
-    abstain = None if abstain_below is None else abstaining(probabilities, truth, abstain_below, chosen, answered=given)
-    baseline = _baseline(classifier, probabilities, truth, scores, chosen)
+    reached, baseline = _reached(classifier, tested), _baseline(classifier, tested, scores)
+    abstain = None
+    if abstain_below is not None:
+        abstain = abstaining(probabilities, tested.labels, abstain_below, chosen, predicted=tested.given)
     seconds = time.perf_counter() - started
     return Evaluation(called(model), classifier, seconds, scores, skipped, reached, abstain, baseline)
 
 
-def _baseline(
-    classifier: Classifier, probabilities: np.ndarray, labels: np.ndarray, scores: Scores, groups: Sequence[str] | None
-) -> Baseline | None:
+def _baseline(classifier: Classifier, tested: Answers, scores: Scores) -> Baseline | None:
     """Set a model beside always answering the commonest class; None where these pictures are of one class."""
-    if len(set(labels.tolist())) == 1:
+    if len(set(tested.labels.tolist())) == 1:
         return None
-    answered = classifier.answers(probabilities)
-    found = Baseline.of(answered, labels, scores, classifier.classes, groups)
+    found = tested.baseline(scores, classifier.classes)
     if found.verdict == "better":
         return found
     known = Circumstances(
-        others=int((labels != classifier.classes.index(found.label)).sum()),
-        tested=len(labels),
+        others=int((tested.labels != classifier.classes.index(found.label)).sum()),
+        tested=len(tested.labels),
         size=classifier.backbone.preprocessing.size,
-        costly=bool((answered == labels).mean() < (probabilities.argmax(1) == labels).mean()),
+        costly=bool(tested.hits.mean() < tested.most_probable.hits.mean()),
         aimed=classifier.threshold is not None,
     )
     return replace(found, reasons=reasons(found, known))
@@ -352,14 +350,12 @@ def _setting_of(model: Model, name: str) -> str | None:
     return asked if isinstance(asked, str) else None
 
 
-def _reached(
-    classifier: Classifier, answered: np.ndarray, labels: np.ndarray, groups: Sequence[str] | None
-) -> dict[str, Any] | None:
+def _reached(classifier: Classifier, tested: Answers) -> dict[str, Any] | None:
     threshold = classifier.threshold
     if threshold is None:
         return None
     index = classifier.classes.index(threshold.positive)
-    return {**asdict(threshold), "test": rates(answered == index, labels == index, groups)}
+    return {**asdict(threshold), "test": rates(tested.given == index, tested.labels == index, tested.groups)}
 
 
 def _test_part(manifest: Manifest) -> Manifest:

@@ -18,24 +18,16 @@ def plan(backbone: Backbone, config: Config) -> Plan:
         cut, frozen_layers = cut_for_layers(backbone, config.train_layers)
     else:
         cut = backbone.cut_of(config.unfreeze or "1")
-    return two_phases(
-        "finetuned", backbone, config, cut, TAIL_LR, EPOCHS, views=config.views or VIEWS, frozen_layers=frozen_layers
-    )
+    tail = tail_phase(config, cut, EPOCHS, TAIL_LR, config.views or VIEWS)
+    return Plan("finetuned", after_head(backbone, config, tail), config.hidden, frozen_layers)
 
 
-def two_phases(
-    method: str,
-    backbone: Backbone,
-    config: Config,
-    cut: int,
-    tail_lr: float,
-    epochs: int,
-    *,
-    views: int,
-    frozen_layers: tuple[str, ...] = (),
-) -> Plan:
-    """Head first, so that its random start does not pull the pretrained layers apart (Kumar et al. 2022), then both."""
-    head = head_phase(backbone, config, HEAD_EPOCHS, views if cut else 1)
+def tail_phase(config: Config, cut: int, epochs: int, tail_lr: float, views: int) -> Phase:
+    """Train what is after the cut together with the head, whose rate is twice as large."""
     rate = config.tail_lr or tail_lr
-    tail = Phase("tail", cut, config.epochs or epochs, config.lr or 2 * rate, rate, views)
-    return Plan(method, (head, tail), config.hidden, frozen_layers=frozen_layers)
+    return Phase("tail", cut, config.epochs or epochs, config.lr or 2 * rate, rate, views)
+
+
+def after_head(backbone: Backbone, config: Config, tail: Phase) -> tuple[Phase, Phase]:
+    """Head first, so that its random start does not pull the pretrained layers apart (Kumar et al. 2022), then both."""
+    return head_phase(backbone, config, HEAD_EPOCHS, tail.views if tail.cut else 1), tail

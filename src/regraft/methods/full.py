@@ -3,7 +3,7 @@
 from regraft.backbones.backbone import Backbone
 from regraft.config import Config
 from regraft.methods._plan import FRESH, Plan
-from regraft.methods.finetuned import two_phases
+from regraft.methods.finetuned import after_head, tail_phase
 from regraft.methods.frozen import refuse_unfreezing
 
 EPOCHS = 15
@@ -13,4 +13,5 @@ TAIL_LR = 1e-4  # smaller than for top stages: the first layers are the most gen
 def plan(backbone: Backbone, config: Config) -> Plan:
     """Cut at the pixels."""
     refuse_unfreezing(config)
-    return two_phases("full", backbone, config, 0, TAIL_LR, EPOCHS, views=config.views or FRESH)
+    tail = tail_phase(config, 0, EPOCHS, TAIL_LR, config.views or FRESH)
+    return Plan("full", after_head(backbone, config, tail), config.hidden)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -60,69 +60,33 @@ class Curve(NamedTuple):
     area_interval: tuple[float, float]
 
 
-def roc(
-    probabilities: np.ndarray,
-    labels: np.ndarray,
-    positive: int,
-    groups: Sequence[str] | None = None,
-    *,
-    bootstraps: int = 1000,
-    level: float = 0.95,
-    seed: int = 0,
-) -> Curve:
-    """Return the recall (y) against the share of other pictures called positive (x); the area is the AUROC.
+Points = tuple[np.ndarray, np.ndarray, np.ndarray]  # x and y [b, points], area [b]
 
-    The first point is that of a threshold that nothing reaches (inf): nothing is called positive.
+
+class Axes(NamedTuple):
+    """What a curve shows of each threshold, and how it goes from one point to the next."""
+
+    grid: np.ndarray  # [places], along x
+    points: Callable[[np.ndarray, np.ndarray], Points]  # of how many are found, and how many wrongly [b, points]
+    read_off: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]  # y at each place of the grid
+
+
+def curve(
+    axes: Axes, probabilities: np.ndarray, labels: np.ndarray, positive: int, again: Resampling | None = None
+) -> Curve:
+    """Return a class's curve against all other classes, with its band.
 
     Args:
+        axes: `ROC` or `PRECISION_RECALL`.
         probabilities: [n, k].
         labels: [n], indices into the classes.
         positive: the class, an index.
-        groups: [n], as in `evaluate`.
-        bootstraps: draws.
-        level: of the band at each place.
-        seed: of the draws.
+        again: how other pictures are drawn, as in `evaluate`.
 
     Raises:
         ValueError: there is no picture of the class, or no other.
     """
-    grid = np.arange(101) / 100
-    again = Resampling.of(len(labels), groups, bootstraps=bootstraps, level=level, seed=seed)
-    return _curve(probabilities, labels, positive, again, grid, _roc_points, _between)
-
-
-def precision_recall(
-    probabilities: np.ndarray,
-    labels: np.ndarray,
-    positive: int,
-    groups: Sequence[str] | None = None,
-    *,
-    bootstraps: int = 1000,
-    level: float = 0.95,
-    seed: int = 0,
-) -> Curve:
-    """Return the precision (y) against the recall (x); the area is the average precision.
-
-    The curve is one of steps: y at a recall between two points is that of the next point, as the average precision has
-    it. Straight lines between points would promise too much (Davis & Goadrich 2006). Arguments and errors as of `roc`.
-    """
-    grid = np.arange(1, 101) / 100  # a recall of 0 has no precision
-    again = Resampling.of(len(labels), groups, bootstraps=bootstraps, level=level, seed=seed)
-    return _curve(probabilities, labels, positive, again, grid, _pr_points, _step)
-
-
-Points = tuple[np.ndarray, np.ndarray, np.ndarray]  # x and y [b, points], area [b]
-
-
-def _curve(
-    probabilities: np.ndarray,
-    labels: np.ndarray,
-    positive: int,
-    again: Resampling,
-    grid: np.ndarray,
-    points_of: Callable[[np.ndarray, np.ndarray], Points],
-    at: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray],
-) -> Curve:
+    again, grid = again or Resampling.of(len(labels)), axes.grid
     scores, truth = probabilities[:, positive], labels == positive
     if truth.all() or not truth.any():
         raise ValueError(f"{truth.sum()} of {len(truth)} pictures are of the class; a curve needs some and some others")
@@ -134,18 +98,20 @@ def _curve(
             np.cumsum((weights * of)[:, order], axis=1, dtype=np.float64)[:, last] for of in (truth, ~truth)
         )
         drawn = (found[:, -1] > 0) & (false[:, -1] > 0)  # a draw of one kind alone has no curve
-        return points_of(found[drawn], false[drawn])
+        return axes.points(found[drawn], false[drawn])
 
     def read_off(some: Iterable[np.ndarray]) -> np.ndarray:  # [draws, places and the area]
         rows = [np.empty((0, len(grid) + 1))]
         for weights in some:
             found = points(weights)
-            heights = np.array([at(grid, x, y) for x, y, _ in zip(*found, strict=True)]).reshape(-1, len(grid))
+            heights = np.array([axes.read_off(grid, x, y) for x, y, _ in zip(*found, strict=True)]).reshape(
+                -1, len(grid)
+            )
             rows.append(np.column_stack([heights, found[2]]))
         return np.concatenate(rows)
 
     x, y, area = (found[0] for found in points(np.ones((1, len(scores)))))
-    values = np.append(at(grid, x, y), area)
+    values = np.append(axes.read_off(grid, x, y), area)
     without = read_off(again.left_out())
     if not _enough(truth, again):
         bounds = [NONE] * len(values)
@@ -176,10 +142,7 @@ def _for_groups_to_come(values: np.ndarray, without: np.ndarray, right: float, a
     sizes = again.sizes
     if few(right, int(sizes.sum())) or len(without) < min(len(sizes), BLOCKS):  # without one group there is no curve
         return [NONE] * len(values)
-    return [
-        for_groups_to_come(value, rest, sizes, level=again.level)
-        for value, rest in zip(values.tolist(), without.T, strict=True)
-    ]
+    return [for_groups_to_come(value, rest, sizes) for value, rest in zip(values.tolist(), without.T, strict=True)]
 
 
 def _roc_points(found: np.ndarray, false: np.ndarray) -> Points:
@@ -206,6 +169,16 @@ def _step(grid: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return places
 
 
+ROC = Axes(np.arange(101) / 100, _roc_points, _between)
+"""The recall (y) against the share of other pictures called positive (x); the area is the AUROC. The first point is
+that of a threshold that nothing reaches (inf): nothing is called positive."""
+
+PRECISION_RECALL = Axes(np.arange(1, 101) / 100, _pr_points, _step)  # a recall of 0 has no precision
+"""The precision (y) against the recall (x); the area is the average precision. The curve is one of steps: y at a recall
+between two points is that of the next point, as the average precision has it. Straight lines between points would
+promise too much (Davis & Goadrich 2006)."""
+
+
 def reliability(probabilities: np.ndarray, labels: np.ndarray) -> list[Bin]:
     """Return the 15 bins of equal width of a reliability diagram (Guo et al. 2017), least sure first.
 
@@ -213,12 +186,12 @@ def reliability(probabilities: np.ndarray, labels: np.ndarray) -> list[Bin]:
         probabilities: [n, k].
         labels: [n], indices into the classes.
     """
-    confidence, hits = _confidence_and_hits(probabilities, labels)
+    confidence, correct = _confidence_and_correct(probabilities, labels)
     bins = confidence_bins(confidence)
     edges = np.linspace(0, 1, CONFIDENCE_BINS + 1).tolist()
     members = [bins == index for index in range(CONFIDENCE_BINS)]
     return [
-        Bin(low, high, _mean(confidence[inside]), _mean(hits[inside]), int(inside.sum()))
+        Bin(low, high, _mean(confidence[inside]), _mean(correct[inside]), int(inside.sum()))
         for low, high, inside in zip(edges, edges[1:], members, strict=False)
     ]
 
@@ -232,9 +205,9 @@ def coverage_accuracy(probabilities: np.ndarray, labels: np.ndarray) -> list[Cov
         probabilities: [n, k].
         labels: [n], indices into the classes.
     """
-    confidence, hits = _confidence_and_hits(probabilities, labels)
+    confidence, correct = _confidence_and_correct(probabilities, labels)
     order = np.argsort(-confidence, kind="stable")
-    confidence, right = confidence[order], np.cumsum(hits[order])
+    confidence, right = confidence[order], np.cumsum(correct[order])
     last = np.flatnonzero(np.diff(confidence, append=-1.0))  # of each run of equals
     return [
         Covered(float(confidence[index]), (index + 1) / len(labels), float(right[index] / (index + 1)))
@@ -242,7 +215,7 @@ def coverage_accuracy(probabilities: np.ndarray, labels: np.ndarray) -> list[Cov
     ]
 
 
-def _confidence_and_hits(probabilities: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _confidence_and_correct(probabilities: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return probabilities.max(1).astype(np.float64), probabilities.argmax(1) == labels
 
 

@@ -7,7 +7,7 @@ bootstrap draw (a picture drawn twice weighs 2, one left out weighs 0), so that 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypedDict
 
@@ -42,7 +42,7 @@ Array = npt.NDArray[Any]
 
 def accuracy(probs: Array, labels: Array, weights: Array) -> Array:
     """Share of pictures whose most probable class is the true one. probs [n, k], labels [n], weights [b, n] -> [b]."""
-    return _mean(_hits(probs, labels), weights)
+    return _mean(_correct(probs, labels), weights)
 
 
 def balanced_accuracy(probs: Array, labels: Array, weights: Array) -> Array:
@@ -51,8 +51,8 @@ def balanced_accuracy(probs: Array, labels: Array, weights: Array) -> Array:
     probs [n, k], labels [n], weights [b, n] -> [b].
     """
     k = probs.shape[1]
-    hits = _per_class(weights * _hits(probs, labels), labels, k)
-    return _macro(hits, _per_class(weights, labels, k))
+    correct = _per_class(weights * _correct(probs, labels), labels, k)
+    return _macro(correct, _per_class(weights, labels, k))
 
 
 def macro_f1(probs: Array, labels: Array, weights: Array) -> Array:
@@ -61,9 +61,9 @@ def macro_f1(probs: Array, labels: Array, weights: Array) -> Array:
     probs [n, k], labels [n], weights [b, n] -> [b].
     """
     k = probs.shape[1]
-    hits = _per_class(weights * _hits(probs, labels), labels, k)
-    tested, answered = _per_class(weights, labels, k), _per_class(weights, probs.argmax(1), k)
-    return _macro(2 * hits, np.where(tested > 0, tested + answered, 0))
+    correct = _per_class(weights * _correct(probs, labels), labels, k)
+    tested, predicted = _per_class(weights, labels, k), _per_class(weights, probs.argmax(1), k)
+    return _macro(2 * correct, np.where(tested > 0, tested + predicted, 0))
 
 
 def auroc(probs: Array, labels: Array, weights: Array) -> Array:
@@ -110,7 +110,7 @@ def calibration_error(probs: Array, labels: Array, weights: Array) -> Array:
     """
     confidence = probs.max(1).astype(np.float64)
     bins = confidence_bins(confidence)
-    gaps = _per_class(weights * (_hits(probs, labels) - confidence), bins, CONFIDENCE_BINS)  # [b, bins]
+    gaps = _per_class(weights * (_correct(probs, labels) - confidence), bins, CONFIDENCE_BINS)  # [b, bins]
     error: Array = np.abs(gaps).sum(1) / weights.sum(1, dtype=np.float64)
     return error
 
@@ -228,8 +228,8 @@ class Scores:
 
     def cautions(self) -> list[str]:
         """Say where groups, mistakes, or pictures of a class are too few for the intervals."""
-        count = self.groups if self.these else None  # groups of one picture each are pictures
-        return [*few_groups(count), *few_mistakes(count, self.values["accuracy"], self.n), *self.rare]
+        accuracy = self.values["accuracy"]
+        return [*few_groups(self.groups), *few_mistakes(self.groups, accuracy, self.n), *self.rare]
 
     def rows(self) -> list[dict[str, Any]]:
         """Return the figures with their intervals, as a notebook shows them."""
@@ -257,18 +257,15 @@ def evaluate(
     labels: Array,
     classes: Sequence[str],
     *,
-    answered: Array | None = None,
-    groups: Sequence[str] | None = None,
-    bootstraps: int = 1000,
-    level: float = 0.95,
-    seed: int = 0,
+    predicted: Array | None = None,
+    again: Resampling | None = None,
 ) -> Scores:
     """Score probabilities [n, k] against labels [n], indices into classes [k].
 
-    `answered` [n] are the classes that were answered, where that is not the most probable one, as with a threshold;
-    what judges the probabilities (AUROC, log loss, calibration) does not look at it.
+    `predicted` [n] are the classes answered, where that is not the most probable one, as with a threshold; what judges
+    the probabilities (AUROC, log loss, calibration) does not look at it.
 
-    Without groups, the intervals are those of a bootstrap over pictures, see `Resampling`. Pictures of one patient
+    The intervals are those of a bootstrap over pictures, unless `again` draws otherwise. Pictures of one patient
     resemble each other, so drawing them one by one would promise too much: with groups, the intervals are for groups to
     come, see `for_groups_to_come`, and a second one is for other pictures of these very groups, which stay as they are.
 
@@ -285,26 +282,26 @@ def evaluate(
         ValueError: shapes that do not fit, labels outside the classes, probabilities that are not finite.
     """
     n, k = _checked_shape(probs, labels, classes)
-    answered = probs.argmax(1) if answered is None else answered
-    decided = np.eye(k, dtype=np.float32)[answered]
+    predicted = probs.argmax(1) if predicted is None else predicted
+    decided = np.eye(k, dtype=np.float32)[predicted]
 
     def measured(weights: Array) -> Array:  # [metrics, b]
         seen = [(decided if metric.of_answers else probs, metric.function) for metric in metrics_of(k).values()]
         return np.stack([function(what, labels, weights) for what, function in seen])
 
-    settings: dict[str, Any] = {"bootstraps": bootstraps, "level": level, "seed": seed}
-    again, these = Resampling.of(n, groups, **settings), {}
-    values = dict(zip(metrics_of(k), measured(np.ones((1, n)))[:, 0].tolist(), strict=True))
-    if groups is not None and again.grouped:
+    again = again or Resampling.of(n)
+    groups: list[int] | None = again.units.tolist() if again.grouped else None
+    values, these = dict(zip(metrics_of(k), measured(np.ones((1, n)))[:, 0].tolist(), strict=True)), {}
+    if groups:
         intervals = _for_groups_to_come(measured, values, again)
-        these = _resampled(measured, values, Resampling.within(groups, **settings))
+        these = _resampled(measured, values, again.within())
         if not enough_of_classes(groups_of_classes(labels, groups, k), LEAST_GROUPS_OF_CLASS):
             intervals = _without_means_over_classes(intervals)
     else:
         intervals = _resampled(measured, values, again)
     if not enough_of_classes(np.bincount(labels, minlength=k), LEAST_OF_CLASS):
         intervals, these = _without_means_over_classes(intervals), _without_means_over_classes(these)
-    confusion = np.bincount(labels * k + answered, minlength=k * k).reshape(k, k)
+    confusion = np.bincount(labels * k + predicted, minlength=k * k).reshape(k, k)
     return Scores(
         values=values,
         intervals=intervals,
@@ -312,7 +309,7 @@ def evaluate(
         per_class=_class_scores(confusion, classes),
         confusion=confusion,
         n=n,
-        groups=None if groups is None else len(set(groups)),
+        groups=again.count if groups else None,
         rare=tuple(few_of_classes(labels, groups, classes)),
     )
 
@@ -349,46 +346,38 @@ def _for_groups_to_come(measured: Measured, values: dict[str, float], again: Res
     for (name, value), rest in zip(values.items(), without, strict=True):
         metric = METRICS[name]
         if metric.kind == "share":
-            intervals[name] = share_for_groups_to_come(value, rest, again.sizes, level=again.level)
+            intervals[name] = share_for_groups_to_come(value, rest, again.sizes)
         elif few_tell or metric.kind == "biased":
             intervals[name] = NONE
         else:
-            intervals[name] = for_groups_to_come(value, rest, again.sizes, metric.scale, level=again.level)
+            intervals[name] = for_groups_to_come(value, rest, again.sizes, metric.scale)
     return intervals
 
 
-def share(
-    hits: Array, groups: Sequence[str] | None = None, *, bootstraps: int = 1000, level: float = 0.95, seed: int = 0
-) -> tuple[float, Interval]:
-    """Return the share of pictures that are hits, bool [n], and its interval, as `evaluate` has it; nan of none."""
-    if not len(hits):
+def share(correct: Array, groups: Sequence[str] | None = None, *, seed: int = 0) -> tuple[float, Interval]:
+    """Return the share of pictures that are correct, bool [n], and its interval, as `evaluate` has it; nan of none."""
+    if not len(correct):
         return math.nan, NONE
-    value = float(np.mean(hits))
-    again = Resampling.of(len(hits), groups, bootstraps=bootstraps, level=level, seed=seed)
-    found = hits.astype(np.float32)
-    without = np.concatenate([_mean(found, weights) for weights in again.left_out()])
+    value, again = float(np.mean(correct)), Resampling.of(len(correct), groups, seed=seed)
+    without = _means(correct.astype(np.float32), again.left_out())
     if again.grouped:
-        return value, share_for_groups_to_come(value, without, again.sizes, level=level)
-    draws = np.concatenate([_mean(found, weights) for weights in again.weights()])
-    return value, again.interval_of_share(draws, value, without)
+        return value, share_for_groups_to_come(value, without, again.sizes)
+    return value, again.interval_of_share(_means(correct.astype(np.float32), again.weights()), value, without)
 
 
-def difference(
-    first: Array, second: Array, groups: Sequence[str] | None = None, *, level: float = 0.95, seed: int = 0
-) -> Interval:
+def difference(first: Array, second: Array, groups: Sequence[str] | None = None, *, seed: int = 0) -> Interval:
     """Return the interval of how much more often the first is right than the second, on the same pictures, bool [n].
 
     For pictures to come, or for groups to come where there are groups; nan where too few pictures tell them apart.
     """
     apart = first.astype(np.float32) - second.astype(np.float32)
-    again, value = Resampling.of(len(apart), groups, level=level, seed=seed), float(apart.mean(dtype=np.float64))
+    again, value = Resampling.of(len(apart), groups, seed=seed), float(apart.mean(dtype=np.float64))
     if np.count_nonzero(apart) < LEAST_MISTAKES:
         return NONE
-    without = np.concatenate([_mean(apart, weights) for weights in again.left_out()])
+    without = _means(apart, again.left_out())
     if again.grouped:
-        return for_groups_to_come(value, without, again.sizes, DIFFERENCE, level=level)
-    draws = np.concatenate([_mean(apart, weights) for weights in again.weights()])
-    return again.interval(draws, value, without)
+        return for_groups_to_come(value, without, again.sizes, DIFFERENCE)
+    return again.interval(_means(apart, again.weights()), value, without)
 
 
 def _checked_shape(probs: Array, labels: Array, classes: Sequence[str]) -> tuple[int, int]:
@@ -411,12 +400,12 @@ def _class_scores(confusion: Array, classes: Sequence[str]) -> list[ClassScores]
     return [
         ClassScores(
             label=label,
-            precision=hits / predicted if predicted else None,
-            recall=hits / support if support else None,
-            f1=2 * hits / (support + predicted) if support else None,
+            precision=correct / predicted if predicted else None,
+            recall=correct / support if support else None,
+            f1=2 * correct / (support + predicted) if support else None,
             support=support,
         )
-        for label, hits, support, predicted in rows
+        for label, correct, support, predicted in rows
     ]
 
 
@@ -425,7 +414,7 @@ def defined(value: float) -> float | None:
     return None if math.isnan(value) else value
 
 
-def _hits(probs: Array, labels: Array) -> Array:
+def _correct(probs: Array, labels: Array) -> Array:
     return np.asarray(probs.argmax(1) == labels, dtype=np.float32)
 
 
@@ -434,6 +423,11 @@ def _mean(values: Array, weights: Array) -> Array:
     sums = weights @ np.stack([values, np.ones(len(values))], axis=1)  # [b, 2]
     means: Array = sums[:, 0] / sums[:, 1]
     return means
+
+
+def _means(values: Array, drawn: Iterable[Array]) -> Array:
+    """Mean of values [n] in every draw, whose weights [b, n] come a chunk at a time -> [draws]."""
+    return np.concatenate([_mean(values, weights) for weights in drawn])
 
 
 def _macro(part: Array, whole: Array) -> Array:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,6 +15,7 @@ from regraft.data.rows import name_some
 Array = npt.NDArray[Any]
 Interval = tuple[float, float]
 NONE: Interval = (math.nan, math.nan)
+LEVEL = 0.95  # of every interval
 BLOCKS = 100  # of pictures or groups that are left out in turn: more say little more about the skew
 CHUNK = 2**22  # weights drawn at once, 16 MB in float32: bounds the memory, and larger chunks are no faster
 
@@ -43,9 +44,7 @@ LOSS = Scale(math.log, lambda x: 1 / x, lambda x: math.exp(min(x, 700)), (0.0, m
 DIFFERENCE = Scale(float, lambda _: 1.0, float, (-math.inf, math.inf))
 
 
-def for_groups_to_come(
-    value: float, without: Array, sizes: Array, scale: Scale = SHARE, *, level: float = 0.95
-) -> Interval:
+def for_groups_to_come(value: float, without: Array, sizes: Array, scale: Scale = SHARE) -> Interval:
     """Return the interval of a figure over groups that are yet to come, from what it is without each of these.
 
     The standard error is the jackknife's over whole groups, which for a mean is the cluster-robust one with the
@@ -65,7 +64,6 @@ def for_groups_to_come(
         without: the figure without each group, or each of 100 blocks of them.
         sizes: pictures of each group.
         scale: where errors are about as large on either side.
-        level: of the interval.
 
     Returns nan where there is none: fewer than 10 groups, a figure at its bound, or one that is undefined without one
     of the groups.
@@ -79,7 +77,7 @@ def for_groups_to_come(
     error = math.sqrt(float((influence**2).sum()) / (count - 1) / count)
     if error < 1e-9:  # all groups alike, but for rounding
         return NONE
-    reach = -float(stdtrit(max(effective(sizes) - 1, 1), (1 - level) / 2))
+    reach = -float(stdtrit(max(effective(sizes) - 1, 1), (1 - LEVEL) / 2))
     ends = [end for reached in (reach, -reach) for end in (reached, _unskewed(reached, influence))]
     return scale.back(scale.to(value) - max(ends) * error), scale.back(scale.to(value) - min(ends) * error)
 
@@ -100,16 +98,16 @@ def _unskewed(reach: float, influence: Array) -> float:
     return float((np.cbrt(inside) - 1) / third * math.sqrt(count))
 
 
-def exact(share: float, units: float, level: float = 0.95) -> Interval:
+def exact(share: float, units: float) -> Interval:
     """Return the interval of a share of so many independent pictures or groups (Clopper & Pearson 1934).
 
     It holds the truth at least as often as it says, and promises no certainty where the share is 0 or 1.
     """
     from scipy.special import betaincinv
 
-    tail, hits = (1 - level) / 2, share * units
-    low = float(betaincinv(hits, units - hits + 1, tail)) if hits > 0 else 0.0
-    high = float(betaincinv(hits + 1, units - hits, 1 - tail)) if hits < units else 1.0
+    tail, count = (1 - LEVEL) / 2, share * units
+    low = float(betaincinv(count, units - count + 1, tail)) if count > 0 else 0.0
+    high = float(betaincinv(count + 1, units - count, 1 - tail)) if count < units else 1.0
     return low, high
 
 
@@ -120,14 +118,14 @@ def groups_of_classes(labels: Array, groups: Sequence[Any], classes: int) -> Arr
     return counts
 
 
-def share_for_groups_to_come(share: float, without: Array, sizes: Array, *, level: float = 0.95) -> Interval:
+def share_for_groups_to_come(share: float, without: Array, sizes: Array) -> Interval:
     """Return the interval of a share of pictures as `for_groups_to_come`, whose arguments it takes.
 
     Where `few` pictures tell, it is the exact one of as many answers as there are groups: wide, and safe.
     """
     if len(without) >= LEAST_GROUPS and few(share, int(sizes.sum())):
-        return exact(share, effective(sizes), level)
-    return for_groups_to_come(share, without, sizes, level=level)
+        return exact(share, effective(sizes))
+    return for_groups_to_come(share, without, sizes)
 
 
 def few(share: float, pictures: int) -> bool:
@@ -160,18 +158,18 @@ class Resampling:
     units: Array  # [n], the number of each picture's unit
     strata: Array | None = None  # [n], where every picture is a unit: the number of its stratum
     bootstraps: int = 1000
-    level: float = 0.95
     seed: int = 0
 
     @classmethod
-    def of(cls, n: int, groups: Sequence[str] | None, **settings: Any) -> Resampling:
+    def of(cls, n: int, groups: Sequence[str] | None = None, **settings: Any) -> Resampling:
         """Draw n pictures, or their groups [n]."""
-        return cls(np.arange(n) if groups is None else _numbers(groups), **settings)
+        return cls(
+            np.arange(n) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1], **settings
+        )
 
-    @classmethod
-    def within(cls, groups: Sequence[str], **settings: Any) -> Resampling:
-        """Draw other pictures of the same groups [n] (Davison & Hinkley 1997, section 3.2)."""
-        return cls(np.arange(len(groups)), _numbers(groups), **settings)
+    def within(self) -> Resampling:
+        """Draw other pictures of the same groups (Davison & Hinkley 1997, section 3.2)."""
+        return replace(self, units=np.arange(len(self.units)), strata=self.units)
 
     @property
     def count(self) -> int:
@@ -195,7 +193,7 @@ class Resampling:
         free = self.count - (1 if self.strata is None else int(self.strata.max()) + 1)
         if not free:
             return math.nan
-        return -math.sqrt(self.count / free) * float(stdtrit(free, (1 - self.level) / 2))
+        return -math.sqrt(self.count / free) * float(stdtrit(free, (1 - LEVEL) / 2))
 
     def weights(self) -> Iterator[Array]:
         """Draw with replacement; yield weights float32 [b, n], a chunk at a time."""
@@ -255,12 +253,7 @@ class Resampling:
         """Return the interval of a share of pictures, whose draws are all equal where it is 0 or 1."""
         if value not in (0, 1) or math.isnan(self.reach):
             return self.interval(draws, value, without)
-        return exact(value, self.count, self.level)
-
-
-def _numbers(groups: Sequence[str]) -> Array:
-    numbers: Array = np.unique(np.asarray(groups), return_inverse=True)[1]
-    return numbers
+        return exact(value, self.count)
 
 
 def _corrected(ends: Array, value: float, draws: Array, without: Array) -> Array:
@@ -311,7 +304,7 @@ def few_groups(count: int | None, remedy: str = "") -> list[str]:
     return [f"{said} {remedy}".strip()]
 
 
-def few_of_classes(labels: Array, groups: Sequence[str] | None, classes: Sequence[str]) -> list[str]:
+def few_of_classes(labels: Array, groups: Sequence[Any] | None, classes: Sequence[str]) -> list[str]:
     """Return a sentence where a class has too few pictures, or groups, for the intervals of means over classes.
 
     Args:

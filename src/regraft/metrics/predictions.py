@@ -13,6 +13,7 @@ from regraft.data import Manifest
 from regraft.errors import RunError, reason_of
 from regraft.metrics.baseline import Baseline
 from regraft.metrics.functions import Scores, evaluate
+from regraft.metrics.intervals import Resampling
 from regraft.utils import files
 
 ANSWERS = "answers.npz"
@@ -63,11 +64,12 @@ class Answers:
         """The same, answered by the probabilities alone."""
         return replace(self, answered=None)
 
-    def scores(self, classes: Sequence[str], seed: int) -> Scores:
+    def scores(self, classes: Sequence[str], seed: int = 0) -> Scores:
         """Return the figures, with intervals over groups where there are groups."""
-        return evaluate(self.probabilities, self.labels, classes, answered=self.answered, groups=self.groups, seed=seed)
+        again = Resampling.of(len(self.labels), self.groups, seed=seed)
+        return evaluate(self.probabilities, self.labels, classes, predicted=self.answered, again=again)
 
-    def baseline(self, scores: Scores, classes: Sequence[str], seed: int) -> Baseline:
+    def baseline(self, scores: Scores, classes: Sequence[str], seed: int = 0) -> Baseline:
         """Set the answers beside always answering the commonest class; `scores` are their figures."""
         return Baseline.of(self.given, self.labels, scores, classes, self.groups, seed=seed)
 

@@ -213,8 +213,8 @@ def rates(
     """
     counted = {"recall": (truth, found), "precision": (found, truth), "specificity": (~truth, ~found)}
     flat: dict[str, Any] = {}
-    for name, (which, hits) in counted.items():
-        flat |= _named(name, hits, which, groups, seed)
+    for name, (which, correct) in counted.items():
+        flat |= _named(name, correct, which, groups, seed)
     return flat
 
 
@@ -224,7 +224,7 @@ def abstaining(
     below: float,
     groups: Sequence[str] | None = None,
     *,
-    answered: np.ndarray | None = None,
+    predicted: np.ndarray | None = None,
     seed: int = 0,
 ) -> dict[str, Any]:
     """Return what is left when pictures whose highest probability is below `below` are not answered, for JSON.
@@ -236,19 +236,22 @@ def abstaining(
         labels: [n].
         below: a probability.
         groups: [n].
-        answered: the classes answered, [n]; the most probable ones by default.
+        predicted: the classes answered, [n]; the most probable ones by default.
         seed: of the bootstrap.
     """
-    sure, given = probabilities.max(1) >= below, probabilities.argmax(1) if answered is None else answered
+    sure = probabilities.max(1) >= below
+    correct = (probabilities.argmax(1) if predicted is None else predicted) == labels
     return {
         "below": below,
         "n_answered": int(sure.sum()),
         **_named("coverage", sure, np.ones_like(sure), groups, seed),
-        **_named("accuracy", given == labels, sure, groups, seed),
+        **_named("accuracy", correct, sure, groups, seed),
     }
 
 
-def _named(name: str, hits: np.ndarray, which: np.ndarray, groups: Sequence[str] | None, seed: int) -> dict[str, Any]:
+def _named(
+    name: str, correct: np.ndarray, which: np.ndarray, groups: Sequence[str] | None, seed: int
+) -> dict[str, Any]:
     chosen = None if groups is None else [groups[index] for index in np.flatnonzero(which).tolist()]
-    value, interval = share(hits[which], chosen, seed=seed)
+    value, interval = share(correct[which], chosen, seed=seed)
     return {name: defined(value), f"{name}_ci": [defined(bound) for bound in interval]}

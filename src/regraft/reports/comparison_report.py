@@ -13,7 +13,7 @@ import numpy as np
 
 from regraft import run_folder
 from regraft.errors import RunError
-from regraft.metrics.functions import METRICS, difference, evaluate
+from regraft.metrics.functions import METRICS, difference
 from regraft.metrics.intervals import FOLDS, few_groups
 from regraft.metrics.predictions import Answers
 from regraft.metrics.significance import least_p, p_value, pairwise
@@ -239,7 +239,7 @@ def _state(scratch: Learned, seed: int) -> str:
     """
     answers = scratch.answers
     classes = [str(index) for index in range(answers.probabilities.shape[1])]
-    scores = evaluate(answers.probabilities, answers.labels, classes, groups=answers.groups, seed=seed)
+    scores = answers.most_probable.scores(classes, seed)
     if (scores.these or scores.intervals)["auroc"][0] <= 0.5:
         return NOTHING
     if not scratch.losses:
@@ -300,21 +300,16 @@ class Findings:
     def of(
         cls,
         rows: Iterable[Row],
-        hits: Mapping[str, np.ndarray],
-        groups: Sequence[str] | None,
-        control: Control | None,
+        correct: Mapping[str, np.ndarray],
+        groups: Sequence[str] | None = None,
         *,
-        missing: int = 0,
-        again: str = "",
-        of_groups: str = "",
         seed: int = 0,
     ) -> Findings:
-        """Rank the rows and test every pair; `hits` says for each done row which test pictures it had right."""
-        order = ranked(rows)
-        p_values = pairwise(hits, groups, seed=seed)
+        """Rank the rows and test every pair; `correct` says for each done row which test pictures it had right."""
+        order, p_values = ranked(rows), pairwise(correct, groups, seed=seed)
         best = name_of(order[0])
-        ties = {best} | {name for name in hits if p_values.get((best, name), 0.0) > LEVEL}
-        return cls(order, ties, p_values, len(set(groups)) if groups else None, control, missing, again, of_groups)
+        ties = {best} | {name for name in correct if p_values.get((best, name), 0.0) > LEVEL}
+        return cls(order, ties, p_values, len(set(groups)) if groups else None)
 
     @property
     def done(self) -> list[Row]:

@@ -17,7 +17,6 @@ from regraft.backbones import Backbone
 from regraft.config import Config
 from regraft.data import Manifest
 from regraft.methods._plan import Phase, Plan, frozen_modules
-from regraft.metrics.functions import Scores, evaluate
 from regraft.training.batches import Examples, batches
 from regraft.training.checkpoints import restore
 from regraft.training.head import Head, HeadSpec, build_head, inherit
@@ -82,23 +81,6 @@ class Learner:
             self._examples(part, self.plan.phases[-1]),
             device=self.prefix.device,
         )
-
-    def score(self, probabilities: np.ndarray, part: str, answered: np.ndarray | None = None) -> Scores:
-        """Return a part's figures, with intervals over groups where there are groups; `answered` as in `evaluate`."""
-        which = self.manifest.part(part)
-        return evaluate(
-            probabilities,
-            self.manifest.labels[which],
-            self.manifest.classes,
-            answered=answered,
-            groups=self.groups(part),
-            seed=self.config.seed,
-        )
-
-    def groups(self, part: str) -> list[str] | None:
-        """Return the groups of a part's pictures, where there are groups."""
-        groups = self.manifest.groups
-        return None if groups is None else [groups[index] for index in self.manifest.part(part)]
 
     def _examples(self, part: str, phase: Phase) -> Examples:
         kept_views = phase.views if phase.cut and part == "train" else 1  # only training sees other than plain pictures

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from regraft.metrics.curves import coverage_accuracy, precision_recall, reliability, roc
+from regraft.metrics.curves import PRECISION_RECALL, ROC, coverage_accuracy, curve, reliability
+from regraft.metrics.intervals import Resampling
 from regraft.reports.plots import coverage_curve, reliability_diagram, threshold_curve
 from regraft.reports.run_report import Report
 
@@ -40,22 +41,21 @@ def _classes_apart(report: Report) -> list[int]:
 def _apart(report: Report, positive: int) -> dict[str, Any]:
     """Return what each threshold for one class against all others would give, drawn."""
     answers, reached = report.answers, report.metrics.get("threshold") or {}
-    given = (answers.probabilities, answers.labels, positive, answers.groups)
-    seed = report.config["settings"]["seed"]
-    found = {"roc": roc(*given, seed=seed), "precision": precision_recall(*given, seed=seed)}
+    again = Resampling.of(len(answers.labels), answers.groups, seed=report.config["settings"]["seed"])
+    roc, precisions = (
+        curve(axes, answers.probabilities, answers.labels, positive, again) for axes in (ROC, PRECISION_RECALL)
+    )
     test = reached.get("test", {})
     specificity, recall, precision = (test.get(name) for name in ("specificity", "recall", "precision"))
-    at = {
-        "roc": None if specificity is None or recall is None else (1 - specificity, recall),
-        "precision": None if precision is None or recall is None else (recall, precision),
-    }
+    on_roc = None if specificity is None or recall is None else (1 - specificity, recall)
+    on_precisions = None if precision is None or recall is None else (recall, precision)
     return {
         "positive": report.classes[positive],
-        "roc": found["roc"],
-        "precision": found["precision"],
-        "roc_drawn": threshold_curve(found["roc"], "False alarms: share of the others", "Found (recall)", at["roc"]),
+        "roc": roc,
+        "precision": precisions,
+        "roc_drawn": threshold_curve(roc, "False alarms: share of the others", "Found (recall)", on_roc),
         "precision_drawn": threshold_curve(
-            found["precision"], "Found (recall)", "Right among the found (precision)", at["precision"]
+            precisions, "Found (recall)", "Right among the found (precision)", on_precisions
         ),
         "reached": reached,
     }
