@@ -5,10 +5,12 @@ from __future__ import annotations
 import csv
 import json
 import re
+import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -87,3 +89,179 @@ def test_a_section_of_the_report_is_a_file_and_its_template(
     assert re.findall(r'<li><a href="#(\w+)">', page) == anchors
     assert anchors[anchors.index("pictures") + 1 : anchors.index("data")] == (["longest"] if not least else [])
     assert ("Longest name</a>" in page) == (not least)
+
+
+# ---- a row, a field or a file of the code itself, in a copy of it ---------------------------------------------------
+
+PROJECT = Path(__file__).parents[1]
+ROW = """\
+    Family("resnet_t", "timm", ("resnet10t",), "conv1+bn1+act1+maxpool layer1 layer2 layer3 layer4", "global_pool+fc"),
+"""
+FIELD = """\
+    sharpness: float = _setting(
+        1.0, "How sharp it is.", group="Training", use=TRAINING, within=(0.0, 4.0), needs="steps"
+    )
+"""
+METHOD = """\
+from dataclasses import replace
+
+from regraft.methods import frozen
+
+WEIGHTS = "random:7"
+
+
+def plan(backbone, config):
+    return replace(frozen.plan(backbone, config), method="wide", hidden=96)
+"""
+ENGINE = """\
+from regraft.activations.engines.torch import open, ready, supports
+
+RANK, PAYS_FROM = 2, 0
+"""
+STORY = """\
+import contextlib, io, json, sys
+from pathlib import Path
+
+here, cells = Path(sys.argv[1]), Path(sys.argv[2])
+sys.path[:0] = [str(here / "src"), str(here / "tools")]
+
+from regraft.cli import main
+
+
+def said(*words):
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), contextlib.suppress(SystemExit):
+        main([str(word) for word in words])
+    return " ".join((out.getvalue() + err.getvalue()).replace("\u2502", " ").split())  # no frame, no broken lines
+
+
+told = {
+    "help": said("train", "--help"),
+    "help of compare": said("compare", "--help"),
+    "help of check": said("check", "--help"),
+    "sharpness 9": said("train", cells, "--sharpness", 9),
+    "engine torche": said("train", cells, "--engine", "torche"),
+    "method wid": said("train", cells, "--method", "wid"),
+}
+
+import regraft
+import torch
+from compiling import card, table
+from generate import keywords_module, settings_page
+from regraft import catalog, methods
+from regraft.activations import engines
+from regraft.backbones import PixelNorm, build, names
+
+told |= {"docs": settings_page(), "keywords": keywords_module()}
+told |= {"networks": names(), "methods": methods.names(), "engines": engines.names()}
+told["auto"] = engines.choose("auto", torch.device("cpu"), 1)
+
+network, picture = build("resnet10t"), torch.zeros(1, 64, 64, 3, dtype=torch.uint8)
+with torch.inference_mode():
+    whole = network.model(PixelNorm(network.preprocessing)(picture))
+    cut = network.classifier.module(network.tail(3)(network.prefix(3)(picture)))
+told["stages"] = [stage.name for stage in network.stages if torch.equal(whole, cut)]
+
+cards = Path(catalog.__file__).with_name("cards.csv")
+cards.write_text(cards.read_text() + table([card("resnet10t")]).partition("\\n")[2])
+told["models"] = catalog.models("resnet10t")
+
+settings = ("--config", here / "settings.yaml")
+said("train", cells, "--backbone", "resnet10t", "--method", "wide", *settings, "--out", here / "run")
+told["answers"] = regraft.predict(here / "run", cells / "red").classes
+told["features"] = said("train", cells, "--method", "features", *settings, "--no-report", "--out", here / "idle")
+asked = ("--backbones", "resnet10t", "--methods", "wide", "--control-epochs", 0)
+said("compare", cells, *asked, *settings, "--out", here / "all")
+print(json.dumps(told))
+"""
+SETTINGS = "sharpness: 2.5\nengine: mirror\nimg_size: 64\nepochs: 2\ndevice: cpu\n"
+
+
+class Told(NamedTuple):
+    """What the copy has said, and the folder that holds it and what it has made."""
+
+    folder: Path
+    said: dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def told(shapes: Path, tmp_path_factory: pytest.TempPathFactory) -> Told:
+    """A copy of the code with a network, a setting, a method and an engine more, each in its one place."""
+    folder = tmp_path_factory.mktemp("more")
+    for part in ("src", "tools"):
+        shutil.copytree(PROJECT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(PROJECT / "docs/generate.py", folder / "tools")
+    package = folder / "src/regraft"
+    _insert(package / "backbones/families.py", "FAMILIES = (\n", ROW)
+    _insert(package / "config.py", "class Config:\n    ", FIELD.strip() + "\n    ")
+    (package / "methods/wide.py").write_text(METHOD)
+    (package / "activations/engines/mirror.py").write_text(ENGINE)
+    (folder / "settings.yaml").write_text(SETTINGS)
+    story = [sys.executable, "-c", STORY, str(folder), str(shapes)]
+    done = subprocess.run(story, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    return Told(folder, json.loads(done.stdout))
+
+
+in_the_copy = pytest.mark.xdist_group("additions")  # one process makes it, once
+
+
+def _insert(file: Path, after: str, text: str) -> None:
+    before, found, behind = file.read_text(encoding="utf-8").partition(after)
+    assert found
+    file.write_text(f"{before}{found}{text}{behind}", encoding="utf-8")
+
+
+@in_the_copy
+def test_a_backbone_is_one_row(told: Told) -> None:
+    """In the table, with its card; cut where the row says, which the contract tests of all rows then check; trained."""
+    (row,) = told.said["models"]
+    assert (row["family"], row["library"], row["input_size"]) == ("resnet_t", "timm", 176)
+    assert "resnet10t" in told.said["networks"]  # tests/backbones and tests/catalog run on all of these
+    assert told.said["stages"] == ["conv1", "layer1", "layer2", "layer3", "layer4"]
+    about = json.loads((told.folder / "run/model/bundle.json").read_text())
+    assert about["backbone"] == "resnet10t"
+    (line,) = csv.DictReader((told.folder / "all/leaderboard.csv").open())
+    assert (line["backbone"], line["method"]) == ("resnet10t", "wide")
+
+
+@in_the_copy
+def test_a_method_is_one_file_with_its_flags(told: Told) -> None:
+    """Offered, told where it is misspelt, trained as its file says, read back, compared."""
+    assert "wide" in told.said["methods"]  # tests/methods runs on all of these
+    for command in ("help", "help of compare"):
+        assert "full, scratch or wide" in told.said[command]
+    assert "full, scratch or wide" in told.said["docs"]
+    assert "Did you mean wide" in told.said["method wid"]
+    about = json.loads((told.folder / "run/model/bundle.json").read_text())
+    assert (about["method"], about["lineage"][0]["weights"]) == ("wide", "random:7")
+    assert told.said["answers"] == ["blue", "green", "red", "yellow"]
+
+
+@in_the_copy
+def test_an_engine_is_one_file(told: Told) -> None:
+    """A choice of the setting wherever it is told or checked, and taken by itself where it says that it pays."""
+    assert told.said["engines"] == ["mirror", "onnxruntime", "torch"]
+    assert told.said["auto"] == "mirror"
+    assert "mirror, onnxruntime or torch" in told.said["help"]
+    assert "mirror, onnxruntime or torch" in told.said["docs"]
+    assert 'engine: Literal["auto", "mirror", "onnxruntime", "torch"]' in told.said["keywords"]
+    assert "expected one of auto, mirror, onnxruntime, torch" in told.said["engine torche"]
+    assert json.loads((told.folder / "run/config.json").read_text())["settings"]["engine"] == "mirror"
+
+
+@in_the_copy
+def test_a_setting_is_one_field(told: Told) -> None:
+    """Option, keyword, row of the docs, range, entry of the run, its page and a settings file; idle where it is."""
+    assert "--sharpness" in told.said["help"]
+    assert "--sharpness" in told.said["help of compare"]
+    assert "--sharpness" not in told.said["help of check"]
+    assert "| `--sharpness` | `sharpness` | float | `1.0` | How sharp it is. |" in told.said["docs"]
+    assert "    sharpness: float\n" in told.said["keywords"]
+    assert "--sharpness is 9.0; expected a value from 0.0 to 4.0." in told.said["sharpness 9"]
+    assert json.loads((told.folder / "run/config.json").read_text())["settings"]["sharpness"] == 2.5
+    assert "--method features makes no use of --sharpness, --epochs here." in told.said["features"]
+    page = (told.folder / "run/report.html").read_text(encoding="utf-8")
+    assert (
+        '--sharpness</td><td class="text">2.5</td><td class="text">1.0</td><td class="words">How sharp it is.' in page
+    )

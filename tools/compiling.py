@@ -87,11 +87,11 @@ def _of_library(library: str, name: str, record: Published) -> dict[str, Any]:
             "licence": torchvision.LICENCE,
             "file": record.record.url.rpartition("/")[2],
         }
-    top1, top5 = TIMM[name]
+    top1, top5 = TIMM.get(name, (None, None))
     return {
         "top1": top1,
         "top5": top5,
-        "figures": TIMM_TABLE,
+        "figures": TIMM_TABLE if name in TIMM else "",
         "licence": record.record.license,
         "file": "" if record.record.hf_hub_id else record.record.url.rpartition("/")[2],
         "hub": record.record.hf_hub_id or "",

@@ -44,7 +44,7 @@ from regraft.cli.printing import (
     print_scores,
     print_threshold,
 )
-from regraft.config import Config, command
+from regraft.config import ABOUT, Config, command
 from regraft.errors import ConfigError, NotWritten, RegraftError, reason_of
 from regraft.utils import stopping, streams, tables
 from regraft.utils.files import FULL
@@ -137,7 +137,9 @@ def train(
 def compare(
     data: Data,
     backbones: Backbones = "available",
-    methods: Annotated[str, typer.Option("--methods", help="Names joined by commas.")] = "frozen,finetuned,features",
+    methods: Annotated[
+        str, typer.Option("--methods", help=f"Names joined by commas: {ABOUT['method'].described}")
+    ] = "frozen,finetuned,features",
     budget: Annotated[
         str, typer.Option("--budget", metavar="TIME", help="Such as 30m or 2h: what does worst early on is dropped.")
     ] = "",

@@ -63,7 +63,7 @@ def load_network(config: Config, *, named: bool = False) -> LoadedNetwork:
     """
     if config.from_run is not None:
         return _load_earlier(Path(config.from_run), config, named)
-    source = "random" if config.method == "scratch" else config.weights
+    source = methods.weights_of(config.method) or config.weights
     backbone, weights = filled(config.backbone, source, seed=config.seed)
     origin = {"weights": weights.source, "digest": weights.digest, "licence": weights.licence}
     return LoadedNetwork(backbone.sized(config.img_size, config.fit), (origin,))

@@ -1,6 +1,7 @@
 """Backbone x Config -> Plan: one file per method, found by its name.
 
-A method's file has a docstring whose first line says what it does, and ``plan(backbone, config) -> Plan``.
+A method's file has a docstring whose first line says what it does, and ``plan(backbone, config) -> Plan``. It may have
+``WEIGHTS``: the source that its network is filled from, whatever the settings say.
 """
 
 from __future__ import annotations
@@ -31,6 +32,12 @@ def plan(backbone: Backbone, config: Config) -> Plan:
     check(config.method)
     made: Plan = plugins.load(__name__, config.method).plan(backbone, config)
     return made
+
+
+def weights_of(name: str) -> str | None:
+    """Return the source of weights that a method asks for itself; None: those that the settings name."""
+    found: str | None = getattr(plugins.load(__name__, name), "WEIGHTS", None)
+    return found
 
 
 def idle_settings(plan: Plan) -> frozenset[str]:

@@ -8,6 +8,7 @@ from regraft.methods.frozen import refuse_unfreezing
 
 EPOCHS = 40  # without pretraining there is more to learn
 LR = 1e-3
+WEIGHTS = "random"
 
 
 def plan(backbone: Backbone, config: Config) -> Plan:
