@@ -1,4 +1,5 @@
 import contextlib
+import importlib
 import io
 import random
 import struct
@@ -10,13 +11,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from regraft.config import Config
 from regraft.data import Preprocessing, decode, digest
-from regraft.data.decode import INTERPOLATIONS
+from regraft.data.decode import INTERPOLATIONS, decode_whole
 from regraft.errors import BadImage, ConfigError, UnknownName
 
+decoding = importlib.import_module("regraft.data.decode")  # beside it, the package has the function of that name
 SQUARE = Preprocessing(size=8, resize=8, interpolation="nearest")  # an 8 x 8 picture comes through unchanged
 RAMP = np.arange(64, dtype=np.uint8).reshape(8, 8) * 4
 COLOURS = np.stack([RAMP, RAMP.T, 255 - RAMP], axis=-1)  # [8, 8, 3]
@@ -295,8 +297,29 @@ def test_threads_decode_what_one_thread_decodes():
 @pytest.mark.parametrize(("width", "height"), [(300, 200), (40, 300), (56, 56)])
 def test_stretching_shows_the_whole_picture(width, height):
     image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8))
-    whole = np.asarray(image.resize((56, 56), Image.Resampling.BILINEAR))
+    narrow = image.resize((56, height), Image.Resampling.BILINEAR)  # both at once, Pillow's version says which is first
+    whole = np.asarray(narrow.resize((56, 56), Image.Resampling.BILINEAR))
     np.testing.assert_array_equal(decode(encode(image), Preprocessing(size=56, resize=64, fit="stretch")), whole)
+
+
+@pytest.mark.parametrize("fit", ["crop", "stretch"])
+@pytest.mark.parametrize("interpolation", INTERPOLATIONS)
+def test_a_tall_picture_is_the_same_in_strips_and_at_once(interpolation, fit, monkeypatch):
+    tall = encode(Image.fromarray(np.random.default_rng(0).integers(0, 256, (400, 90, 3), np.uint8)))
+    look = Preprocessing(size=56, resize=64, fit=fit, interpolation=interpolation)
+    at_once = decode(tall, look)
+    monkeypatch.setattr(decoding, "AT_ONCE", 90 * 7)
+    np.testing.assert_array_equal(decode(tall, look), at_once)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_whole_picture_is_upright_and_keeps_its_size(orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    file = io.BytesIO()
+    Image.fromarray(COLOURS).resize((1200, 900)).save(file, "JPEG", exif=exif)
+    expected = np.asarray(ImageOps.exif_transpose(Image.open(file)))
+    np.testing.assert_array_equal(decode_whole(file.getvalue(), SQUARE), expected)
 
 
 def test_preprocessing_survives_json():

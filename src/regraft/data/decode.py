@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from hashlib import blake2b
 from io import BytesIO
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, TypeAlias
 
 import numpy as np
 from msgspec import Meta
@@ -41,9 +41,9 @@ Image.core.set_block_size(1 << 26)  # type: ignore[attr-defined]
 MAX_MEGAPIXELS = 89
 """The size above which Pillow itself warns of a decompression bomb; --max-megapixels sets another."""
 
-DECODER = 3
+DECODER = 4
 """Part of the name under which what was made of pictures is kept; 1 showed the first page of a file alone, 2 stretched
-DICOM of 8 bits to the scale of more."""
+DICOM of 8 bits to the scale of more, 3 left it to Pillow's version which way a tall picture is resampled first."""
 
 MAX_SIDE = 1_000_000
 """Pixels: resampling takes memory in proportion to the longest side. JPEG ends at 65,535; line scans are longer."""
@@ -151,11 +151,24 @@ def decode(content: bytes, preprocessing: Preprocessing) -> NDArray[np.uint8]:
     Raises:
         BadImage: The reason in plain words. A file that is cut off is refused, never filled up with grey.
     """
+    return _decoded(content, preprocessing, _square)
+
+
+def decode_whole(content: bytes, preprocessing: Preprocessing) -> NDArray[np.uint8]:
+    """Decode a file as `decode` does, but for the geometry: all of its pixels, upright, uint8 [h, w, 3] in RGB.
+
+    Raises:
+        BadImage: as `decode`.
+    """
+    return _decoded(content, preprocessing, _upright)
+
+
+def _decoded(content: bytes, look: Preprocessing, shaped: Shaped) -> NDArray[np.uint8]:
     with plain_reasons():
-        opened = _opened(content, preprocessing.most_pixels)
+        opened = _opened(content, look.most_pixels)
         if isinstance(opened, Numbers):
-            return _from_numbers(opened, preprocessing)
-        return _from_image(opened, preprocessing, len(content))
+            return _from_numbers(opened, look, shaped)
+        return _from_image(opened, look, len(content), shaped)
 
 
 class Measured(NamedTuple):
@@ -273,7 +286,14 @@ def _opened_tiff(content: bytes, most_pixels: int) -> ImageFile.ImageFile | Numb
     return tiff.read_tiff(content, most_pixels) or image or TiffImageFile(BytesIO(content))
 
 
-def _from_numbers(numbers: Numbers, look: Preprocessing) -> NDArray[np.uint8]:
+Rows: TypeAlias = Callable[[int, int], Image.Image]
+"""Some rows of a picture, in RGB."""
+
+Shaped: TypeAlias = Callable[[tuple[int, int], Rows, int, Preprocessing], NDArray[np.uint8]]
+"""What becomes of a picture of that size and EXIF orientation."""
+
+
+def _from_numbers(numbers: Numbers, look: Preprocessing, shaped: Shaped) -> NDArray[np.uint8]:
     _check_dimensions(numbers.width, numbers.height, look.most_pixels)
     which = shown_planes(numbers, look.file_channels)
     with ROOM.hold(numbers.width * numbers.height * len(which) * numbers.dtype.itemsize):
@@ -282,17 +302,18 @@ def _from_numbers(numbers: Numbers, look: Preprocessing) -> NDArray[np.uint8]:
         def rows(top: int, bottom: int) -> Image.Image:
             return to_rgb(numbers, values[top:bottom], look.file_channels, look.value_range)
 
-        return _square((values.shape[1], values.shape[0]), rows, numbers.orientation, look)
+        return shaped((values.shape[1], values.shape[0]), rows, numbers.orientation, look)
 
 
-def _from_image(image: ImageFile.ImageFile, look: Preprocessing, size: int) -> NDArray[np.uint8]:
-    stored = image.size
-    if stored[0] * stored[1] > look.most_pixels and _is_baseline(image):
+def _from_image(image: ImageFile.ImageFile, look: Preprocessing, size: int, shaped: Shaped) -> NDArray[np.uint8]:
+    stored, drafted = image.size, shaped is _square
+    if stored[0] * stored[1] > look.most_pixels and drafted and _is_baseline(image):
         _check_dimensions(*stored, look.most_pixels * MOST_DRAFTED)
     else:
         _check_dimensions(*stored, look.most_pixels)  # from the header: nothing large has been allocated yet
     _check_promise(image, size)
-    image.draft(None, (look.resize, look.resize))  # a large JPEG is decoded at 1/2, 1/4 or 1/8
+    if drafted:
+        image.draft(None, (look.resize, look.resize))  # a large JPEG is decoded at 1/2, 1/4 or 1/8
 
     def rows(top: int, bottom: int) -> Image.Image:
         part = image if bottom - top == image.height else image.crop((0, top, image.width, bottom))
@@ -300,7 +321,7 @@ def _from_image(image: ImageFile.ImageFile, look: Preprocessing, size: int) -> N
 
     with ROOM.hold(image.width * image.height * _BYTES_OF_A_PIXEL):
         image.load()
-        return _square(image.size, rows, _orientation(image), look)
+        return shaped(image.size, rows, _orientation(image), look)
 
 
 MOST_DRAFTED = 8
@@ -318,26 +339,27 @@ def _is_baseline(image: ImageFile.ImageFile) -> bool:
     return image.format in ("JPEG", "MPO") and not image.info.get("progressive")
 
 
-def _square(
-    size: tuple[int, int], rows: Callable[[int, int], Image.Image], orientation: int, look: Preprocessing
-) -> NDArray[np.uint8]:
-    """Make a picture the square that is seen; `rows` gives some of its rows in RGB.
+def _square(size: tuple[int, int], rows: Rows, orientation: int, look: Preprocessing) -> NDArray[np.uint8]:
+    """Make a picture the square that is seen: narrow first, in strips, and then low.
 
-    Pillow makes a picture narrow first and then low, so that doing the former in strips gives the same pixels.
+    Which way comes first changes pixels by some levels. Pillow 13 begins with the other one where a picture is tall.
     """
     (width, height), way = size, INTERPOLATIONS[look.interpolation]
     left, upper, right, lower = _seen(size, look)
     strip = max(1, AT_ONCE // width)
-    if strip >= height:
-        square = rows(0, height).resize((look.size, look.size), way, box=(left, upper, right, lower))
-    else:
-        narrow = Image.new("RGB", (look.size, height))
-        for top in range(0, height, strip):
-            part = rows(top, min(top + strip, height))
-            narrow.paste(part.resize((look.size, part.height), way, box=(left, 0, right, part.height)), (0, top))
-        square = narrow.resize((look.size, look.size), way, box=(0, upper, look.size, lower))
+    narrow = Image.new("RGB", (look.size, height))
+    for top in range(0, height, strip):
+        part = rows(top, min(top + strip, height))
+        narrow.paste(part.resize((look.size, part.height), way, box=(left, 0, right, part.height)), (0, top))
+    square = narrow.resize((look.size, look.size), way, box=(0, upper, look.size, lower))
     turn = _TURNS.get(orientation)  # a square about the centre may be turned last, when it is small
     return np.array(square if turn is None else square.transpose(turn))
+
+
+def _upright(size: tuple[int, int], rows: Rows, orientation: int, look: Preprocessing) -> NDArray[np.uint8]:
+    """Keep a picture's own size."""
+    image, turn = rows(0, size[1]), _TURNS.get(orientation)
+    return np.array(image if turn is None else image.transpose(turn))
 
 
 def _seen(size: tuple[int, int], preprocessing: Preprocessing) -> tuple[float, float, float, float]:
