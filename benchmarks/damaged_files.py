@@ -393,23 +393,23 @@ def _weights(place: Path) -> list[Target]:
     import torch
     from safetensors.torch import save_file
 
-    from regraft import weights
     from regraft.backbones import build
+    from regraft.weights import importing, loading
 
     folder = place / "weights"
     folder.mkdir()
     state = build(NETWORK).model.state_dict()
     torch.save({"state_dict": state}, folder / f"{NETWORK}.pth")
     save_file(state, folder / f"{NETWORK}.safetensors")
-    weights.import_file(folder / f"{NETWORK}.pth", NETWORK)
+    importing.import_file(folder / f"{NETWORK}.pth", NETWORK)
     shutil.copytree(place / "home", place / "imports")
 
     def read(folder: Path, suffix: str) -> None:
-        weights.load(build(NETWORK), str(folder / f"{NETWORK}{suffix}"))
+        loading.load(build(NETWORK), str(folder / f"{NETWORK}{suffix}"))
 
     def read_import(folder: Path) -> None:
         with variable("REGRAFT_HOME", folder):
-            weights.load(build(NETWORK), "imported")
+            loading.load(build(NETWORK), "imported")
 
     return [
         *(

@@ -53,7 +53,7 @@ def main() -> None:
 
 def missing(given: argparse.Namespace) -> str:
     """Say what a measurement on real pictures lacks; nothing where all is there."""
-    from regraft.weights import available
+    from regraft.weights.loading import available
 
     if not given.data.is_dir():
         return f"there is no folder {given.data} of class folders."

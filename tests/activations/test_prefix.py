@@ -21,7 +21,7 @@ from regraft.backbones import Backbone, build
 from regraft.data import Preprocessing, decode, draw_view, read_digests
 from regraft.errors import ActivationOverflow, BadImage, CacheFull
 from regraft.utils.progress import Progress
-from regraft.weights import load
+from regraft.weights.loading import load
 
 LOOK = Preprocessing(size=64, resize=64)
 COUNT = 8

@@ -18,9 +18,10 @@ from measuring import measure
 from regraft import catalog
 from regraft.backbones import names, torchvision_compat
 from regraft.backbones.libraries import published
-from regraft.catalog import locations, table
+from regraft.catalog import table
 from regraft.errors import UnknownName, WeightsMissing
-from regraft.weights import available
+from regraft.weights import locations
+from regraft.weights.loading import available
 from regraft.weights.reading import READERS
 
 ROWS = {row["name"]: row for row in catalog.models()}

@@ -20,7 +20,7 @@ from regraft.inference import bundle
 from regraft.inference.classifier import Classifier
 from regraft.training.head import HeadSpec, build_head
 from regraft.utils import files
-from regraft.weights import load
+from regraft.weights.loading import load
 
 CLASSES = ("1", "2", "10", "größer")  # natural order; JSON and folders would sort "10" before "2"
 LOOK = Preprocessing(size=64, resize=70, interpolation="bicubic", mean=(0.5, 0.4, 0.3), std=(0.2, 0.3, 0.4))

@@ -26,7 +26,7 @@ from regraft.data import decode, natural_key
 from regraft.errors import BadImage, CacheFull, ConfigError, NoImages, UnknownName
 from regraft.inference import bundle, features
 from regraft.utils.progress import Progress, Tick
-from regraft.weights import load
+from regraft.weights.loading import load
 
 NETWORK = "squeezenet1_1"
 SMALL: dict[str, Any] = {"weights": "random:3", "img_size": 64, "device": "cpu"}

@@ -20,7 +20,7 @@ from regraft.experiments.train import train as train_run
 from regraft.inference import bundle
 from regraft.inference.bundle import body_state
 from regraft.methods._plan import layers
-from regraft.weights import load
+from regraft.weights.loading import load
 
 METHODS = methods.names()
 SMALL: dict[str, Any] = {"img_size": 64, "batch_size": 16, "seed": 3, "patience": 100}

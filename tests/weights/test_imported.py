@@ -9,9 +9,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from regraft.backbones import Backbone, build
-from regraft.catalog import locations
 from regraft.errors import ChecksumMismatch, UnknownName, WeightsError, WeightsMismatch, WeightsMissing
-from regraft.weights import available, digest_state, filled, import_file, load
+from regraft.weights import locations
+from regraft.weights.importing import import_file
+from regraft.weights.loading import available, filled, load
+from regraft.weights.state import digest_state
 
 NAME = "squeezenet1_1"
 State = dict[str, Tensor]

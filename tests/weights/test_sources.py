@@ -14,12 +14,13 @@ from safetensors.torch import save_file
 
 from regraft.backbones import FAMILIES, Backbone, build
 from regraft.backbones.libraries import published
-from regraft.catalog import locations
 from regraft.data.decode import decode
 from regraft.errors import ChecksumMismatch, ConfigError, UnknownName, WeightsMissing
-from regraft.weights import available, digest_state, imagenet_classes, load
+from regraft.weights import locations
 from regraft.weights.download import cached, fetch
-from regraft.weights.state import classifier_names
+from regraft.weights.imagenet import imagenet_classes
+from regraft.weights.loading import available, load
+from regraft.weights.state import classifier_names, digest_state
 
 LITE0 = "tf_efficientnet_lite0"
 

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from regraft.backbones import Backbone, build
 from regraft.errors import WeightsMismatch
-from regraft.weights import digest_state, load_state
+from regraft.weights.state import digest_state, load_state
 
 State = dict[str, Tensor]
 

@@ -23,7 +23,7 @@ from regraft.data import DECODER
 from regraft.errors import BadImage
 from regraft.utils.machine import cache_folder
 from regraft.utils.progress import Progress, Tick
-from regraft.weights import digest_state
+from regraft.weights.state import digest_state
 
 OF_THE_DECODER = ("size", "resize", "fit", "interpolation", "file_channels", "value_range")
 """What of a preprocessing decides the pixels; the rest is done inside the network."""

@@ -80,7 +80,7 @@ def _preprocessing_timm(weights: Any) -> Preprocessing:
     )
 
 
-# Networks that no maintained library has; ``weights.regraft`` says which file fills them.
+# Networks that no maintained library has; ``weights.sources.regraft`` says which file fills them.
 _OWN: dict[str, tuple[Callable[..., nn.Module], Preprocessing]] = {
     "inception_v2": (
         InceptionV2,

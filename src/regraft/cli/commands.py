@@ -515,16 +515,16 @@ def pull_weights(
     names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Networks.", show_default=False)],
 ) -> None:
     """Download weights now, so that later commands need no network. What is here already is left alone."""
-    from regraft import weights
+    from regraft.weights import loading
 
     failures: list[RegraftError | OSError] = []
     for name in names:
         try:
-            pulled = weights.pull(name)
+            pulled = loading.pull(name)
             say(
                 f"{name}: downloaded and checked, {pulled.source}, licence {pulled.licence}"
                 if pulled
-                else f"{name}: already on this machine ({weights.available(name)[0]})"
+                else f"{name}: already on this machine ({loading.available(name)[0]})"
             )
         except (RegraftError, OSError) as error:
             failures.append(error)
@@ -541,12 +541,11 @@ def import_weights(
     force: Annotated[bool, typer.Option("--force", help="Replace what was imported for it before.")] = False,
 ) -> None:
     """Check that a file of tensors fits a network and keep it, so that --backbone NAME finds it by itself."""
-    from regraft import weights
     from regraft.backbones.families import canonical
-    from regraft.catalog import locations
+    from regraft.weights import importing, locations
 
     before = locations.own_file(canonical(name))
-    path, found = weights.import_file(file, name, force=force)
+    path, found = importing.import_file(file, name, force=force)
     say(f"{path.stem}: checked and kept as {path}")
     if not found.has_classifier:
         say("It brings no ImageNet head: it can be trained on, but regraft predict has no classes to answer with.")

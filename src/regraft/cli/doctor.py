@@ -11,7 +11,7 @@ from regraft import run_folder
 from regraft.activations.store import free_bytes
 from regraft.backbones import names, torchvision_compat
 from regraft.utils.machine import cache_folder, cores
-from regraft.weights import available
+from regraft.weights.loading import available
 
 
 def examine() -> dict[str, Any]:

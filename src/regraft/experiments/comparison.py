@@ -26,7 +26,7 @@ from regraft.experiments.preflight import listed
 from regraft.experiments.session import Session
 from regraft.reports import comparison_report
 from regraft.utils.progress import Progress
-from regraft.weights import available
+from regraft.weights.loading import available
 
 METHODS = ("frozen", "finetuned", "features")
 

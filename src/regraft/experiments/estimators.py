@@ -35,7 +35,7 @@ from regraft.metrics.calibration import tempered
 from regraft.training.batches import Examples
 from regraft.training.loop import predict
 from regraft.utils.progress import Progress
-from regraft.weights import digest_state
+from regraft.weights.state import digest_state
 
 AGAIN = 10
 """So often, about, the same pictures are asked for in a search over folds: rows that cost much to make are kept."""

@@ -34,7 +34,7 @@ from regraft.methods._plan import Plan
 from regraft.training.learner import lengthened
 from regraft.utils import files
 from regraft.utils.progress import Progress
-from regraft.weights import filled
+from regraft.weights.loading import filled
 
 MOST_JUDGED = 20_000  # pictures: a minute of reading for the report; `regraft check` takes any number
 MOST_BAD = 0.05  # a folder with more unreadable files than this is rather the wrong folder than a good one with losses

@@ -34,7 +34,7 @@ from regraft.training.history import Stop
 from regraft.utils import files
 from regraft.utils.records import Above0, fitted, read_json, to_json
 from regraft.utils.version import __version__
-from regraft.weights import load_state, misfits
+from regraft.weights.state import load_state, misfits
 
 Named = TypeVar("Named")
 

@@ -21,8 +21,9 @@ from regraft.errors import ActivationOverflow, BadImage, StoreError, WeightsMiss
 from regraft.metrics.thresholds import Threshold, weighed, weighing
 from regraft.training.head import HeadSpec
 from regraft.utils.progress import Progress
-from regraft.weights import digest_state, filled
 from regraft.weights.imagenet import imagenet_classes
+from regraft.weights.loading import filled
+from regraft.weights.state import digest_state
 
 MOST_EXPORTS = 5 * 10**9  # bytes of exports that predicting leaves behind; training keeps to --cache-limit in all
 

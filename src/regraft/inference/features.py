@@ -25,7 +25,8 @@ from regraft.inference.predict import Model, named
 from regraft.inference.results import Features
 from regraft.utils import arrays
 from regraft.utils.progress import Progress
-from regraft.weights import digest_state, filled
+from regraft.weights.loading import filled
+from regraft.weights.state import digest_state
 
 CHUNK_BYTES = 16 << 20  # read back and written at once: what memory a file of any size takes
 

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from regraft.errors import RunError
 from regraft.training.history import History, best_epoch
 from regraft.utils import files
-from regraft.weights import misfits
 from regraft.weights.reading import read_torch
+from regraft.weights.state import misfits
 
 EVERY_S = 5.0  # writing one takes as long as a head's epoch
 

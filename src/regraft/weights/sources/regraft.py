@@ -2,12 +2,38 @@
 
 from __future__ import annotations
 
-from regraft.backbones import Backbone
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 from regraft.errors import UnknownName, WeightsMissing
-from regraft.weights.source import Tensors
+from regraft.weights.sources import Network, Tensors
+
+if TYPE_CHECKING:
+    from regraft.backbones import Backbone
+
+RANK = 5
 
 # The published file of each, and where it comes from.
 FILES = {"inception_v2": ("bn_inception-52deb4733.pth", "the model bninception of the package pretrainedmodels")}
+
+
+def publishes(name: str, library: str) -> bool:
+    """Nothing: a file that the user has is of the source ``file``."""
+    return False
+
+
+def file(network: Network) -> Path | None:
+    """There is none."""
+    return None
+
+
+def get(network: Network) -> None:
+    """No command brings any."""
+
+
+def licence(network: Network) -> str:
+    """As it was published."""
+    return str(network["licence"])
 
 
 def here(name: str) -> bool:

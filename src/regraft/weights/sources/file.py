@@ -4,12 +4,38 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from regraft.backbones import Backbone
-from regraft.catalog import locations
 from regraft.errors import WeightsMissing
-from regraft.weights.reading import read
-from regraft.weights.source import Tensors
+from regraft.weights import locations
+from regraft.weights.sources import Network, Tensors
+
+if TYPE_CHECKING:
+    from regraft.backbones import Backbone
+
+# In the order in which they are asked: the user's own folder before any other, then what was imported for the network,
+# then what is installed, before a download.
+RANK = 0
+
+
+def publishes(name: str, library: str) -> bool:
+    """Nothing by itself."""
+    return False
+
+
+def file(network: Network) -> Path | None:
+    """Return NAME.safetensors, NAME.pth or NAME.pt in the user's folder."""
+    return locations.own_file(network["name"])
+
+
+def get(network: Network) -> str:
+    """Return the command by which its weights come here."""
+    return f"regraft weights import FILE --as {network['name']}"
+
+
+def licence(network: Network) -> str:
+    """Nobody says it."""
+    return "unknown"
 
 
 def here(name: str) -> bool:
@@ -23,6 +49,8 @@ def fetch(backbone: Backbone, tag: str) -> Tensors:
     Raises:
         WeightsMissing: names the files that were looked for.
     """
+    from regraft.weights.reading import read
+
     path = Path(tag or os.environ.get(locations.FOLDER, ".")).expanduser()
     looked_for = locations.candidates(path, backbone.name) if path.is_dir() else [path]
     found = next((candidate for candidate in looked_for if candidate.is_file()), None)

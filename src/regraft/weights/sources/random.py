@@ -2,10 +2,35 @@
 
 from __future__ import annotations
 
-from regraft.backbones import Backbone, build
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 from regraft.errors import ConfigError
-from regraft.weights.source import Tensors
-from regraft.weights.state import auxiliary_state, classifier_names
+from regraft.weights.sources import Network, Tensors
+
+if TYPE_CHECKING:
+    from regraft.backbones import Backbone
+
+RANK = 6
+
+
+def publishes(name: str, library: str) -> bool:
+    """Nothing."""
+    return False
+
+
+def file(network: Network) -> Path | None:
+    """There is none."""
+    return None
+
+
+def get(network: Network) -> None:
+    """No command brings any."""
+
+
+def licence(network: Network) -> str:
+    """There is none."""
+    return "none"
 
 
 def here(name: str) -> bool:
@@ -19,6 +44,8 @@ def fetch(backbone: Backbone, tag: str) -> Tensors:
     Raises:
         ConfigError: the tag is no whole number.
     """
+    from regraft.backbones import build
+
     return as_built(build(backbone.name, seed=seed_of(tag)), tag)
 
 
@@ -35,6 +62,8 @@ def seed_of(tag: str) -> int:
 
 def as_built(fresh: Backbone, tag: str) -> Tensors:
     """Return the numbers that `build` has drawn with the seed ``tag``, without the classifier's."""
+    from regraft.weights.state import auxiliary_state, classifier_names
+
     head = classifier_names(fresh)
     body = {name: tensor for name, tensor in fresh.model.state_dict().items() if name not in head}
     return Tensors(body | auxiliary_state(fresh), f"random:{tag}", "none", fresh.preprocessing)

