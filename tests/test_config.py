@@ -81,6 +81,7 @@ def test_a_suggested_command_is_read_by_a_shell_and_the_command_line_as_it_was_m
 def test_a_path_may_be_text_or_a_path() -> None:
     assert Config(split_from="runs/a") == Config(split_from=Path("runs/a"))  # type: ignore[arg-type]
     assert Config(from_run=Path("runs/a")) == Config(from_run="runs/a")  # type: ignore[arg-type]
+    assert Config(weights=Path("a.pth")) == Config(weights="a.pth")  # type: ignore[arg-type]
     assert Config(unfreeze=2) == Config(unfreeze="2")  # type: ignore[arg-type]
 
 

@@ -75,7 +75,9 @@ class UnknownName(RegraftError, ValueError, KeyError):
         meant = f" Did you mean {' or '.join(near)}?" if near else ""
         listed = f" Known: {', '.join(names)}." if len(names) <= 40 else f" {len(names)} names are known."
         super().__init__(f"Unknown {kind} {name!r}.{meant}{listed}{' ' + hint if hint else ''}")
-        self.name, self.nearest, self.known = name, near, names
+        self.name: str = name
+        self.nearest: list[str] = near
+        self.known: list[str] = names
 
     def __str__(self) -> str:
         return str(self.args[0])  # a KeyError would show it in quotes
