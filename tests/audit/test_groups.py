@@ -11,7 +11,7 @@ from PIL import ExifTags, Image, ImageDraw
 
 from regraft.audit.groups import Proposal, difference_interval, propose
 from regraft.config import Config
-from regraft.data import Item, Manifest, scan
+from regraft.data import Item, Manifest, Reading, scan
 from regraft.experiments.checking import check
 from regraft.experiments.recommendation import recommend
 from regraft.reports import run_page
@@ -260,7 +260,7 @@ def test_the_day_in_the_headers_is_proposed_and_a_scan_makes_those_groups(tmp_pa
     assert (proposal.pattern, proposal.groups, proposal.alike) == (DAY, 12, True)
     assert f"--groups {DAY}" in proposal.notice
     assert "quick linear model" in proposal.notice
-    made = scan(tmp_path, groups=proposal.pattern).groups
+    made = scan(tmp_path, Reading(groups=proposal.pattern)).groups
     assert made is not None
     assert len(set(made)) == proposal.groups
     assert set(proposal.examples) <= set(made)
@@ -331,7 +331,7 @@ def test_of_patients_and_their_studies_in_dicom_the_patients_are_proposed(tmp_pa
     assert neither is not None
     assert (neither.pattern, neither.alike) == ("PatientID", False)
     for proposal in (both, only_studies):
-        assert len(set(scan(tmp_path, groups=proposal.pattern).groups or [])) == proposal.groups
+        assert len(set(scan(tmp_path, Reading(groups=proposal.pattern)).groups or [])) == proposal.groups
 
 
 def test_where_only_some_heads_were_read_there_may_be_more_groups(tmp_path) -> None:

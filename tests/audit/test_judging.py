@@ -18,8 +18,10 @@ from regraft.audit.judging import (
     Remark,
     audit_of,
     blank_notices,
+    map_of,
     out_of_fold,
     read_remarks,
+    reduced,
     write_remarks,
 )
 from regraft.audit.kinds import KINDS, check_kinds
@@ -52,7 +54,8 @@ DIGESTS = [f"{at:032x}" for at in range(100)]
 
 def audit(found: Manifest | None = None, digests: list[str] = DIGESTS, **changed: object) -> Audit:
     given = {"embeddings": embeddings(LABELS), "looks": looks(100)} | changed
-    return audit_of(found or manifest(LABELS), digests, **given)  # type: ignore[arg-type]
+    points = reduced(given.pop("embeddings"))  # type: ignore[arg-type]
+    return audit_of(found or manifest(LABELS), digests, points, **given)  # type: ignore[arg-type]
 
 
 def names(found: Audit, kind: str) -> list[tuple[str, str]]:
@@ -253,9 +256,10 @@ def test_degenerate_embeddings_are_judged_without_a_warning(rows: np.ndarray, cl
     same = [Look(64, 64, "RGB", np.full((64, 64), 7, np.uint8))] * 24
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        found = audit_of(manifest(labels), [f"{at}" for at in range(24)], rows, same)
-    assert found.map.shape == (24, 2)
-    assert np.isfinite(found.map).all()
+        points = reduced(rows)
+        found, mapped = audit_of(manifest(labels), [f"{at}" for at in range(24)], points, same), map_of(points)
+    assert mapped.positions.shape == (24, 2)
+    assert np.isfinite(mapped.positions).all()
     assert not found.of("near-duplicate")
 
 
@@ -269,14 +273,15 @@ def test_embeddings_that_are_no_numbers_are_refused_and_counted(value: float) ->
 
 @pytest.mark.parametrize("count", [1, 2, 3, 9])
 def test_few_pictures_are_no_error(count: int) -> None:
-    found = audit_of(manifest(LABELS[:count]), DIGESTS[:count], embeddings(LABELS[:count]), looks(count))
-    assert found.pictures == len(found.map) == count
+    points = reduced(embeddings(LABELS[:count]))
+    found = audit_of(manifest(LABELS[:count]), DIGESTS[:count], points, looks(count))
+    assert found.pictures == len(map_of(points).positions) == count
 
 
 def test_equal_data_give_an_equal_audit() -> None:
-    first, second = audit(), audit()
-    assert np.array_equal(first.map, second.map)
-    assert first.as_dict() == second.as_dict()
+    assert audit().as_dict() == audit().as_dict()
+    first, second = (map_of(reduced(embeddings(LABELS))).positions for _ in range(2))
+    assert np.array_equal(first, second)
 
 
 def test_an_unknown_kind_is_refused_with_the_nearest() -> None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from regraft.data import Preprocessing, decode, scan, survey
+from regraft.data import Preprocessing, Reading, decode, scan, survey
 from regraft.errors import BadImage
 
 pydicom = pytest.importorskip("pydicom")
@@ -149,11 +149,11 @@ def test_a_file_is_known_by_its_bytes_and_grouped_by_the_patient_of_its_header(t
         (tmp_path / label).mkdir()
         contents = [dicom(raw(), PatientID=patient) for patient in patients]
         written(tmp_path / label, *contents, name=f"IM{label}{{}}")
-    manifest = scan(tmp_path, groups="PatientID")
+    manifest = scan(tmp_path, Reading(groups="PatientID"))
     assert [item.name for item in manifest.items] == ["a/IMa0", "a/IMa1", "b/IMb0", "b/IMb1"]
     assert manifest.groups == ["P1", "P2", "P1", "P3"]
     (tmp_path / "b" / "IMb0").write_bytes(dicom(raw()))
-    manifest = scan(tmp_path, groups="PatientID")
+    manifest = scan(tmp_path, Reading(groups="PatientID"))
     assert manifest.groups == ["P1", "P2", "b/IMb0", "P3"]
     assert manifest.notices == (
         "1 of 4 pictures have no PatientID in their header: each of them is a group of its own (b/IMb0).",

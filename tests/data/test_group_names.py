@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from regraft.data import Item, Manifest, digest, in_stretches, naming_of, namings, scan
+from regraft.data import Item, Manifest, Reading, digest, in_stretches, naming_of, namings, scan
 from regraft.data.naming import match_names
 
 
@@ -118,9 +118,11 @@ def test_folders_are_searched_where_a_pattern_has_a_slash(tmp_path):
     for name in names:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
-    found = scan(tmp_path, groups="^[^/]*/([^/]+)")
+    found = scan(tmp_path, Reading(groups="^[^/]*/([^/]+)"))
     assert found.groups == [item.name.split("/")[1] for item in found.items]
-    assert scan(tmp_path, groups=r"^\d").groups == [item.path.name[0] for item in found.items]  # the file name alone
+    assert scan(tmp_path, Reading(groups=r"^\d")).groups == [
+        item.path.name[0] for item in found.items
+    ]  # the file name alone
 
 
 TEXT = st.text("aZé09_- .()/\\\n", min_size=1, max_size=12)
@@ -158,7 +160,7 @@ def test_a_proposed_pattern_makes_the_same_groups_when_the_data_are_scanned(sour
             (Path(folder) / name).parent.mkdir(parents=True, exist_ok=True)
             (Path(folder) / name).touch()
         for naming in namings(found):
-            scanned = scan(folder, groups=naming.pattern)
+            scanned = scan(folder, Reading(groups=naming.pattern))
             assert dict(zip((item.name for item in scanned.items), scanned.groups, strict=True)) == dict(
                 zip((item.name for item in found.items), naming.groups, strict=True)
             )

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import ExifTags, Image
 
-from regraft.data import digest, header_namings, scan
+from regraft.data import Reading, digest, header_namings, scan
 from regraft.data.headers import headers, is_tag
 from regraft.errors import DataError
 
@@ -119,7 +119,7 @@ def photographs(tmp_path):
 
 
 def test_a_scan_groups_by_camera_and_says_what_is_alone(photographs):
-    manifest = scan(photographs, groups=CAMERA)
+    manifest = scan(photographs, Reading(groups=CAMERA))
     cameras = [f"N{at % 3}" for at in range(11)]
     assert manifest.groups == [*cameras, "bird/11.jpg", *cameras, "fish/11.jpg"]
     assert manifest.notices == (
@@ -129,7 +129,7 @@ def test_a_scan_groups_by_camera_and_says_what_is_alone(photographs):
 
 
 def test_a_scan_groups_by_day_and_without_it_by_second(photographs):
-    days, seconds = (scan(photographs, groups=groups).groups for groups in (DAY, DATE))
+    days, seconds = (scan(photographs, Reading(groups=groups)).groups for groups in (DAY, DATE))
     assert days[:11] == [f"2024-05-0{1 + at // 4}" for at in range(11)]
     assert seconds[:11] == [f"2024:05:0{1 + at // 4} 10:00:{at:02d}" for at in range(11)]
 
@@ -137,13 +137,13 @@ def test_a_scan_groups_by_day_and_without_it_by_second(photographs):
 def test_a_table_of_photographs_is_grouped_too_and_its_columns_go_first(photographs):
     rows = "".join(f"bird/{at}.jpg,bird,x{at}\nfish/{at}.jpg,fish,x{at}\n" for at in range(9))
     (photographs / "table.csv").write_text("path,label,Model\n" + rows)
-    assert set(scan(photographs / "table.csv", groups=CAMERA).groups) == {"N0", "N1", "N2"}
-    assert set(scan(photographs / "table.csv", groups="Model").groups) == {f"x{at}" for at in range(9)}
+    assert set(scan(photographs / "table.csv", Reading(groups=CAMERA)).groups) == {"N0", "N1", "N2"}
+    assert set(scan(photographs / "table.csv", Reading(groups="Model")).groups) == {f"x{at}" for at in range(9)}
 
 
 def test_a_tag_that_no_picture_has_is_refused_and_named(photographs):
     with pytest.raises(DataError, match=r"'LensModel' do not match 24 of 24 file names \(nor do their headers tell it"):
-        scan(photographs, groups="LensModel")
+        scan(photographs, Reading(groups="LensModel"))
 
 
 def test_the_ways_of_headers_are_the_groups_that_a_scan_makes(photographs):
@@ -151,7 +151,7 @@ def test_the_ways_of_headers_are_the_groups_that_a_scan_makes(photographs):
     ways = header_namings(manifest)
     assert [way.pattern for way in ways] == [CAMERA, DAY]
     for way in ways:
-        assert way.groups == scan(photographs, groups=way.pattern).groups
+        assert way.groups == scan(photographs, Reading(groups=way.pattern)).groups
         assert "which 2 of 24 lack" in way.said
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from regraft.data import scan
+from regraft.data import Reading, scan
 from regraft.data.rows import part_called
 from regraft.errors import DataError
 
@@ -39,7 +39,7 @@ def flat(folder: Path, count: int = 6, name: str = "img_{}.png") -> Path:
 
 def refusal(data: Path, **options: object) -> str:
     with pytest.raises(DataError) as caught:
-        scan(data, **options)
+        scan(data, Reading(**options))
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -161,7 +161,7 @@ def test_parts_inside_each_class_are_parts(tmp_path):
 def test_a_data_set_with_parts_beside_other_pictures_is_no_class(tmp_path):
     fill(tmp_path / "data" / "train"), fill(tmp_path / "data" / "test"), flat(tmp_path / "docs", 2)
     assert f"Is {tmp_path / 'data'} the one you meant?" in refusal(tmp_path)
-    assert scan(tmp_path, layout="classes").classes == ("data", "docs")
+    assert scan(tmp_path, Reading(layout="classes")).classes == ("data", "docs")
 
 
 # pictures without labels
@@ -225,7 +225,7 @@ def test_classes_may_be_called_like_parts(tmp_path, classes):
 def test_a_class_called_like_a_part_is_said(tmp_path):
     fill(tmp_path, "cat", "dog", "test")
     assert "'test' is read as a class" in scan(tmp_path).notices[0]
-    assert scan(tmp_path, layout="classes").notices == ()
+    assert scan(tmp_path, Reading(layout="classes")).notices == ()
 
 
 def test_classes_written_in_two_ways_are_said(tmp_path):
@@ -255,7 +255,7 @@ def test_what_may_be_parts_or_classes_is_refused_with_the_option_that_decides(tm
     line = refusal(tmp_path)
     assert "parts of the data or classes" in line
     assert "--layout classes" in line
-    assert set(scan(tmp_path, layout="classes").classes) == {name.split("/")[0] for name in folders}
+    assert set(scan(tmp_path, Reading(layout="classes")).classes) == {name.split("/")[0] for name in folders}
 
 
 def test_two_folders_of_one_part_are_refused(tmp_path):
@@ -284,7 +284,7 @@ def test_parts_without_a_class_in_common_name_the_pattern_that_finds_it(tmp_path
             flat(tmp_path / part / "XR_HAND" / f"patient{patient}" / f"study1_{kind}")
     line = refusal(tmp_path)
     assert "no class in both: patient1, patient2 in train, XR_HAND in valid" in line
-    manifest = scan(tmp_path, label_pattern=re.findall(r"--label-pattern '(.+?)'", line)[-1])
+    manifest = scan(tmp_path, Reading(label_pattern=re.findall(r"--label-pattern '(.+?)'", line)[-1]))
     assert (manifest.classes, sizes(manifest)) == (("negative", "positive"), {"train": 12, "val": 0, "test": 12})
 
 
@@ -298,7 +298,7 @@ def test_a_class_written_otherwise_in_test_is_named(tmp_path, train, test):
 def test_pictures_and_their_masks_are_no_two_classes(tmp_path):
     fill(tmp_path, "images", "masks")
     assert "--layout classes" in refusal(tmp_path)
-    assert scan(tmp_path, layout="classes").classes == ("images", "masks")
+    assert scan(tmp_path, Reading(layout="classes")).classes == ("images", "masks")
 
 
 @pytest.mark.parametrize(
@@ -319,7 +319,7 @@ def test_masks_beside_their_pictures_are_no_pictures(tmp_path, of_picture, of_ma
     pictures = {of_picture.format(name, number) for name in ("cat", "dog") for number in range(6)}
     for name in pictures | {of_mask.format(name, number) for name in ("cat", "dog") for number in range(6)}:
         picture(tmp_path / name)
-    manifest = scan(tmp_path, layout=layout)
+    manifest = scan(tmp_path, Reading(layout=layout))
     assert ({item.name for item in manifest.items}, manifest.classes) == (pictures, ("cat", "dog"))
     assert "masks of other pictures: 12" in " ".join(manifest.notices)
 
@@ -336,8 +336,8 @@ def test_a_pattern_leaves_out_masks_and_keeps_a_class_that_is_called_so(tmp_path
     for number in range(6):
         for name in ("cat_{}.png", "dog_{}.png", "cat_{}_mask.png"):
             picture(tmp_path / name.format(number))
-    assert scan(tmp_path, label_pattern="^(cat|dog)").counts() == {"cat": 6, "dog": 6}
-    counts = scan(tmp_path, label_pattern=r"(dog|mask|cat)[^a-z]*\.").counts()
+    assert scan(tmp_path, Reading(label_pattern="^(cat|dog)")).counts() == {"cat": 6, "dog": 6}
+    counts = scan(tmp_path, Reading(label_pattern=r"(dog|mask|cat)[^a-z]*\.")).counts()
     assert counts == {"cat": 6, "dog": 6, "mask": 6}
 
 
@@ -366,9 +366,9 @@ def test_which_of_two_levels_holds_the_classes_is_asked(tmp_path, outer):
         fill(tmp_path / kind, "apple", "pear")
     line = refusal(tmp_path)
     assert "--layout classes" in line
-    assert scan(tmp_path, layout="classes").classes == outer
+    assert scan(tmp_path, Reading(layout="classes")).classes == outer
     label, groups = re.findall(r"'(.+?)'", line)[-2:]
-    inner = scan(tmp_path, label_pattern=label, groups=groups)
+    inner = scan(tmp_path, Reading(label_pattern=label, groups=groups))
     assert (inner.classes, set(inner.groups or ())) == (("apple", "pear"), set(outer))
 
 
@@ -381,7 +381,7 @@ def test_patients_that_mostly_have_one_class_are_no_classes(tmp_path):
 def test_numbered_folders_inside_all_classes_are_patients(tmp_path):
     for name in ("cat", "dog"):
         fill(tmp_path / name, "patient1", "patient2")
-    manifest = scan(tmp_path, groups="^[^/]+/([^/]+)/")
+    manifest = scan(tmp_path, Reading(groups="^[^/]+/([^/]+)/"))
     assert (manifest.classes, set(manifest.groups or ())) == (("cat", "dog"), {"patient1", "patient2"})
 
 
@@ -451,7 +451,7 @@ def test_more_pictures_of_the_same_classes_in_a_nested_folder_are_refused_by_nam
     assert "more in" in line
     assert "cat, dog" in line
     assert "--layout classes" in line
-    assert scan(tmp_path, layout="classes").classes == ("cat", "dog", "more")
+    assert scan(tmp_path, Reading(layout="classes")).classes == ("cat", "dog", "more")
 
 
 def test_equal_names_in_three_classes_are_no_copies(tmp_path):
@@ -487,7 +487,7 @@ def test_a_flat_folder_with_the_class_in_the_names_gets_the_pattern_that_reads_i
     line = refusal(tmp_path)
     assert f"{classes[0]} (10)" in line
     pattern = line.split("--label-pattern '")[1].split("'")[0]
-    manifest = scan(tmp_path, label_pattern=pattern)
+    manifest = scan(tmp_path, Reading(label_pattern=pattern))
     assert manifest.counts() == dict.fromkeys(classes, 10)
 
 
@@ -505,7 +505,7 @@ def test_a_pattern_reads_the_parts_too_and_leaves_out_what_is_not_labelled(tmp_p
     for name in ("cat.{}.jpg", "dog.{}.jpg"):
         flat(tmp_path / "train", 8, name), flat(tmp_path / "val", 3, name)
     flat(tmp_path / "test1", 5, "{}.jpg")
-    manifest = scan(tmp_path, label_pattern=r"^(\w+)\.\d")
+    manifest = scan(tmp_path, Reading(label_pattern=r"^(\w+)\.\d"))
     assert manifest.classes == ("cat", "dog")
     assert sizes(manifest) == {"train": 16, "val": 0, "test": 6}, "validation alone is the test part"
     assert "in test1: 5 pictures" in manifest.notices[0]

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from regraft.data import natural_key, scan
+from regraft.data import Reading, natural_key, scan
 from regraft.errors import DataError, NoImages
 
 
@@ -40,7 +40,7 @@ def names(manifest):
 
 def refusal(data, kind=DataError, **options) -> str:
     with pytest.raises(kind) as caught:
-        scan(data, **options)
+        scan(data, Reading(**options))
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -226,8 +226,8 @@ def test_unclear_split_folders_are_refused(tmp_path):
 
 def test_groups_are_the_match_or_its_first_part(tmp_path):
     draw(tmp_path, "a/P1_x.png", "a/P2_x.png", "b/P1_y.png")
-    assert scan(tmp_path, groups=r"^P\d+").groups == ["P1", "P2", "P1"]
-    assert scan(tmp_path, groups=r"^P(\d+)").groups == ["1", "2", "1"]
+    assert scan(tmp_path, Reading(groups=r"^P\d+")).groups == ["P1", "P2", "P1"]
+    assert scan(tmp_path, Reading(groups=r"^P(\d+)")).groups == ["1", "2", "1"]
 
 
 def test_groups_that_do_not_match_every_file_are_refused(tmp_path):
@@ -277,8 +277,8 @@ def test_columns_are_found_by_their_usual_names(pictures):
 
 def test_groups_may_name_a_column_or_match_the_file_names(pictures):
     table = write_table(pictures / "t.csv", {**COLUMNS, "Slide": ["s", "s", "r"]})
-    assert scan(table, groups="Slide").groups == ["s", "s", "r"]
-    assert scan(table, groups=r"\d").groups == ["1", "2", "3"]
+    assert scan(table, Reading(groups="Slide")).groups == ["s", "s", "r"]
+    assert scan(table, Reading(groups=r"\d")).groups == ["1", "2", "3"]
     assert "nor is it a column of t.csv" in refusal(table, groups="slid")
 
 
@@ -324,7 +324,7 @@ SHARED = Path(__file__).parents[3] / "shared" / "data"
 @pytest.mark.real
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the real pictures are not beside this project")
 def test_the_malaria_cells_come_from_forty_patients():
-    manifest = scan(SHARED / "malaria", groups=r"^C\d+")
+    manifest = scan(SHARED / "malaria", Reading(groups=r"^C\d+"))
     assert manifest.counts() == {"Parasitized": 2579, "Uninfected": 2754}
     assert len(set(manifest.groups)) == 40
 

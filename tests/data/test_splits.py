@@ -7,7 +7,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from regraft.data import PARTS, Item, Manifest, into_folds, learned_digests, scan, split, split_from, write_split
+from regraft.data import (
+    PARTS,
+    Item,
+    Manifest,
+    Reading,
+    into_folds,
+    learned_digests,
+    scan,
+    split,
+    split_from,
+    write_split,
+)
 from regraft.errors import ConfigError, DataError, SplitError
 
 
@@ -289,7 +300,7 @@ SHARED = Path(__file__).parents[3] / "shared" / "data"
 @pytest.mark.real
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the real pictures are not beside this project")
 def test_patients_are_held_out_whole_near_the_fractions():
-    done = split(scan(SHARED / "malaria", groups=r"^C\d+"))
+    done = split(scan(SHARED / "malaria", Reading(groups=r"^C\d+")))
     assert not groups_of(done, "train") & (groups_of(done, "test") | groups_of(done, "val"))
     for part in ("val", "test"):
         assert len(done.part(part)) / len(done) == pytest.approx(0.15, abs=0.02)

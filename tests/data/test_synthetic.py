@@ -8,7 +8,7 @@ from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
-from regraft.data import draw_cells, scan
+from regraft.data import Reading, draw_cells, scan
 from regraft.errors import ConfigError, DataError
 
 
@@ -22,7 +22,7 @@ def pixels(manifest):
 
 
 def test_the_folder_reads_as_two_classes_of_twelve_patients(cells):
-    manifest = scan(cells, groups=r"^P\d+")
+    manifest = scan(cells, Reading(groups=r"^P\d+"))
     assert manifest.counts() == {"healthy": 60, "infected": 60}
     assert len(set(manifest.groups)) == 12
     (beside,) = manifest.notices

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from regraft.data import scan, sheets
+from regraft.data import Reading, scan, sheets
 from regraft.data.columns import read_columns
 from regraft.data.sheets import TABLE_SUFFIXES
 from regraft.errors import DataError, MissingExtra, NoImages
@@ -52,7 +52,7 @@ def write(table: Path, header: str, rows, delimiter: str = ",", encoding: str = 
 
 def meant(data: Path, **options: object):
     """Scan a table and check that it gives every picture its class; return the manifest."""
-    manifest = scan(data, **options)
+    manifest = scan(data, Reading(**options))
     assert manifest.counts() == {"coarse": COUNT // 2, "größer": COUNT // 2}
     assert all(item.path.is_file() for item in manifest.items)
     found = {item.path.stem: manifest.classes[item.label] for item in manifest.items}
@@ -62,7 +62,7 @@ def meant(data: Path, **options: object):
 
 def refusal(data: Path, error: type[Exception] = DataError, **options: object) -> str:
     with pytest.raises(error) as caught:
-        scan(data, **options)
+        scan(data, Reading(**options))
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -159,7 +159,9 @@ def test_two_columns_of_one_name_are_refused(folder):
 
 
 def test_a_pattern_takes_the_place_of_a_label_column(folder):
-    manifest = scan(write(folder / "t.csv", "path", [[path(number)] for number in NUMBERS]), label_pattern=r"(\d)\.")
+    manifest = scan(
+        write(folder / "t.csv", "path", [[path(number)] for number in NUMBERS]), Reading(label_pattern=r"(\d)\.")
+    )
     assert manifest.classes == tuple("0123456789")
 
 
@@ -230,7 +232,7 @@ def test_ids_that_lost_their_zeros_and_other_suffixes_are_told(folder, images):
     line = refusal(write(folder / "t.csv", "path,label", rows), images=images)
     assert "There is 00000.jpg, of another suffix: leave the suffix out" in line
     meant_rows = [(f"{above}{number:05d}", kind(number)) for number in NUMBERS]
-    assert len(scan(write(folder / "t.csv", "path,label", meant_rows), images=images)) == COUNT
+    assert len(scan(write(folder / "t.csv", "path,label", meant_rows), Reading(images=images))) == COUNT
 
 
 def test_zeros_lost_of_files_in_folders_within_are_told(folder):
@@ -696,7 +698,7 @@ def test_several_ones_in_a_row_are_several_labels(folder):
     rows = [(path(number), int(number % 2 == 0), int(number % 3 == 0)) for number in NUMBERS]
     line = refusal(write(folder / "t.csv", "filename,road,water", rows))
     assert "several labels a picture: row 1 is road and water" in line
-    assert scan(folder / "t.csv", label_column="road").classes == ("0", "1")
+    assert scan(folder / "t.csv", Reading(label_column="road")).classes == ("0", "1")
 
 
 def test_numbers_on_a_scale_are_no_classes_and_grades_are(folder):
@@ -709,7 +711,7 @@ def test_numbers_on_a_scale_are_no_classes_and_grades_are(folder):
 def test_an_identifier_is_no_class_but_may_be_one_to_measure(folder):
     table = write(folder / "t.csv", "path,label", [(path(number), f"x{number}") for number in NUMBERS])
     assert "looks like an identifier" in refusal(table)
-    assert len(scan(table, learn=False).classes) == COUNT
+    assert len(scan(table, Reading(learn=False)).classes) == COUNT
 
 
 # inside an image folder
@@ -762,7 +764,7 @@ def test_a_table_that_names_other_classes_than_the_folders_beside_it_is_not_pass
     assert f"{table} --images {folder}" in (line := refusal(folder))
     assert "--layout classes" in line
     meant(table, images=folder)
-    assert scan(folder, layout="classes").classes == ("part_1", "part_2")
+    assert scan(folder, Reading(layout="classes")).classes == ("part_1", "part_2")
     write(table, "image_id,class_id", [(stem(number), number // 12) for number in NUMBERS])  # the same classes
     assert scan(folder).classes == ("part_1", "part_2")
     write(table, "image_id,label", [(stem(number), number % 3) for number in NUMBERS[:16]])  # of some pictures only

@@ -15,7 +15,8 @@ import pytest
 import regraft
 from regraft.data import draw_cells, scan, split
 from regraft.errors import ConfigError, RunError, SplitError, UnknownName
-from regraft.experiments.comparison import compare, listed_backbones
+from regraft.experiments.api import compare
+from regraft.experiments.comparison import listed_backbones
 from regraft.experiments.comparison_runner import Candidate, Comparison
 from regraft.experiments.halving import TRIED
 from regraft.inference.predict import predict

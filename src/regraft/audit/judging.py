@@ -77,8 +77,6 @@ class Audit:
     modes: dict[str, int]  # colour modes, as Pillow names them
     remarks: list[Remark]  # the gravest kind first, within it the surest
     label_quality: NDArray[np.float64] | None  # [n], 0 to 1: how much a model without this picture believes its label
-    map: NDArray[np.float64]  # [m, 2]
-    mapped: NDArray[np.int64]  # [m], which pictures are on the map
     notices: list[str] = field(default_factory=list)  # what could not be judged, and why; what holds for all pictures
 
     def counts(self) -> dict[str, int]:
@@ -222,25 +220,22 @@ def blank_notices(remarks: Iterable[Remark], classes: Mapping[str, int]) -> list
 def audit_of(
     manifest: Manifest,
     digests: Sequence[str],
-    embeddings: NDArray[Any],
+    points: NDArray[np.float32],
     looks: Sequence[Look],
     *,
     skipped: Mapping[str, str] | None = None,
     seed: int = 0,
-    map_at_most: int = MAP_AT_MOST,
 ) -> Audit:
     """Judge pictures by what is known of them. Memory grows with n; time with n^2 of one matrix product.
 
     Args:
         manifest: the readable pictures, with parts and groups where there are any.
         digests: of their content, [n].
-        embeddings: of any network, float [n, c].
+        points: `reduced` from the embeddings of any network [n, c].
         looks: of `regraft.data.read_thumbnails`, [n].
         skipped: file names that cannot be read, and why.
-        seed: decides the folds of the label check and the pictures on the map.
-        map_at_most: pictures on the map; 0 draws none.
+        seed: decides the folds of the label check.
     """
-    points = reduced(embeddings)
     nearest, distances = _neighbours(points)
     quality, suspects, notices = _label_errors(manifest, points, seed)
     remarks = [
@@ -260,7 +255,6 @@ def audit_of(
         *_odd_sizes(manifest, looks),
     ]
     order = list(KINDS)
-    places, mapped = _map(points, seed, map_at_most)
     return Audit(
         len(manifest),
         manifest.counts(),
@@ -268,8 +262,6 @@ def audit_of(
         dict(Counter(look.mode for look in looks).most_common()),
         sorted(remarks, key=lambda remark: order.index(remark.kind)),
         quality,
-        places,
-        mapped,
         notices,
     )
 
@@ -515,16 +507,23 @@ def _odd_sizes(manifest: Manifest, looks: Sequence[Look]) -> list[Remark]:
 # ---- the map --------------------------------------------------------------------------------------------------------
 
 
-def _map(points: NDArray[np.float32], seed: int, at_most: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Lay the pictures out on a plane, the like beside the like (t-SNE); of many a random choice."""
+class Map(NamedTuple):
+    """Pictures on a plane, the like beside the like."""
+
+    positions: NDArray[np.float64]  # [m, 2]
+    pictures: NDArray[np.int64]  # [m], their indices
+
+
+def map_of(points: NDArray[np.float32], seed: int = 0) -> Map:
+    """Lay pictures out on a plane (t-SNE), of many a random choice; from what `reduced` returns [n, c]."""
     chosen = np.arange(len(points))
-    if len(points) > at_most:
-        chosen = np.sort(np.random.default_rng(seed).choice(len(points), at_most, replace=False))
-    return _plane(points[chosen, :50], seed), chosen
+    if len(points) > MAP_AT_MOST:
+        chosen = np.sort(np.random.default_rng(seed).choice(len(points), MAP_AT_MOST, replace=False))
+    return Map(_plane(points[chosen, :50], seed), chosen)
 
 
 def _plane(points: NDArray[np.float32], seed: int) -> NDArray[np.float64]:
-    """Return places [m, 2]; equal points lie on each other.
+    """Return positions [m, 2]; equal points lie on each other.
 
     The library's own code divides by the spread of the points, and ends the process where there is none.
     """
@@ -533,8 +532,8 @@ def _plane(points: NDArray[np.float32], seed: int) -> NDArray[np.float64]:
     distinct, which = np.unique(points.round(4), axis=0, return_inverse=True)
     flat = np.pad(distinct, ((0, 0), (0, 2)))[:, : max(2, distinct.shape[1])]
     if len(distinct) < FEWEST_TO_SPREAD:
-        places = flat[:, :2]
+        positions = flat[:, :2]
     else:
         perplexity = min(30.0, (len(flat) - 1) / 3)
-        places = TSNE(2, perplexity=perplexity, init="pca", random_state=seed).fit_transform(flat)
-    return np.asarray(places, np.float64)[which.reshape(-1)]
+        positions = TSNE(2, perplexity=perplexity, init="pca", random_state=seed).fit_transform(flat)
+    return np.asarray(positions, np.float64)[which.reshape(-1)]

@@ -8,7 +8,7 @@ from regraft.data.labelled import Labelled, as_source
 from regraft.data.manifest import Item, Manifest, scan
 from regraft.data.pictures import Named, Picture, Pictures, gathered
 from regraft.data.reading import THREADS, ahead_of, read_digests, read_picture, read_pixels
-from regraft.data.rows import PARTS, name_some, natural_key
+from regraft.data.rows import PARTS, Reading, name_some, natural_key
 from regraft.data.splits import folds as into_folds
 from regraft.data.splits import folds_at_most as into_folds_at_most
 from regraft.data.splits import learned_digests, other_pictures, split, split_from, write_split
@@ -34,6 +34,7 @@ __all__ = [
     "Picture",
     "Pictures",
     "Preprocessing",
+    "Reading",
     "Surveyed",
     "adjusted",
     "ahead_of",

@@ -108,6 +108,20 @@ class Preprocessing:
         if self.value_range is not None and not -math.inf < self.value_range[0] < self.value_range[1] < math.inf:
             raise ConfigError(f"A range of {self.value_range}; expected a lower and a higher number, such as 0:4095.")
 
+    def showing(
+        self,
+        channels: Sequence[int] | None = None,
+        value_range: Range | None = None,
+        max_megapixels: int | None = None,
+    ) -> Preprocessing:
+        """Return the same, but for what is given of how files are shown."""
+        return replace(
+            self,
+            file_channels=self.file_channels if channels is None else tuple(channels),
+            value_range=value_range or self.value_range,
+            max_megapixels=max_megapixels or self.max_megapixels,
+        )
+
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON values, as `from_dict` reads them; what concerns files of more than 8 bits where it is set.
 

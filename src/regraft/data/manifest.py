@@ -81,44 +81,18 @@ class Manifest:
         return shares
 
 
-def scan(
-    data: Path | str,
-    *,
-    groups: str | None = None,
-    path_column: str | None = None,
-    label_column: str | None = None,
-    split_column: str | None = None,
-    images: Path | None = None,
-    label_pattern: str | None = None,
-    layout: str = "auto",
-    learn: bool = True,
-) -> Manifest:
-    """List the labelled pictures of a folder or table; no picture is opened, unless `groups` asks for its header.
+def scan(data: Path | str, reading: Reading = Reading()) -> Manifest:  # noqa: B008  a value, never changed
+    """List the labelled pictures of a folder or table; none is opened, unless the groups are read from its header.
 
     `data` is FOLDER/<class>/**/<picture>, or FOLDER/{train,val,test}/<class>/**/<picture>, or a table (CSV, TSV, Excel,
     JSON lines, Parquet) with a path and a label column and, optionally, a split and a group column; docs/data.md shows
     every form. Of a table, a file that is not there is listed too, as one that cannot be read.
 
-    Args:
-        data: the folder or table.
-        groups: a column of the table, or a regular expression searched in every file name: the match, or its first
-            capture group, names the picture's group. One with a "/" is searched in the whole of `Item.name`. Or what
-            the head of every file is then read for: a keyword of DICOM, such as PatientID, or a tag of EXIF, such as
-            BodySerialNumber; a date with ":day" behind it, such as DateTimeOriginal:day, groups by day.
-        path_column: the table's column of files or of their ids.
-        label_column: the table's column of classes.
-        split_column: the table's column of parts.
-        images: the folder in which the table's files lie.
-        label_pattern: a regular expression that finds the class in every file name, as `groups` finds the group.
-        layout: whether the folders at the top are "parts" or "classes"; "auto": what their names and contents say.
-        learn: False for data that only measure a model: then one class may be all there is, and have a single picture.
-
     Raises:
         NoImages: There is nothing to learn from.
         DataError: The classes, parts or groups are not clear; the line says what was found and what was expected.
     """
-    reading = Reading(groups, path_column, label_column, split_column, images, label_pattern, layout, learn)
-    path = Path(data).absolute()  # not resolve(): a link keeps the name that the user gave
+    path, groups = Path(data).absolute(), reading.groups  # not resolve(): a link keeps the name that the user gave
     found = _read(path, reading)
     if groups is not None and any(row.group is None for row in found.rows):
         grouped = _group_by_header(found.rows, groups) or _group_by_pattern(found.rows, groups, path)
@@ -127,7 +101,7 @@ def scan(
     rows = [row._replace(part=part) for row, part in zip(found.rows, parts, strict=True)]
     classes = tuple(sorted({row.label for row in rows}, key=natural_key))
     _check_names(path, classes)
-    if learn:
+    if reading.learn:
         _check_classes(path, classes, rows)
     groups_of = dict.fromkeys(row.group for row in rows if row.group and row.group != row.name)
     index = {name: at for at, name in enumerate(classes)}

@@ -27,7 +27,21 @@ class Row(NamedTuple):
 
 
 class Reading(NamedTuple):
-    """How data are to be read where they do not say it themselves: the settings of these names."""
+    """How data are to be read where they do not say it themselves: the settings of these names.
+
+    Args:
+        groups: a column of the table, or a regular expression searched in every file name: the match, or its first
+            capture group, names the picture's group. One with a "/" is searched in the whole of `Item.name`. Or what
+            the head of every file is then read for: a keyword of DICOM, such as PatientID, or a tag of EXIF, such as
+            BodySerialNumber; a date with ":day" behind it, such as DateTimeOriginal:day, groups by day.
+        path_column: the table's column of files or of their ids.
+        label_column: the table's column of classes.
+        split_column: the table's column of parts.
+        images: the folder in which the table's files lie.
+        label_pattern: a regular expression that finds the class in every file name, as `groups` finds the group.
+        layout: whether the folders at the top are "parts" or "classes"; "auto": what their names and contents say.
+        learn: False for data that only measure a model: then one class may be all there is, and have a single picture.
+    """
 
     groups: str | None = None
     path_column: str | None = None
@@ -35,8 +49,8 @@ class Reading(NamedTuple):
     split_column: str | None = None
     images: Path | None = None
     label_pattern: str | None = None
-    layout: str = "auto"  # what the folders at the top are: parts, classes, or what they look like
-    learn: bool = True  # False: the classes are known, and one picture of each may do
+    layout: str = "auto"
+    learn: bool = True
 
 
 class Found(NamedTuple):

@@ -91,29 +91,14 @@ def _refuse_undecided(found: Sequence[Seen | BadImage]) -> None:
         raise ConfigError(f"{len(undecided)} of {len(found)} pictures hold {undecided[0]}.")
 
 
-def adjusted(
-    look: Preprocessing,
-    paths: Sequence[Path],
-    *,
-    trained: bool,
-    channels: Sequence[int] | None = None,
-    value_range: Range | None = None,
-    max_megapixels: int | None = None,
-    progress: Progress,
-) -> Preprocessing:
-    """Return how a model sees new pictures: as in its training, but for what is given; and say what does not fit.
+def adjusted(look: Preprocessing, paths: Sequence[Path], *, trained: bool, progress: Progress) -> Preprocessing:
+    """Return how a model that sees pictures as `look` says sees these; and say what does not fit.
 
     A network that was not `trained` here has met no scale: it is found from these pictures.
 
     Raises:
         ConfigError: most pictures have more channels than are shown, and none are chosen.
     """
-    look = replace(
-        look,
-        file_channels=look.file_channels if channels is None else tuple(channels),
-        value_range=value_range or look.value_range,
-        max_megapixels=max_megapixels or look.max_megapixels,
-    )
     full = (0.0, 65535.0) if trained else None
     seen = survey(
         [path for path in paths if path.suffix.lower() not in _ALWAYS_8_BITS],

@@ -101,8 +101,7 @@ def compare(
 
     return comparison.compare(
         source,
-        backbones=backbones,
-        methods=methods,
+        comparison.candidates_of(backbones, methods),
         budget_s=budget_s,
         control_epochs=control_epochs,
         out=out,

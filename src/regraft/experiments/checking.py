@@ -13,13 +13,14 @@ from typing import Any
 
 from regraft import methods, run_folder
 from regraft.audit.groups import Proposal
-from regraft.audit.judging import FINDINGS, Audit, audit_of, write_remarks
+from regraft.audit.judging import FINDINGS, Audit, audit_of, map_of, reduced, write_remarks
 from regraft.audit.kinds import KINDS, check_kinds
 from regraft.config import Config, refuse_idle
-from regraft.data import Manifest, Preprocessing, read_thumbnails, split_from
+from regraft.data import Manifest, read_thumbnails, split_from
 from regraft.errors import ConfigError, NoImages
 from regraft.experiments.session import Session, load_network
 from regraft.reports import check_page
+from regraft.reports.check_page import Shown
 from regraft.utils import files, tables
 from regraft.utils.progress import Bars, Progress
 
@@ -67,13 +68,13 @@ def check(
         session.manifest = _in_parts(session.manifest, config.split_from)
     if "leak" in unwanted:
         _refuse_no_leak(session)
-    audit, look, proposal = _audited(session)
-    folder = run_folder.claim(wanted, lambda made: write(audit, session.manifest, look, made, proposal))
+    audit, shown, proposal = _audited(session)
+    folder = run_folder.claim(wanted, lambda made: write(audit, shown, made, proposal))
     counts = audit.counts()
     return Check(folder, audit, tuple(kind for kind in unwanted if counts[kind]), proposal)
 
 
-def _audited(session: Session) -> tuple[Audit, Preprocessing, Proposal | None]:
+def _audited(session: Session) -> tuple[Audit, Shown, Proposal | None]:
     """Run a network over the pictures and judge them by what it makes of them."""
     progress, config = session.progress, session.config
     loaded = load_network(config, named="backbone" in session.given)
@@ -89,10 +90,10 @@ def _audited(session: Session) -> tuple[Audit, Preprocessing, Proposal | None]:
     look = network.backbone.preprocessing
     thumbnails = read_thumbnails([item.path for item in manifest.items], look, progress=progress)
     progress.note("Comparing the pictures with each other.")
-    embeddings, skipped = network.embeddings(plan.cut), session.skipped
-    audit = audit_of(manifest, session.digests, embeddings, thumbnails, skipped=skipped, seed=config.seed)
+    points = reduced(network.embeddings(plan.cut))
+    audit = audit_of(manifest, session.digests, points, thumbnails, skipped=session.skipped, seed=config.seed)
     audit = replace(audit, notices=[*audit.notices, *session.seen.notices])
-    return audit, look, session.proposed_groups(network, [plan])
+    return audit, Shown(manifest, look, map_of(points, config.seed)), session.proposed_groups(network, [plan])
 
 
 def _refuse_no_leak(session: Session) -> None:
@@ -103,10 +104,10 @@ def _refuse_no_leak(session: Session) -> None:
         )
 
 
-def write(audit: Audit, manifest: Manifest, look: Preprocessing, folder: Path, proposal: Proposal | None) -> None:
+def write(audit: Audit, shown: Shown, folder: Path, proposal: Proposal | None) -> None:
     """Write check.html and findings.csv."""
     write_remarks(folder / FINDINGS, audit.remarks)
-    page = check_page.check_page(audit, manifest, look, proposal.notice if proposal else "")
+    page = check_page.check_page(audit, shown, proposal.notice if proposal else "")
     files.write_bytes(folder / "check.html", page.encode(errors="backslashreplace"))
 
 

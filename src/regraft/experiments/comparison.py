@@ -33,9 +33,8 @@ METHODS = ("frozen", "finetuned", "features")
 
 def compare(
     data: Path | str,
+    candidates: Sequence[Candidate],
     *,
-    backbones: str | Sequence[str] = "available",
-    methods: str | Sequence[str] = METHODS,
     budget_s: float | None = None,
     control_epochs: int | None = None,
     out: str | os.PathLike[str] | None = None,
@@ -50,21 +49,23 @@ def compare(
         raise ConfigError("--budget chooses by a part that --folds would test on; give one of them.")
     session = Session.open(data, config, settings, progress)
     session.split()
-    candidates = [
-        Candidate(backbone, method) for backbone in listed_backbones(backbones) for method in _methods(methods)
-    ]
     session.networks = len({candidate.backbone for candidate in candidates})
     requested = _requested(session, candidates, budget_s, control_epochs)
     wanted = run_folder.wanted_folder(out, data, "comparisons")
     run_folder.new_folder(wanted)  # a place that cannot be written to is said now
     session.survey()
     folder = _folder(wanted, requested, session)
-    runner = ComparisonRunner(session, folder, candidates, started, _command(requested, candidates, config))
+    runner = ComparisonRunner(session, folder, list(candidates), started, _command(requested, candidates, config))
     with run_folder.alone_in(folder):
         choose = partial(worth_training, runner, budget_s) if budget_s is not None else None
         comparison = runner.run(choose, budget_s, control_epochs)
         _write_settings(folder, requested, finished=not comparison.interrupted)
     return comparison
+
+
+def candidates_of(backbones: str | Sequence[str], methods: str | Sequence[str] = METHODS) -> list[Candidate]:
+    """Return every network that is asked for with every method; names and errors as in `listed_backbones`."""
+    return [Candidate(backbone, method) for backbone in listed_backbones(backbones) for method in _methods(methods)]
 
 
 def listed_backbones(requested: str | Sequence[str]) -> list[str]:

@@ -21,10 +21,20 @@ from regraft.activations import Activations, Demand, Means, Pictures, Prefix
 from regraft.activations.devices import pick_device
 from regraft.audit.groups import Proposal, propose
 from regraft.audit.identical import duplicates_across_parts, label_conflicts
-from regraft.audit.judging import Remark, audit_of, blank_notices
+from regraft.audit.judging import Remark, audit_of, blank_notices, reduced
 from regraft.backbones import Backbone
 from regraft.config import Config, option
-from regraft.data import Manifest, Preprocessing, Surveyed, augmentations, other_pictures, read_thumbnails, scan, survey
+from regraft.data import (
+    Manifest,
+    Preprocessing,
+    Reading,
+    Surveyed,
+    augmentations,
+    other_pictures,
+    read_thumbnails,
+    scan,
+    survey,
+)
 from regraft.errors import BadImage, ConfigError, RunError, TooManyBadImages
 from regraft.experiments import splitting
 from regraft.experiments.operating_point import check_target
@@ -138,7 +148,7 @@ class Session:
         """
         methods.check(config.method)
         augmentations(config.augment)
-        manifest = scan(data, **config.reading)
+        manifest = scan(data, Reading(**config.reading))
         for notice in manifest.notices:
             progress.warn(notice)
         check_target(config, manifest)
@@ -347,9 +357,8 @@ class Session:
         thumbnails = read_thumbnails(
             [item.path for item in parted.items], network.backbone.preprocessing, progress=self.progress
         )
-        embeddings, seed = network.embeddings(cut), self.config.seed
-        skipped = self.skipped
-        audit = audit_of(parted, self.digests, embeddings, thumbnails, skipped=skipped, seed=seed, map_at_most=0)
+        points, seed = reduced(network.embeddings(cut)), self.config.seed
+        audit = audit_of(parted, self.digests, points, thumbnails, skipped=self.skipped, seed=seed)
         deep = {item.name for item in parted.items if item.path in self.seen.sights}  # of these it has been said
         for notice in blank_notices([one for one in audit.remarks if one.filename not in deep], audit.classes):
             self.progress.warn(notice)

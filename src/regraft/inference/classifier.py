@@ -82,10 +82,10 @@ class Classifier:
     def seeing(self, paths: Sequence[Path], progress: Progress, **given: Any) -> Classifier:
         """Return the model as it sees these pictures: as in its training, but for what is given.
 
-        `given`: channels, value_range and max_megapixels. `progress` hears what does not fit; see `data.adjusted`.
+        `given` as in `Preprocessing.showing`. `progress` hears what does not fit; see `data.adjusted`.
         """
         trained = self.spec is not None
-        look = adjusted(self.backbone.preprocessing, paths, trained=trained, **given, progress=progress)
+        look = adjusted(self.backbone.preprocessing.showing(**given), paths, trained=trained, progress=progress)
         return replace(self, backbone=replace(self.backbone, preprocessing=look))
 
     def predict(

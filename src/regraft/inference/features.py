@@ -83,7 +83,7 @@ def features(
         engine=engine,
         cache_limit=cache_limit,
     )
-    kept = _compute(model, pictures, layer, pool, weights, config, progress or Progress())
+    kept = _compute(opened(model, weights), pictures, layer, pool, config, progress or Progress())
     for name, reason in kept.skipped.items():
         more = f" ({len(kept.skipped) - 1} more cannot)" if len(kept.skipped) > 1 else ""
         raise BadImage(f"{name} cannot be read: {reason}{more}. Leave it out of the list.")
@@ -111,14 +111,13 @@ def extract(
     *,
     layer: str | None = None,
     pool: bool = True,
-    weights: str | None = None,
     progress: Progress | None = None,
     **settings: Any,
 ) -> Written:
     """Write the features of pictures to an .npz or .parquet file, in constant memory.
 
-    All arguments but `output` are as in `features`, `settings` those from img_size to cache_limit. A picture that
-    cannot be read is left out and named. A stopped run goes on where it was.
+    All arguments but `output` are as in `features`, `settings` are weights and those from img_size to cache_limit. A
+    picture that cannot be read is left out and named. A stopped run goes on where it was.
 
     Raises:
         ConfigError: the file has another ending.
@@ -126,7 +125,8 @@ def extract(
     """
     arrays.writer_of(output)
     progress = progress or Progress()
-    kept = _compute(model, pictures, layer, pool, weights, Config(**settings), progress)
+    config = Config(**settings)
+    kept = _compute(opened(model, config.weights), pictures, layer, pool, config, progress)
     skipped = {_text(name): reason for name, reason in kept.skipped.items()}
     for name, reason in skipped.items():
         progress.warn(f"{name} is left out: {reason}.")
@@ -162,19 +162,14 @@ class Kept:
 
 
 def _compute(
-    model: Model,
-    pictures: Pictures,
-    layer: str | None,
-    pool: bool,
-    weights: str | None,
-    config: Config,
-    progress: Progress,
+    model: Classifier | Backbone, pictures: Pictures, layer: str | None, pool: bool, config: Config, progress: Progress
 ) -> Kept:
     """Run the network over the pictures whose rows are not kept yet; pictures of equal content have one row."""
     with gathered(pictures, progress) as found:
         paths = [picture.path for picture in found]
-        backbone, trained = _sized(opened(model, weights), config.img_size)
-        look = adjusted(backbone.preprocessing, paths, trained=trained, **config.of_files, progress=progress)
+        backbone, trained = _sized(model, config.img_size)
+        shown = backbone.preprocessing.showing(**config.of_files)
+        look = adjusted(shown, paths, trained=trained, progress=progress)
         network = Network(replace(backbone, preprocessing=look), layer, pool)
         device = pick_device(config.device)
         extractor = Extractor(network, device, engines.choose(config.engine, device, len(paths)), progress)

@@ -14,7 +14,18 @@ import numpy as np
 
 from regraft import run_folder
 from regraft.config import READING, Config, names_of, refuse_unknown
-from regraft.data import Labelled, Manifest, Pictures, as_source, augmentations, gathered, name_some, read_digests, scan
+from regraft.data import (
+    Labelled,
+    Manifest,
+    Pictures,
+    Reading,
+    as_source,
+    augmentations,
+    gathered,
+    name_some,
+    read_digests,
+    scan,
+)
 from regraft.errors import ConfigError, DataError, NoImages
 from regraft.inference import bundle
 from regraft.inference.classifier import Classifier, Prediction, pretrained
@@ -29,7 +40,7 @@ from regraft.utils.progress import Progress
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from regraft.utils.keywords import Reading
+    from regraft.utils import keywords
 
 MOST_VIEWS = 1000  # as many as training may draw
 WNID = re.compile(r"n\d{8}(?![^ _-])")  # WordNet's identifier, alone or before a name
@@ -247,7 +258,7 @@ def evaluate(
     device: str = "auto",
     engine: str = "auto",
     progress: Progress | None = None,
-    **reading: Unpack[Reading],
+    **reading: Unpack[keywords.Reading],
 ) -> Evaluation:
     """Measure a model on labelled pictures: all of `data`, or its test part where it has parts.
 
@@ -329,14 +340,14 @@ def _scan(data: Path, reading: Mapping[str, Any], model: Model, progress: Progre
         raise ConfigError(
             f"evaluate makes no use of {', '.join(sorted(idle))}. Expected some of {', '.join(names_of(READING))}."
         )
-    how = {**Config(**reading).reading, "learn": False}
-    of_run = _setting_of(model, "groups") if how["groups"] is None else None
+    how = Reading(**Config(**reading).reading, learn=False)
+    of_run = _setting_of(model, "groups") if how.groups is None else None
     if of_run is None:
-        return scan(data, **how)
+        return scan(data, how)
     try:
-        return scan(data, **{**how, "groups": of_run})
+        return scan(data, how._replace(groups=of_run))
     except DataError as error:
-        manifest = scan(data, **how)  # raises what else is wrong with the data
+        manifest = scan(data, how)  # raises what else is wrong with the data
         progress.warn(f"{error} {called(model)} was trained with them; intervals are drawn over single pictures here.")
         return manifest
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from regraft.audit.judging import Audit
+from typing import NamedTuple
+
+from regraft.audit.judging import Audit, Map
 from regraft.audit.kinds import KINDS
 from regraft.data import Manifest, Preprocessing
 from regraft.data.reading import read_file
@@ -10,16 +12,20 @@ from regraft.reports.pages import ROWS_OF_A_KIND, gallery, render
 from regraft.reports.plots import embedding_map
 
 
-def check_page(
-    audit: Audit,
-    manifest: Manifest,
-    look: Preprocessing,
-    proposal: str = "",
-) -> str:
+class Shown(NamedTuple):
+    """The pictures on the page."""
+
+    manifest: Manifest
+    look: Preprocessing  # the scale and the channels on which they are shown
+    map: Map
+
+
+def check_page(audit: Audit, shown: Shown, proposal: str = "") -> str:
     """Return the page of a data audit: counts, a gallery and a table for each kind of finding, the data, a map.
 
-    Pictures are shown on the scale and in the channels of `look`; `proposal` says which groups were not named.
+    `proposal` says which groups were not named.
     """
+    manifest, look, mapped = shown
     found = {kind: audit.gathered(kind) for kind in KINDS}
     paths = {item.name: item.path for item in manifest.items}
 
@@ -35,10 +41,11 @@ def check_page(
         found=found,
         shown=ROWS_OF_A_KIND,
         galleries={kind: gallery(those, read, look) for kind, those in found.items()},
+        mapped=len(mapped.pictures),
         map=embedding_map(
-            audit.map,
-            manifest.labels[audit.mapped],
+            mapped.positions,
+            manifest.labels[mapped.pictures],
             manifest.classes,
-            ringed=[manifest.items[index].name in ringed for index in audit.mapped],
+            ringed=[manifest.items[index].name in ringed for index in mapped.pictures],
         ),
     )
