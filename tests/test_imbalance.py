@@ -17,7 +17,7 @@ from regraft.config import Config
 from regraft.data import Item, Manifest
 from regraft.experiments.train import train as train_run
 from regraft.metrics.calibration import fit_temperature, tempered
-from regraft.metrics.predictions import Answers
+from regraft.metrics.predictions import Predicted
 from regraft.metrics.thresholds import class_weights, weighed
 from regraft.run_folder import read_json
 from regraft.training.learner import Learner, lengthened
@@ -160,7 +160,7 @@ def test_a_whole_run_of_every_method_is_calibrated_for_unequal_classes(
     run = train_run(
         unequal_pictures, out=tmp_path / "run", method=method, epochs=3, report=False, device="cpu", **settings
     )
-    kept = Answers.load(run.folder)
+    kept = Predicted.load(run.folder)
     shares = np.bincount(kept.labels) / len(kept.labels)
     prior = -(shares * np.log(shares)).sum()
     assert run.test.values["log_loss"] < 1.05 * prior  # three epochs from random weights learn next to nothing

@@ -338,10 +338,10 @@ class Config:
     )
     class_weights: str = _setting(
         "auto",
-        "Answer rare classes before they are the most probable; probabilities stay as they are. auto: where the "
+        "Predict rare classes before they are the most probable; probabilities stay as they are. auto: where the "
         "largest class is over 1.5 times the smallest, each counts by the square root of how much rarer it is, at most "
         "3 times, as far as that costs no more than 0.01 of accuracy by the probabilities. on: all classes are to be "
-        "found equally well, whatever it costs. off: the most probable class is answered.",
+        "found equally well, whatever it costs. off: the most probable class is predicted.",
         group="Training",
         use=TRAINING,
         choices=("auto", "on", "off"),
@@ -371,8 +371,8 @@ class Config:
     )
     target_recall: float | None = _setting(
         None,
-        "Answer the positive class from that probability on which finds this share of its validation pictures, with as "
-        "few false alarms as that allows; instead of from 0.5 on.",
+        "Predict the positive class from that probability on which finds this share of its validation pictures, with "
+        "as few false alarms as that allows; instead of from 0.5 on.",
         group="Operating point",
         use=TARGET,
         within=(0.01, 1.0),
@@ -587,19 +587,19 @@ def _typed(name: str, value: Any, hint: Any) -> Any:
 _KINDS_IN_WORDS = {bool: "True or False", int: "a whole number", float: "a number", str: "text", Path: "a path"}
 
 
-def refuse_unknown(what: str, given: Collection[str], own: Collection[str]) -> None:
+def refuse_unknown(what: str, requested: Collection[str], own: Collection[str]) -> None:
     """Raise ConfigError for the first keyword that is neither a setting nor one of the function's `own`."""
     names = [*ABOUT, *own]
-    for name in given:
+    for name in requested:
         if name not in names:
             near = difflib.get_close_matches(name, names, n=2, cutoff=0.6)
             meant = f" Did you mean {' or '.join(near)}?" if near else ""
             raise ConfigError(f"{what} has no setting {name!r}.{meant} docs/settings.md lists all.")
 
 
-def refuse_idle(what: str, given: Mapping[str, Any]) -> None:
+def refuse_idle(what: str, requested: Mapping[str, Any]) -> None:
     """Raise ConfigError for the first setting given that the experiment `what` would pass over in silence."""
-    for name, value in given.items():
+    for name, value in requested.items():
         instead = {**ABOUT[name].use.idle, **ABOUT[name].idle} if name in ABOUT else {}
         if what in instead and value is not None:
             raise ConfigError(f"{what} makes no use of {option(name)}. {instead[what]}")

@@ -27,6 +27,8 @@ SETTINGS, METRICS, LEADERBOARD = "config.json", "metrics.json", "leaderboard.jso
 FORMATS = {SETTINGS: 1, METRICS: 1, LEADERBOARD: 1}
 """The number under ``format`` in each: raised where an older version would misread the file. Every version reads all up
 to its own; files of version 0.1.0 have none, which is 1."""
+RENAMED = {"pass_s": "feature_extraction_s", "wish": "requested"}
+"""What entries are called in files of versions up to 0.1.0, and since."""
 PROPOSAL = "groups.json"  # which groups the pictures seem to come in, where none were given
 AWAITS = "awaits"  # of metrics.json: what is still to be written; absent where nothing is, as in runs of version 0.1.0
 MACHINE_SETTINGS = frozenset(name for name, about in ABOUT.items() if about.may_change)
@@ -164,7 +166,7 @@ def unfinished(model: str, run: Path | None, about: Mapping[str, Any]) -> str:
     return f"{model} is the model of an unfinished run, {stop}. {again}"
 
 
-def settings_of(folder: Path, given: Mapping[str, Any]) -> Config:
+def settings_of(folder: Path, requested: Mapping[str, Any]) -> Config:
     """Return the settings of a run, with the machine's settings replaced by those given now.
 
     So is the target of a threshold, which is fitted after the training; not with folds, of which some have theirs.
@@ -183,18 +185,18 @@ def settings_of(folder: Path, given: Mapping[str, Any]) -> Config:
             f"{folder / SETTINGS} holds no settings ({reason_of(error)}). Is {folder} a run folder? "
             "Start a new run without --resume."
         ) from error
-    now = {**kept, **Config(**given).as_dict()}
+    now = {**kept, **Config(**requested).as_dict()}
     whole = kept["folds"] or learned(folder)  # some answers have their threshold already
     may_differ = MACHINE_SETTINGS if whole else MACHINE_SETTINGS | AFTERWARDS
-    if may_differ & given.keys() & set(TARGETS):  # another target takes the place of the earlier one
+    if may_differ & requested.keys() & set(TARGETS):  # another target takes the place of the earlier one
         kept |= dict.fromkeys(TARGETS)
-    for name in given:
+    for name in requested:
         if name not in may_differ and now[name] != kept[name]:
             raise RunError(
                 f"{folder} was begun with {option(name)} {kept[name]}, not {now[name]}. "
                 "Leave that option out, or start a new run without --resume."
             )
-    return Config.from_dict({**kept, **{name: now[name] for name in given if name in may_differ}})
+    return Config.from_dict({**kept, **{name: now[name] for name in requested if name in may_differ}})
 
 
 @dataclass(frozen=True)
@@ -255,13 +257,17 @@ def read_as(path: Path, kind: type[T]) -> T:
 
 def _read(path: Path, kind: type[T]) -> tuple[dict[str, Any], T]:
     try:
-        values: dict[str, Any] = records.read_json(path)
+        values = _by_names_of_now(records.read_json(path))
         found = records.fitted(values, kind, others=True)
     except (OSError, ValueError) as error:
         raised = RunMissing if isinstance(error, FileNotFoundError) else RunError
         raise raised(f"{path} cannot be read ({reason_of(error)}). Is {path.parent} a run folder?") from error
     _refuse_newer(path, values.get("format", 1))
     return values, found
+
+
+def _by_names_of_now(values: Any) -> Any:
+    return {RENAMED.get(name, name): value for name, value in values.items()} if isinstance(values, dict) else values
 
 
 def _refuse_newer(path: Path, found: object) -> None:

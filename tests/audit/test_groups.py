@@ -156,7 +156,7 @@ def test_where_a_class_is_rare_both_ways_are_measured_by_balanced_accuracy_or_no
         assert said in proposal.measured
         if rare == 12:
             assert proposal.at_random is not None
-            assert proposal.at_random < 0.95  # always answering "well" would have 97 % right
+            assert proposal.at_random < 0.95  # always predicting "well" would have 97 % right
 
 
 def test_patients_that_are_named_so_are_told_where_the_pictures_do_not_show_it() -> None:

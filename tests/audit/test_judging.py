@@ -25,7 +25,7 @@ from regraft.audit.judging import (
     write_remarks,
 )
 from regraft.audit.kinds import KINDS, check_kinds
-from regraft.data import Item, Look, Manifest
+from regraft.data import Item, Manifest, Thumbnail
 from regraft.errors import UnknownName, WeightsError
 
 RNG = np.random.default_rng(0)
@@ -39,9 +39,9 @@ def manifest(labels: np.ndarray, **traits: list[str]) -> Manifest:
     return Manifest(Path("/"), ("cat", "dog"), tuple(items))
 
 
-def looks(count: int) -> list[Look]:
+def thumbnails(count: int) -> list[Thumbnail]:
     drawn = np.random.default_rng(1).integers(0, 256, (count, 64, 64), dtype=np.uint8)
-    return [Look(100, 80, "RGB", grey) for grey in drawn]
+    return [Thumbnail(100, 80, "RGB", grey) for grey in drawn]
 
 
 def embeddings(labels: np.ndarray) -> np.ndarray:
@@ -53,7 +53,7 @@ DIGESTS = [f"{at:032x}" for at in range(100)]
 
 
 def audit(found: Manifest | None = None, digests: list[str] = DIGESTS, **changed: object) -> Audit:
-    given = {"embeddings": embeddings(LABELS), "looks": looks(100)} | changed
+    given = {"embeddings": embeddings(LABELS), "thumbnails": thumbnails(100)} | changed
     points = reduced(given.pop("embeddings"))  # type: ignore[arg-type]
     return audit_of(found or manifest(LABELS), digests, points, **given)  # type: ignore[arg-type]
 
@@ -71,8 +71,8 @@ def test_sound_data_have_no_findings() -> None:
 
 
 def test_blank_pictures_are_counted_by_class() -> None:
-    blank = [look._replace(spread=0) if at < 20 or at == 21 else look for at, look in enumerate(looks(100))]
-    found = audit(looks=blank)
+    blank = [one._replace(spread=0) if at < 20 or at == 21 else one for at, one in enumerate(thumbnails(100))]
+    found = audit(thumbnails=blank)
     assert len(found.of("blank")) == 21
     assert "21 blank pictures (10 of 50 of cat, 11 of 50 of dog)." in found.summary()
     assert "leave them out" in found.summary()
@@ -81,11 +81,11 @@ def test_blank_pictures_are_counted_by_class() -> None:
 
 
 def test_a_few_blank_pictures_are_found_but_no_warning() -> None:
-    blank = [look._replace(spread=4) if at < 4 else look for at, look in enumerate(looks(100))]
-    found = audit(looks=blank)
+    blank = [one._replace(spread=4) if at < 4 else one for at, one in enumerate(thumbnails(100))]
+    found = audit(thumbnails=blank)
     assert len(found.of("blank")) == 4
     assert not blank_notices(found.remarks, found.classes)
-    assert audit(looks=[look._replace(spread=5) for look in looks(100)]).counts()["blank"] == 0
+    assert audit(thumbnails=[one._replace(spread=5) for one in thumbnails(100)]).counts()["blank"] == 0
 
 
 def test_the_same_file_twice_is_a_duplicate_in_one_class_and_a_conflict_in_two() -> None:
@@ -111,10 +111,10 @@ def test_a_group_in_two_parts_is_one_leak() -> None:
 
 
 def test_a_near_copy_is_found_where_the_embeddings_meet() -> None:
-    shown, rows = looks(100), embeddings(LABELS)
+    shown, rows = thumbnails(100), embeddings(LABELS)
     shown[8] = shown[8]._replace(grey=shown[2].grey[:, ::-1])
     rows[8] = rows[2] + 0.001
-    (twin,) = audit(embeddings=rows, looks=shown).of("near-duplicate")
+    (twin,) = audit(embeddings=rows, thumbnails=shown).of("near-duplicate")
     assert (twin.filename, twin.other) == ("2.png", "8.png")
     assert twin.score is not None
     assert twin.score > 0.99
@@ -167,9 +167,9 @@ def test_what_lies_far_from_all_others_is_an_outlier() -> None:
 
 
 def test_odd_sizes_are_told() -> None:
-    shown = looks(100)
+    shown = thumbnails(100)
     shown[1], shown[2] = shown[1]._replace(width=10, height=8), shown[2]._replace(width=1000, mode="L")
-    found = audit(looks=shown)
+    found = audit(thumbnails=shown)
     assert [remark.remark for remark in found.of("odd-size")] == ["10 x 8 pixels", "1000 x 80 pixels"]
     assert found.modes == {"RGB": 99, "L": 1}
     assert (found.sizes["least_width"], found.sizes["median_width"], found.sizes["largest_width"]) == (10, 100, 1000)
@@ -190,10 +190,10 @@ def test_unreadable_files_come_first_with_their_reason(tmp_path: Path) -> None:
 
 
 def test_six_copies_of_one_picture_are_one_finding_and_fifteen_pairs_in_the_table() -> None:
-    shown, rows = looks(100), embeddings(LABELS)
+    shown, rows = thumbnails(100), embeddings(LABELS)
     for copy in range(2, 12, 2):
         shown[copy], rows[copy] = shown[0], rows[0] + 0.001 * copy
-    found = audit(embeddings=rows, looks=shown)
+    found = audit(embeddings=rows, thumbnails=shown)
     (finding,) = found.gathered("near-duplicate")
     assert len(found.of("near-duplicate")) == 15
     assert finding.members == tuple(sorted(f"{at}.png" for at in range(0, 12, 2)))
@@ -203,7 +203,7 @@ def test_six_copies_of_one_picture_are_one_finding_and_fifteen_pairs_in_the_tabl
 
 
 def scenes(count: int, each: int) -> np.ndarray:
-    """Return rows of scenes that were seen several times, and look a little different each time."""
+    """Return rows of scenes that were seen several times, and one a little different each time."""
     rng = np.random.default_rng(7)
     return np.repeat(rng.normal(0, 1, (count, 12)), each, 0) + rng.normal(0, 0.05, (count * each, 12))
 
@@ -253,7 +253,7 @@ DEGENERATE = {
 @pytest.mark.parametrize("classes", [1, 2])
 def test_degenerate_embeddings_are_judged_without_a_warning(rows: np.ndarray, classes: int) -> None:
     labels = np.arange(24) % classes
-    same = [Look(64, 64, "RGB", np.full((64, 64), 7, np.uint8))] * 24
+    same = [Thumbnail(64, 64, "RGB", np.full((64, 64), 7, np.uint8))] * 24
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         points = reduced(rows)
@@ -274,7 +274,7 @@ def test_embeddings_that_are_no_numbers_are_refused_and_counted(value: float) ->
 @pytest.mark.parametrize("count", [1, 2, 3, 9])
 def test_few_pictures_are_no_error(count: int) -> None:
     points = reduced(embeddings(LABELS[:count]))
-    found = audit_of(manifest(LABELS[:count]), DIGESTS[:count], points, looks(count))
+    found = audit_of(manifest(LABELS[:count]), DIGESTS[:count], points, thumbnails(count))
     assert found.pictures == len(map_of(points).positions) == count
 
 

@@ -12,7 +12,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from regraft.audit.near_duplicates import ALIKE, clusters, near_duplicates
-from regraft.data import Look, draw_cells, read_thumbnails
+from regraft.data import Thumbnail, draw_cells, read_thumbnails
 
 WAYS = {
     "resized": lambda image: image.resize((60, 60)),
@@ -44,7 +44,7 @@ def found_among(paths: list[Path], nearest: np.ndarray) -> list[tuple[int, int, 
 
 def squares(greys: np.ndarray) -> list[tuple[int, int, float]]:
     everyone = np.tile(np.arange(len(greys)), (len(greys), 1))  # as if every picture had every other near it
-    return near_duplicates([Look(64, 64, "L", grey) for grey in greys.astype(np.uint8)], everyone[:, :20])
+    return near_duplicates([Thumbnail(64, 64, "L", grey) for grey in greys.astype(np.uint8)], everyone[:, :20])
 
 
 ALIKE_BY_CHANCE = {(13, 52), (25, 38)}  # of 7,140 pairs of drawn ellipses, turned till they fit: as smooth, as long

@@ -20,7 +20,7 @@ from regraft.experiments.comparison import listed_backbones
 from regraft.experiments.comparison_runner import Candidate, Comparison
 from regraft.experiments.halving import TRIED
 from regraft.inference.predict import predict
-from regraft.metrics.predictions import Answers
+from regraft.metrics.predictions import Predicted
 from regraft.training.learner import LEAST_STEPS
 from regraft.utils.files import read_csv
 from regraft.utils.progress import Progress, Tick
@@ -249,8 +249,8 @@ def test_the_control_of_a_cross_validation_is_measured_against_the_same_fold(sha
     found = quick(shapes, tmp_path / "c", ["squeezenet1_1"], methods="features", folds=3, control_epochs=1)
     control, best = found.findings.control, Path(found.findings.best.run)
     assert control is not None
-    first, other = (Answers.load(run) for run in (best / "fold-1", found.folder / "squeezenet1_1-scratch"))
-    assert (control.accuracy, control.scratch_accuracy) == (first.hits.mean(), other.hits.mean())
+    first, other = (Predicted.load(run) for run in (best / "fold-1", found.folder / "squeezenet1_1-scratch"))
+    assert (control.accuracy, control.scratch_accuracy) == (first.correct.mean(), other.correct.mean())
     np.testing.assert_array_equal(first.labels, other.labels)
     assert "both in fold 1" in control.sentence()
 

@@ -23,7 +23,7 @@ import regraft
 from regraft.data import natural_key
 from regraft.errors import BundleError, ConfigError, DataError, RunError, SplitError
 from regraft.experiments.run import Run
-from regraft.metrics.predictions import Answers
+from regraft.metrics.predictions import Predicted
 from regraft.utils.progress import Progress, Tick
 
 SMALL: dict[str, Any] = {
@@ -139,8 +139,10 @@ def test_the_figures_of_all_folds_are_those_of_all_answers(whole: Run) -> None:
     assert whole.test.n == 80
     assert whole.test.values["accuracy"] == pytest.approx(np.mean([a == b for a, b in zip(said, true, strict=True)]))
     assert whole.test.values["macro_f1"] == pytest.approx(f1_score(true, said, average="macro", zero_division=0))
-    answers = Answers.load(whole.folder)
-    assert whole.test.values["log_loss"] == pytest.approx(log_loss(answers.labels, answers.probabilities), rel=1e-5)
+    predictions = Predicted.load(whole.folder)
+    assert whole.test.values["log_loss"] == pytest.approx(
+        log_loss(predictions.labels, predictions.probabilities), rel=1e-5
+    )
     assert sum(map(sum, metrics(whole.folder)["confusion"])) == 80
 
 

@@ -42,8 +42,8 @@ def test_every_network_has_a_probe_and_its_costs(found: Recommendation) -> None:
     for one in found.candidates:
         assert one.probe > 0.5  # four colours: even random weights see more than chance
         assert np.isfinite(one.logme)
-        assert min(one.pass_s, one.predict_ms, one.memory_mb) > 0
-        assert one.pass_s == pytest.approx(one.predict_ms / 1000 * found.pictures)
+        assert min(one.feature_extraction_s, one.predict_ms, one.memory_mb) > 0
+        assert one.feature_extraction_s == pytest.approx(one.predict_ms / 1000 * found.pictures)
 
 
 def test_the_size_is_that_of_the_weights(found: Recommendation) -> None:

@@ -1,4 +1,4 @@
-"""Answers from several views of a picture: predict and eval agree, and draw them as the training did."""
+"""Predictions from several views of a picture: predict and eval agree, and draw them as the training did."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_a_model_that_is_worse_than_one_answer_for_all_says_so_first(
     said = " ".join(regraft("eval", small_run, drawn).out.split())
     right = 100 * found["test"]["accuracy"]
     assert said.startswith(
-        f"Worse than always answering '{found['baseline']['class']}': of the test pictures {right:.1f} % are answered "
+        f"Worse than always predicting '{found['baseline']['class']}': of the test pictures {right:.1f} % are answered "
         "right, against 25.0 %. Nor does it rank the classes better than chance: are the labels right"
     )
 
@@ -80,13 +80,13 @@ def test_a_good_model_is_not_called_worse_and_of_one_class_there_is_nothing_to_b
     regraft: Callable[..., Any], small_run: Path, drawn: Path
 ) -> None:
     assert json.loads(regraft("eval", small_run, drawn, "--json").out)["baseline"]["verdict"] == "better"
-    assert "always answering" not in regraft("eval", small_run, drawn).out
+    assert "always predicting" not in regraft("eval", small_run, drawn).out
     for colour in ("blue", "red"):
         shutil.copytree(drawn / colour, drawn.parent / "parts" / "train" / colour)
     shutil.copytree(drawn / "red", drawn.parent / "parts" / "test" / "red")
     answer = regraft("eval", small_run, drawn.parent / "parts", "--json")
     assert (json.loads(answer.out)["n_test"], "baseline" in json.loads(answer.out)) == (8, False)
-    assert "always answering" not in regraft("eval", small_run, drawn.parent / "parts").out
+    assert "always predicting" not in regraft("eval", small_run, drawn.parent / "parts").out
 
 
 def test_the_json_of_an_unfinished_model_says_so(

@@ -1,4 +1,4 @@
-"""A model that is no better than always answering one class says so first, and why."""
+"""A model that is no better than always predicting one class says so first, and why."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from regraft.experiments.train import train as train_run
 from regraft.inference import bundle
 from regraft.metrics.calibration import before_and_after, fit_temperature, tempered
 from regraft.metrics.curves import coverage_accuracy, reliability
-from regraft.metrics.predictions import Answers
+from regraft.metrics.predictions import Predicted
 from regraft.training.head import HeadSpec, build_head
 from regraft.utils.files import read_csv
 
@@ -135,7 +135,7 @@ def test_coverage_is_that_of_a_naive_loop_and_ends_with_all_pictures() -> None:
 
 def test_a_run_s_bundle_and_answers_agree(small_run: Path, shapes: Path) -> None:
     said = json.loads((small_run / "metrics.json").read_text(encoding="utf-8"))
-    model, kept = bundle.load(small_run), Answers.load(small_run)
+    model, kept = bundle.load(small_run), Predicted.load(small_run)
     assert model.temperature == said["calibration"]["temperature"] != 1
     assert said["calibration"]["test"]["after"] == pytest.approx(said["test"]["calibration_error"])
     lines = (small_run / "predictions.csv").read_text(encoding="utf-8").splitlines()[1:]
@@ -154,7 +154,7 @@ def test_on_blood_cells_the_error_falls_and_the_accuracy_stays(
     found = json.loads((run.folder / "metrics.json").read_text(encoding="utf-8"))["calibration"]
     assert found["temperature"] < 1  # label smoothing makes a model less sure than it is right
     assert found["test"]["after"] < found["test"]["before"]
-    kept = Answers.load(run.folder)
+    kept = Predicted.load(run.folder)
     shares = np.bincount([row["label"] == "Uninfected" for row in read_csv(run.folder / "split.csv")])
     before = tempered(kept.probabilities, 1 / found["temperature"], shares / shares.sum())
-    assert (before.argmax(1) == kept.labels).mean() == pytest.approx(kept.hits.mean(), abs=0.002)
+    assert (before.argmax(1) == kept.labels).mean() == pytest.approx(kept.correct.mean(), abs=0.002)

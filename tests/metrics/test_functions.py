@@ -16,7 +16,7 @@ from regraft.errors import NoImages
 from regraft.metrics import functions
 from regraft.metrics.functions import METRICS, Scores, metrics_of, untested
 from regraft.metrics.intervals import Resampling
-from regraft.metrics.predictions import Answers
+from regraft.metrics.predictions import Predicted
 
 
 def evaluate(
@@ -397,7 +397,7 @@ def test_a_class_that_is_not_tested_is_named_and_counts_in_no_figure():
         (1, 30, "Only 1 group was tested: other groups may give other figures, and there is no interval for them."),
         (9, 30, "Only 9 groups were tested: other groups may give other figures, and there is no interval for them."),
         (10, 30, "Only 10 groups were tested: other groups may give other figures, and the interval for them is wide."),
-        (40, 1, "1 answer is wrong, too few to show how groups differ: "),
+        (40, 1, "1 prediction is wrong, too few to show how groups differ: "),
         (40, 30, ""),
     ],
 )
@@ -430,7 +430,7 @@ def test_what_cannot_be_scored_is_refused(probs, labels, error, message):
 def test_predictions_can_be_read_back(tmp_path):
     names, path = ['a "quoted", name.png', "猫/1.png", "undecodable \udcff.png"], tmp_path / "predictions.csv"
     probs = np.array([[0.1, 0.9], [0.75, 0.25], [0.5, 0.5]], dtype=np.float32)
-    Answers(probs, np.array([1, 1, 0]), None).write_csv(path, names, ["ant", "蜂"])
+    Predicted(probs, np.array([1, 1, 0]), None).write_csv(path, names, ["ant", "蜂"])
     with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["filename"] for row in rows] == names
@@ -439,7 +439,7 @@ def test_predictions_can_be_read_back(tmp_path):
 
 
 def test_predictions_that_cannot_be_written_leave_the_old_file(tmp_path):
-    path, answers = tmp_path / "predictions.csv", Answers(np.array([[0.2, 0.8]]), np.array([0]), None)
+    path, answers = tmp_path / "predictions.csv", Predicted(np.array([[0.2, 0.8]]), np.array([0]), None)
     answers.write_csv(path, ["1.png"], ["a", "b"])
     with pytest.raises(ValueError, match="zip"):
         answers.write_csv(path, [], ["a", "b"])

@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 
 from regraft.errors import RunError
-from regraft.metrics.predictions import ANSWERS, Answers
+from regraft.metrics.predictions import PREDICTIONS, Predicted
 
 
 def test_answers_survive_the_disk_and_folds_are_joined(tmp_path: Path) -> None:
-    first = Answers(np.array([[0.9, 0.1], [0.4, 0.6]]), np.array([0, 0]), ["p1", "p2"])
-    both = Answers.together([first, Answers(np.array([[0.2, 0.8]]), np.array([1]), ["p3"])])
+    first = Predicted(np.array([[0.9, 0.1], [0.4, 0.6]]), np.array([0, 0]), ["p1", "p2"])
+    both = Predicted.together([first, Predicted(np.array([[0.2, 0.8]]), np.array([1]), ["p3"])])
     both.save(tmp_path)
-    kept = Answers.load(tmp_path)
-    assert kept.hits.tolist() == [True, False, True]
+    kept = Predicted.load(tmp_path)
+    assert kept.correct.tolist() == [True, False, True]
     assert kept.groups == ["p1", "p2", "p3"]
     assert np.array_equal(kept.probabilities, both.probabilities)
 
@@ -49,16 +49,16 @@ GOOD = {
     ids=str,
 )
 def test_answers_that_no_model_gives_are_refused(tmp_path: Path, change: dict[str, np.ndarray]) -> None:
-    np.savez(tmp_path / ANSWERS, **{**GOOD, **change})
+    np.savez(tmp_path / PREDICTIONS, **{**GOOD, **change})
     with pytest.raises(RunError, match="cannot be read") as caught:
-        Answers.load(tmp_path)
+        Predicted.load(tmp_path)
     assert "\n" not in str(caught.value)
 
 
 def test_answers_without_a_part_or_that_unpack_to_far_more_are_refused(tmp_path: Path) -> None:
-    np.savez(tmp_path / ANSWERS, labels=GOOD["labels"])
+    np.savez(tmp_path / PREDICTIONS, labels=GOOD["labels"])
     with pytest.raises(RunError, match="probabilities"):
-        Answers.load(tmp_path)
-    np.savez_compressed(tmp_path / ANSWERS, **{**GOOD, "labels": np.zeros(10**8, np.uint8)})
+        Predicted.load(tmp_path)
+    np.savez_compressed(tmp_path / PREDICTIONS, **{**GOOD, "labels": np.zeros(10**8, np.uint8)})
     with pytest.raises(RunError, match="packed"):
-        Answers.load(tmp_path)
+        Predicted.load(tmp_path)

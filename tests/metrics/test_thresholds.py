@@ -24,7 +24,7 @@ from sklearn import metrics as sk
 import regraft as package
 from regraft.errors import BundleError, ConfigError, TargetMissed
 from regraft.inference import bundle, predict
-from regraft.metrics.predictions import Answers
+from regraft.metrics.predictions import Predicted
 from regraft.metrics.thresholds import (
     TARGETS,
     Threshold,
@@ -348,16 +348,16 @@ def test_a_recall_counted_on_one_patient_has_a_dash_for_an_interval_and_a_senten
 
 def test_all_figures_of_the_test_part_are_those_of_the_answers_by_threshold(run: Path) -> None:
     figures, rows = said(run / "metrics.json"), read_csv(run / "predictions.csv")
-    value, kept = figures["threshold"]["value"], Answers.load(run)
-    np.testing.assert_array_equal(kept.given == 1, kept.probabilities[:, 1] >= value)
-    assert [row["label"] for row in rows] == [("blue", "red")[index] for index in kept.given]
+    value, kept = figures["threshold"]["value"], Predicted.load(run)
+    np.testing.assert_array_equal(kept.predicted == 1, kept.probabilities[:, 1] >= value)
+    assert [row["label"] for row in rows] == [("blue", "red")[index] for index in kept.predicted]
     truth, answered = [row["truth"] for row in rows], [row["label"] for row in rows]
-    assert figures["test"]["accuracy"] == pytest.approx(sk.accuracy_score(truth, answered)) == kept.hits.mean()
+    assert figures["test"]["accuracy"] == pytest.approx(sk.accuracy_score(truth, answered)) == kept.correct.mean()
     assert figures["test"]["macro_f1"] == pytest.approx(sk.f1_score(truth, answered, average="macro"))
     assert figures["test"]["auroc"] == pytest.approx(sk.roc_auc_score(kept.labels, kept.probabilities[:, 1]))
     assert figures["confusion"] == sk.confusion_matrix(truth, answered).tolist()
-    assert figures["threshold"]["test"]["recall"] == pytest.approx(sk.recall_score(kept.labels, kept.given))
-    probs = [kept.probabilities[row, index] for row, index in enumerate(kept.given)]
+    assert figures["threshold"]["test"]["recall"] == pytest.approx(sk.recall_score(kept.labels, kept.predicted))
+    probs = [kept.probabilities[row, index] for row, index in enumerate(kept.predicted)]
     assert [float(row["prob"]) for row in rows] == pytest.approx(probs, rel=1e-4)
 
 
@@ -376,7 +376,7 @@ def test_predict_and_eval_answer_by_the_threshold(regraft: Callable[..., Any], r
     assert found["test"]["accuracy"] == pytest.approx(figures["test"]["accuracy"], abs=0.1)
     assert set(found["threshold"]) == {"positive", "value", "target", "wanted", "test"}
     table = regraft("eval", run, two).out
-    assert "'red' is answered from a probability of" in table
+    assert "'red' is predicted from a probability of" in table
     assert "specificity" in table
 
 
@@ -427,7 +427,7 @@ def test_train_prints_what_the_threshold_reaches_and_warns_of_few_pictures(
     answer = regraft("train", two, *SMALL, *asked, "--out", tmp_path / "run")
     assert answer.status == 0
     assert "specificity of 0.9 can be known from more than 10" in " ".join(answer.err.split())
-    for word in ("'red' is answered from", "validation", "recall", "precision", "specificity", "Fitted on 6 'red'"):
+    for word in ("'red' is predicted from", "validation", "recall", "precision", "specificity", "Fitted on 6 'red'"):
         assert word in answer.out
 
 
@@ -559,7 +559,7 @@ def test_unsure_pictures_get_their_probability_and_no_label(
 
 
 def test_eval_says_how_many_are_answered_and_how_well(regraft: Callable[..., Any], plain: Path, two: Path) -> None:
-    kept = Answers.load(plain)
+    kept = Predicted.load(plain)
     below = float(np.median(kept.probabilities.max(1)))
     answer = regraft("eval", plain, two, "--abstain-below", below, "--json")
     found = json.loads(answer.out)["abstain"]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from regraft.metrics.predictions import Answers
+from regraft.metrics.predictions import Predicted
 from regraft.reports.comparison_page import write
 from regraft.reports.comparison_report import Control, Findings, Learned, Row, duration, name_of, ranked
 
@@ -111,7 +111,7 @@ def test_on_the_pareto_front_nothing_quicker_is_as_accurate() -> None:
 def learned(accuracy: float, *curve: float, pictures: int = 100) -> Learned:
     labels = np.zeros(pictures, int)
     given = np.where(right(round(pictures * accuracy), pictures), 0, 1)
-    return Learned(list(curve), Answers(np.eye(2)[given], labels, None))
+    return Learned(list(curve), Predicted(np.eye(2)[given], labels, None))
 
 
 def test_transfer_gains_a_higher_start_slope_and_end() -> None:
@@ -179,20 +179,20 @@ def test_a_gain_that_may_be_luck_is_called_so(best: float, scratch: float, pictu
 def test_where_no_gain_could_be_told_from_luck_the_few_groups_are_named(count: int, hopeless: bool) -> None:
     groups = [f"p{at % count}" for at in range(30)]
     both = [learned(accuracy, pictures=30) for accuracy in (0.9, 0.1)]
-    both = [one._replace(answers=replace(one.answers, groups=groups)) for one in both]
+    both = [one._replace(predictions=replace(one.predictions, groups=groups)) for one in both]
     said = Control.of(row("a", 0.9), *both, 2).sentence()
     assert (f"may be luck ({count} groups are too few to tell)" in said) == hopeless
     assert ("may be luck" in said) == hopeless
 
 
-def answered(right: float, *, pictures: int, groups: int | None = None, seed: int = 0) -> Answers:
+def answered(right: float, *, pictures: int, groups: int | None = None, seed: int = 0) -> Predicted:
     """Of so many pictures of two classes, such a share is right, and more probably so than what is wrong."""
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, 2, pictures)
     given = np.where(rng.random(pictures) < right, labels, 1 - labels)
     sure = rng.uniform(0.5, 0.9, pictures)
     probabilities = np.where(np.eye(2)[given] == 1, sure[:, None], 1 - sure[:, None])
-    return Answers(probabilities, labels, [f"p{at % groups}" for at in range(pictures)] if groups else None)
+    return Predicted(probabilities, labels, [f"p{at % groups}" for at in range(pictures)] if groups else None)
 
 
 def test_beside_a_control_that_learned_nothing_no_gain_is_claimed(tmp_path: Path) -> None:
@@ -226,7 +226,7 @@ def test_a_control_that_was_still_learning_is_called_so(losses: list[float], ris
     assert ("It was still learning then" in said) == rising
 
 
-def learned_from(answers: Answers) -> Learned:
+def learned_from(answers: Predicted) -> Learned:
     return Learned([], answers)
 
 
@@ -234,7 +234,7 @@ def learned_from(answers: Answers) -> Learned:
 def test_the_interval_of_a_gain_is_that_of_paired_answers(groups: int | None) -> None:
     """Against the textbook's: of single pictures by the normal distribution, of equal groups by Student's t."""
     best, scratch = (answered(right, pictures=2000, groups=groups, seed=seed) for right, seed in ((0.9, 1), (0.7, 1)))
-    apart = best.hits.astype(float) - scratch.hits
+    apart = best.correct.astype(float) - scratch.correct
     units = apart if groups is None else apart.reshape(-1, groups).mean(0)
     reach = stats.t.ppf(0.975, len(units) - 1) * units.std(ddof=1) / np.sqrt(len(units))
     low, high = Control.of(row("a", 0.9), learned_from(best), learned_from(scratch), 5).interval or (0, 0)
@@ -281,6 +281,13 @@ def test_a_row_survives_the_disk(tmp_path: Path) -> None:
     assert Row.load(tmp_path) == row("a", 0.9)
 
 
+def test_a_row_of_version_0_1_0_keeps_its_times(tmp_path: Path) -> None:
+    replace(row("a", 0.9), feature_extraction_s=3.5).save(tmp_path)
+    kept = (tmp_path / "row.json").read_text().replace("feature_extraction_s", "pass_s")
+    (tmp_path / "row.json").write_text(kept)
+    assert Row.load(tmp_path) == replace(row("a", 0.9), feature_extraction_s=3.5)
+
+
 def test_the_files_say_the_same(tmp_path: Path) -> None:
     found = findings(
         [row("a", 0.95), row("b", 0.5), FAILED], Control.of(row("a", 0.95), learned(0.95, 0.9), learned(0.5, 0.4), 1)
@@ -304,8 +311,8 @@ ALWAYS = {"class": "cat", "accuracy": 0.7, "below": False, "verdict": "better"}
 @pytest.mark.parametrize(
     ("verdict", "accuracy", "said", "of_row"),
     [
-        ("worse", 0.5, "No row is better than always answering 'cat', which has an accuracy of 0.700", "worse than"),
-        ("no better", 0.72, "No row is shown to be better than always answering 'cat'", "no better than"),
+        ("worse", 0.5, "No row is better than always predicting 'cat', which has an accuracy of 0.700", "worse than"),
+        ("no better", 0.72, "No row is shown to be better than always predicting 'cat'", "no better than"),
         ("better", 0.9, "", ""),
     ],
 )
@@ -315,7 +322,7 @@ def test_where_no_row_is_better_than_one_answer_for_all_that_is_said_first(
     judged = {**ALWAYS, "verdict": verdict, "below": verdict == "worse"}
     found = findings([replace(row("a", accuracy), baseline=judged), replace(row("b", 0.3), baseline=judged)])
     assert found.advice().startswith(said)
-    assert ("always answering" in found.advice()) == bool(said)
+    assert ("always predicting" in found.advice()) == bool(said)
     write(found, tmp_path)
     page = (tmp_path / "comparison.html").read_text().replace("&#39;", "'")
     first = page[page.index("</h1>") : page.index("<h2>")]  # what is read before the table

@@ -26,8 +26,8 @@ from regraft.errors import BundleError, RunError
 from regraft.experiments.run import Run, finish
 from regraft.experiments.session import Session
 from regraft.experiments.train import train as train_run
-from regraft.metrics.predictions import Answers
-from regraft.reports.run_report import HITS, MISTAKES, read, typical_hits, worst_mistakes
+from regraft.metrics.predictions import Predicted
+from regraft.reports.run_report import CORRECT, MISTAKES, read, typical_correct, worst_mistakes
 from regraft.utils.progress import Progress
 
 SMALL: dict[str, Any] = {"img_size": 64, "epochs": 2}
@@ -116,7 +116,7 @@ def test_classes_are_shown_against_all_others_with_their_areas(
     """The areas are scikit-learn's; of two classes the second one's is enough."""
     from sklearn.metrics import roc_auc_score
 
-    page, answers = page_of(samples[sample]), read(samples[sample]).answers
+    page, answers = page_of(samples[sample]), read(samples[sample]).predictions
     shown = re.findall(r"ROC curve of (\w+): area ([\d.]+)", page)
     assert len(shown) == expected
     for name, area in shown:
@@ -191,20 +191,20 @@ def test_mistakes_are_wrong_the_worst_first_and_hits_are_right_and_of_every_clas
     drawn: tuple[np.ndarray, np.ndarray],
 ) -> None:
     scores, labels = drawn
-    answers = Answers(scores / scores.sum(1, keepdims=True), labels, None)
-    mistakes, hits = worst_mistakes(answers), typical_hits(answers)
-    assert not answers.hits[mistakes].any()
-    assert answers.hits[hits].all()
-    assert len(mistakes) == min(MISTAKES, int((~answers.hits).sum()))
-    assert len(hits) == min(HITS, int(answers.hits.sum()))
+    answers = Predicted(scores / scores.sum(1, keepdims=True), labels, None)
+    mistakes, hits = worst_mistakes(answers), typical_correct(answers)
+    assert not answers.correct[mistakes].any()
+    assert answers.correct[hits].all()
+    assert len(mistakes) == min(MISTAKES, int((~answers.correct).sum()))
+    assert len(hits) == min(CORRECT, int(answers.correct.sum()))
     left = answers.probabilities[mistakes, labels[mistakes]]
     assert (np.diff(left) >= 0).all()
-    assert len(set(labels[hits])) == min(len(hits), len(set(labels[answers.hits])))
+    assert len(set(labels[hits])) == min(len(hits), len(set(labels[answers.correct])))
 
 
 def test_every_picture_has_a_text_and_a_heat_map_where_a_place_speaks_for_the_answer(run: Path) -> None:
     found, page = read(run), page_of(run)
-    shown = [*found.mistakes, *found.hits]
+    shown = [*found.mistakes, *found.correct]
     assert shown
     album = page[page.index('<section id="pictures">') :].split("</section>")[0]
     images = re.findall(r'<img src="data:image/jpeg;base64,[^"]+" alt="([^"]+)"', album)
@@ -216,7 +216,7 @@ def test_every_picture_has_a_text_and_a_heat_map_where_a_place_speaks_for_the_an
 def test_pictures_that_are_gone_or_changed_are_left_out_and_counted(drawn: Path, tmp_path: Path) -> None:
     run = train_run(drawn, out=tmp_path / "run", method="features", report=False, **SMALL).folder
     assert not (run / "report.html").exists()
-    shown = [*read(run).mistakes, *read(run).hits]
+    shown = [*read(run).mistakes, *read(run).correct]
     (drawn / shown[0].name).unlink()
     (drawn / shown[1].name).write_bytes((drawn / shown[2].name).read_bytes())
     assert read(run).missing == 2
@@ -245,9 +245,9 @@ def test_equal_runs_give_equal_bytes_and_ids_are_given_once(run: Path) -> None:
 
 
 def test_a_page_of_5000_test_pictures_stays_small(copy: Path) -> None:
-    answers, times = Answers.load(copy), 5000
+    answers, times = Predicted.load(copy), 5000
     which = np.random.default_rng(0).integers(0, len(answers.labels), times)
-    Answers(answers.probabilities[which], answers.labels[which], [f"group {at}" for at in range(times)]).save(copy)
+    Predicted(answers.probabilities[which], answers.labels[which], [f"group {at}" for at in range(times)]).save(copy)
     header, *rows = (copy / "predictions.csv").read_text(encoding="utf-8").splitlines()
     (copy / "predictions.csv").write_text("\n".join([header, *(rows[at] for at in which)]), encoding="utf-8")
     assert regraft.report(copy).stat().st_size < 2_000_000

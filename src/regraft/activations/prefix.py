@@ -231,14 +231,14 @@ class Prefix:
         return [self._store(cut, view).folder for cut in kept for view in range(self._views_at(cut))]
 
     def _recipe(self, cut: int, view: int, engine: str) -> dict[str, Any]:
-        look = self.pictures.preprocessing.as_dict()
+        preprocessing = self.pictures.preprocessing.as_dict()
         drawn = (
             {"view": view, "augment": list(self.pictures.augment), "seed": self.pictures.seed} if view else {"view": 0}
         )
         if cut == 0:  # pixels: no network has touched them, so all networks that decode alike share them
             return {
                 "what": "pixels",
-                "pixels": {name: look[name] for name in OF_THE_DECODER if name in look},
+                "pixels": {name: preprocessing[name] for name in OF_THE_DECODER if name in preprocessing},
                 "decoder": DECODER,
                 **drawn,
             }
@@ -248,7 +248,7 @@ class Prefix:
             "after": self.backbone.stages[cut - 1].name,
             "pooled": "mean, maximum" if cut == len(self.backbone.stages) else "",
             "weights": hashlib.sha256("".join(self._stage_digests[:cut]).encode()).hexdigest(),
-            "pixels": look,
+            "pixels": preprocessing,
             "decoder": DECODER,
             "engine": engine if self.device.type == "cpu" else f"{engine}/{self.device.type}/{self._compute_type}",
             **drawn,

@@ -1,4 +1,4 @@
-"""Judge manifest x digests x embeddings x looks -> Audit: what in the data may mislead a training or its figures.
+"""Judge manifest x digests x embeddings x thumbnails -> Audit: what in the data may mislead a training or its figures.
 
 Nothing is read from disk here, and no network is run: a training that has kept its activations gets its audit for a few
 seconds of linear algebra.
@@ -20,7 +20,7 @@ from regraft.audit.identical import identical
 from regraft.audit.kinds import KINDS
 from regraft.audit.label_errors import wrong
 from regraft.audit.near_duplicates import clusters, fit_pca, near_duplicates
-from regraft.data import Item, Look, Manifest, shares
+from regraft.data import Item, Manifest, Thumbnail, shares
 from regraft.errors import RunError, SplitError
 from regraft.training.linear import cross_validated, standardized
 from regraft.utils import files
@@ -111,7 +111,9 @@ class Audit:
         times = self.classes[common] / max(self.classes[rare], 1)
         if times <= 1.5:
             return "The classes are balanced."
-        return f"{common} has {times:.1f} times as many pictures as {rare}; rare classes are weighed up when answering."
+        return (
+            f"{common} has {times:.1f} times as many pictures as {rare}; rare classes are weighed up when predicting."
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON values."""
@@ -221,7 +223,7 @@ def audit_of(
     manifest: Manifest,
     digests: Sequence[str],
     points: NDArray[np.float32],
-    looks: Sequence[Look],
+    thumbnails: Sequence[Thumbnail],
     *,
     skipped: Mapping[str, str] | None = None,
     seed: int = 0,
@@ -232,7 +234,7 @@ def audit_of(
         manifest: the readable pictures, with parts and groups where there are any.
         digests: of their content, [n].
         points: `reduced` from the embeddings of any network [n, c].
-        looks: of `regraft.data.read_thumbnails`, [n].
+        thumbnails: of `regraft.data.read_thumbnails`, [n].
         skipped: file names that cannot be read, and why.
         seed: decides the folds of the label check.
     """
@@ -242,24 +244,28 @@ def audit_of(
         *(Remark("corrupt", name, "", "", None, reason) for name, reason in sorted((skipped or {}).items())),
         *(
             _remark(
-                manifest, index, "blank", None, f"nothing but one colour, of brightness {look.grey.mean():.0f} of 255"
+                manifest,
+                index,
+                "blank",
+                None,
+                f"nothing but one colour, of brightness {thumbnail.grey.mean():.0f} of 255",
             )
-            for index, look in enumerate(looks)
-            if look.is_blank
+            for index, thumbnail in enumerate(thumbnails)
+            if thumbnail.is_blank
         ),
         *_torn_groups(manifest),
-        *_twins(manifest, digests, nearest, looks),
+        *_copies(manifest, digests, nearest, thumbnails),
         *_close_parts(manifest, points),
         *suspects,
         *_outliers(manifest, distances),
-        *_odd_sizes(manifest, looks),
+        *_odd_sizes(manifest, thumbnails),
     ]
     order = list(KINDS)
     return Audit(
         len(manifest),
         manifest.counts(),
-        _sizes(looks),
-        dict(Counter(look.mode for look in looks).most_common()),
+        _sizes(thumbnails),
+        dict(Counter(thumbnail.mode for thumbnail in thumbnails).most_common()),
         sorted(remarks, key=lambda remark: order.index(remark.kind)),
         quality,
         notices,
@@ -300,12 +306,12 @@ def _remark(manifest: Manifest, index: int, kind: str, score: float | None, said
 # ---- the same picture twice -----------------------------------------------------------------------------------------
 
 
-def _twins(
-    manifest: Manifest, digests: Sequence[str], nearest: NDArray[np.int64], looks: Sequence[Look]
+def _copies(
+    manifest: Manifest, digests: Sequence[str], nearest: NDArray[np.int64], thumbnails: Sequence[Thumbnail]
 ) -> list[Remark]:
     """Judge each pair: a conflict of labels, else a duplicate; and a leak where it lies in two parts or groups."""
-    exact = [(twins[0], other) for twins in identical(digests) for other in twins[1:]]
-    near = near_duplicates(looks, nearest)
+    exact = [(members[0], other) for members in identical(digests) for other in members[1:]]
+    near = near_duplicates(thumbnails, nearest)
     remarks = [remark for one, other in exact for remark in _judge(manifest, one, other, None)]
     for one, other, score in sorted(near, key=lambda pair: -pair[2]):
         if digests[one] != digests[other]:
@@ -484,8 +490,11 @@ def _outliers(manifest: Manifest, distances: NDArray[np.float64]) -> list[Remark
 # ---- sizes ----------------------------------------------------------------------------------------------------------
 
 
-def _sizes(looks: Sequence[Look]) -> dict[str, int]:
-    sides = {"width": [look.width for look in looks], "height": [look.height for look in looks]}
+def _sizes(thumbnails: Sequence[Thumbnail]) -> dict[str, int]:
+    sides = {
+        "width": [thumbnail.width for thumbnail in thumbnails],
+        "height": [thumbnail.height for thumbnail in thumbnails],
+    }
     return {
         f"{name}_{side}": int(np.quantile(values, share))
         for side, values in sides.items()
@@ -493,13 +502,13 @@ def _sizes(looks: Sequence[Look]) -> dict[str, int]:
     }
 
 
-def _odd_sizes(manifest: Manifest, looks: Sequence[Look]) -> list[Remark]:
-    shorter = np.array([min(look.width, look.height) for look in looks])
-    stretched = np.array([max(look.width, look.height) for look in looks]) / shorter
+def _odd_sizes(manifest: Manifest, thumbnails: Sequence[Thumbnail]) -> list[Remark]:
+    shorter = np.array([min(thumbnail.width, thumbnail.height) for thumbnail in thumbnails])
+    stretched = np.array([max(thumbnail.width, thumbnail.height) for thumbnail in thumbnails]) / shorter
     small = shorter * SMALL < np.median(shorter)
     long = stretched > LONG * np.median(stretched)
     return [
-        _remark(manifest, index, "odd-size", None, f"{looks[index].width} x {looks[index].height} pixels")
+        _remark(manifest, index, "odd-size", None, f"{thumbnails[index].width} x {thumbnails[index].height} pixels")
         for index in np.flatnonzero(small | long).tolist()
     ]
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from regraft.data import Look
+from regraft.data import Thumbnail
 
 ALIKE = 0.75
 """How alike two pictures are at least, whitened and laid over each other, to be called the same."""
@@ -45,40 +45,43 @@ OTHER_SHAPE = 1.03  # times: a picture so much wider for its height than another
 Pairs = NDArray[np.int64]  # [m, 2], each with the smaller index first
 
 
-def near_duplicates(looks: Sequence[Look], nearest: NDArray[np.int64]) -> list[tuple[int, int, float]]:
+def near_duplicates(thumbnails: Sequence[Thumbnail], nearest: NDArray[np.int64]) -> list[tuple[int, int, float]]:
     """Return the pairs of pictures that are copies of each other, and how alike they are (0.75 to 1).
 
     Time grows with n, but for a matrix product with 64 numbers a picture; memory with n.
 
     Args:
-        looks: of `regraft.data.read_thumbnails` [n].
+        thumbnails: of `regraft.data.read_thumbnails` [n].
         nearest: for each picture the indices of those with the nearest embeddings, int [n, k]; itself may be there.
     """
-    if len(looks) < 2:
+    if len(thumbnails) < 2:
         return []
     greys, shapes, tints = (
-        np.array(values) for values in zip(*((look.grey, look.shape, look.tint) for look in looks), strict=True)
+        np.array(values)
+        for values in zip(*((thumbnail.grey, thumbnail.shape, thumbnail.tint) for thumbnail in thumbnails), strict=True)
     )
     radii, pairs = _radii(shapes), _unique(nearest)
     found = _alike(greys, radii, pairs)
     wide, narrow = shapes[pairs].max(1), shapes[pairs].min(1)
     squeezed = _alike(greys, np.ones_like(radii), pairs[wide > OTHER_SHAPE * narrow], upright=True)
-    more = squeezed | _alike_from_near(looks, greys, radii)
+    more = squeezed | _alike_from_near(thumbnails, greys, radii)
     for pair, score in more.items():
         found[pair] = max(score, found.get(pair, 0.0))
     return [(*pair, score) for pair, score in sorted(found.items()) if _of_one_colour(*tints[list(pair)])]
 
 
 def _alike_from_near(
-    looks: Sequence[Look], greys: NDArray[np.uint8], radii: NDArray[np.float32]
+    thumbnails: Sequence[Thumbnail], greys: NDArray[np.uint8], radii: NDArray[np.float32]
 ) -> dict[tuple[int, int], float]:
     """Return the pairs among pictures that show little from afar whose middles are the same."""
     from regraft.audit.registration import strengths
 
-    faint = [at for at in np.flatnonzero(strengths(greys, radii) < FINE_GRAIN).tolist() if looks[at].middle is not None]
+    faint = [
+        at for at in np.flatnonzero(strengths(greys, radii) < FINE_GRAIN).tolist() if thumbnails[at].middle is not None
+    ]
     if len(faint) < 2:
         return {}
-    middles = np.array([looks[at].middle for at in faint])
+    middles = np.array([thumbnails[at].middle for at in faint])
     found = _alike(middles, radii[faint], np.zeros((0, 2), np.int64))
     return {(faint[one], faint[other]): score for (one, other), score in found.items()}
 

@@ -163,7 +163,7 @@ class Level:
         return cls(rings, pictures, whitening, *whitening(samples))
 
 
-class Places(NamedTuple):
+class Alignments(NamedTuple):
     """Where the whole of one picture is thought to lie in another: at ``turn * z + move``, z mirrored before or not."""
 
     part: Tensor  # [h] the picture in which it lies
@@ -211,7 +211,7 @@ def _register(greys: NDArray[np.uint8], sides: Tensor, known: Tensor, searches: 
     del coarse  # 16 kB a picture, which the next level takes
     fine = Level.of(greys, sides, FINE)
     nearer, alike[near], strength[near] = _refined(
-        fine, sides, Places(*(values[near] for values in places)), FINE_ROUNDS
+        fine, sides, Alignments(*(values[near] for values in places)), FINE_ROUNDS
     )
     places.turn[near] = nearer.turn
     order = alike.argsort(stable=True)  # of each pair the best place comes last
@@ -254,7 +254,7 @@ def _chance(level: Level, radii: Tensor) -> float:
     return float(alike.quantile(0.99)) if count >= ASSUMED else 0.0
 
 
-def _pairs(places: Places) -> Tensor:
+def _pairs(places: Alignments) -> Tensor:
     return torch.stack([places.part, places.whole], 1).sort(1).values
 
 
@@ -346,7 +346,7 @@ def _parts(level: Level, radii: Tensor, which: Tensor, searches: tuple[Search, .
     return level.whitening(samples.unflatten(1, (len(steps), -1)))[0]
 
 
-def _turned(level: Level, radii: Tensor, part: Tensor, step: Tensor, whole: Tensor) -> tuple[Places, Tensor]:
+def _turned(level: Level, radii: Tensor, part: Tensor, step: Tensor, whole: Tensor) -> tuple[Alignments, Tensor]:
     """Turn steps of pictures by all angles, mirrored or not; returns the best places [2 h], and how alike [2 h]."""
     rings, points = level.rings, level.rings.points()
     share = torch.tensor([share for share, _ in STEPS])[step]
@@ -366,29 +366,29 @@ def _turned(level: Level, radii: Tensor, part: Tensor, step: Tensor, whole: Tens
     turn = torch.polar(share[:, None].expand_as(alike).contiguous(), angle * (2 * torch.pi / rings.angles))
     mirrored = torch.tensor([False, True]).expand_as(angle)
     twice = [values.repeat_interleave(2) for values in (part, whole, move)]
-    return Places(twice[0], twice[1], mirrored.flatten(), turn.flatten(), twice[2]), alike.flatten()
+    return Alignments(twice[0], twice[1], mirrored.flatten(), turn.flatten(), twice[2]), alike.flatten()
 
 
-def _rivals(places: Places, alike: Tensor) -> Places:
+def _rivals(places: Alignments, alike: Tensor) -> Alignments:
     """Return the places of each pair from which it is worth while to go on; of each way round the best one."""
     pairs, which = _pairs(places).unique(dim=0, return_inverse=True)
     way = 4 * which + 2 * places.mirrored + (places.part > places.whole)
     best = torch.zeros(len(pairs)).scatter_reduce(0, which, alike, "amax")[which]
     best_of_way = torch.zeros(4 * len(pairs)).scatter_reduce(0, way, alike, "amax")[way]
     kept = (alike == best_of_way) & (alike >= RIVALS * best) & (alike >= BEGIN_AT)
-    return Places(*(values[kept] for values in places))
+    return Alignments(*(values[kept] for values in places))
 
 
 # ---- refinement -----------------------------------------------------------------------------------------------------
 
 
-def _refined(level: Level, radii: Tensor, places: Places, rounds: int) -> tuple[Places, Tensor, Tensor]:
+def _refined(level: Level, radii: Tensor, places: Alignments, rounds: int) -> tuple[Alignments, Tensor, Tensor]:
     """Move, turn and scale by Gauss and Newton; returns the best places, and correlation and strength there [h]."""
     alike, strength = torch.full((len(places.part),), -1.0), torch.zeros(len(places.part))
     turns, moves = places.turn.clone(), places.move.clone()
 
     def refine(some: Tensor) -> None:
-        found = _refine(level, radii, Places(*(values[some] for values in places)), rounds)
+        found = _refine(level, radii, Alignments(*(values[some] for values in places)), rounds)
         alike[some], strength[some], turns[some], moves[some] = found
 
     _beside(refine, places.whole.argsort(stable=True).split(AT_ONCE))
@@ -398,7 +398,7 @@ def _refined(level: Level, radii: Tensor, places: Places, rounds: int) -> tuple[
 _Four = tuple[Tensor, Tensor, Tensor, Tensor]
 
 
-def _refine(level: Level, radii: Tensor, places: Places, rounds: int) -> _Four:
+def _refine(level: Level, radii: Tensor, places: Alignments, rounds: int) -> _Four:
     """Return correlation, strength, turn and move [h] of the best of a few rounds."""
     each, back = places.whole.unique(return_inverse=True)
     solving, discs = _slopes(level, radii, each), level.discs[places.whole]

@@ -19,7 +19,7 @@ from regraft.backbones.stages import Stage
 
 @dataclass(frozen=True, eq=False)
 class Auxiliary:
-    """A side exit, with its layers as published weights have them: for ImageNet's 1000 classes."""
+    """An auxiliary classifier, with its layers as published weights have them: for ImageNet's 1000 classes."""
 
     name: str  # in the library's own network, and in files of weights
     stage: int  # index of the stage whose output it reads

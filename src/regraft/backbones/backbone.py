@@ -77,10 +77,10 @@ class Backbone:
 
     def sized(self, size: int | None, fit: str) -> Backbone:
         """The same network, looking at squares of ``size`` pixels (None: as before) that ``fit`` makes of pictures."""
-        look = self.preprocessing
-        size = size or look.size
-        resize = size if fit == "stretch" else round(size * look.resize / look.size)
-        return replace(self, preprocessing=replace(look, size=size, resize=resize, fit=fit))
+        preprocessing = self.preprocessing
+        size = size or preprocessing.size
+        resize = size if fit == "stretch" else round(size * preprocessing.resize / preprocessing.size)
+        return replace(self, preprocessing=replace(preprocessing, size=size, resize=resize, fit=fit))
 
     def prefix(self, cut: int, start: int = 0) -> nn.Module:
         """The frozen part: uint8 [b, s, s, 3] RGB -> float [b, c, h, w], in eval mode.

@@ -1,4 +1,4 @@
-"""Rows of cards -> the columns that a window has room for."""
+"""Rows of the catalog -> the columns that a window has room for."""
 
 from __future__ import annotations
 

@@ -114,12 +114,12 @@ def train(
     verbose: Verbose = False,
     as_json: Json = False,
     *,
-    given: dict[str, Any],
+    requested: dict[str, Any],
 ) -> None:
     """Train a classifier on your pictures and keep it, with its figures, in a run folder."""
     from regraft.experiments import api
 
-    run = api.train(data, out=out, resume=resume, progress=_progress(verbose), report=report, **given)
+    run = api.train(data, out=out, resume=resume, progress=_progress(verbose), report=report, **requested)
     if as_json:
         print_json(run.as_dict())
     elif run.folds:
@@ -158,7 +158,7 @@ def compare(
     verbose: Verbose = False,
     as_json: Json = False,
     *,
-    given: dict[str, Any],
+    requested: dict[str, Any],
 ) -> None:
     """Train many networks with many methods on one split and say which is best, and by how much."""
     from regraft.experiments import api
@@ -171,7 +171,7 @@ def compare(
         control_epochs=control_epochs,
         out=out,
         progress=_progress(verbose),
-        **given,
+        **requested,
     )
     if as_json:
         print_json(found.as_dict())
@@ -197,12 +197,12 @@ def recommend(
     verbose: Verbose = False,
     as_json: Json = False,
     *,
-    given: dict[str, Any],
+    requested: dict[str, Any],
 ) -> None:
     """Rank networks on a sample of your pictures, before anything is trained."""
     from regraft.experiments import api
 
-    found = api.recommend(data, backbones=backbones, sample=sample, progress=_progress(verbose), **given)
+    found = api.recommend(data, backbones=backbones, sample=sample, progress=_progress(verbose), **requested)
     if as_json:
         print_json(found.as_dict())
         return
@@ -228,13 +228,13 @@ def check(
     verbose: Verbose = False,
     as_json: Json = False,
     *,
-    given: dict[str, Any],
+    requested: dict[str, Any],
 ) -> None:
     """Find what may mislead a training: bad files, duplicates, leaks between parts, wrong labels, outliers."""
     from regraft.experiments import api
 
     unwanted = [kind.strip() for kind in fail_on.split(",") if kind.strip()]
-    found = api.check(data, out=out, fail_on=unwanted, progress=_progress(verbose), **given)
+    found = api.check(data, out=out, fail_on=unwanted, progress=_progress(verbose), **requested)
     if as_json:
         print_json(found.as_dict())
     else:
@@ -249,7 +249,7 @@ def report(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a finished run.", show_default=False)],
     as_json: Json = False,
 ) -> None:
-    """Write a run's report.html anew: figures in plain words, curves, mistakes and hits with heat maps, model card."""
+    """Write a run's report.html anew: figures in plain words, curves, pictures with heat maps, model card."""
     from regraft.reports import run_page
 
     page = run_page.report(run, progress=_progress())
@@ -273,7 +273,7 @@ def evaluate(
     device: Device = "auto",
     as_json: Json = False,
     *,
-    given: dict[str, Any],
+    requested: dict[str, Any],
 ) -> None:
     """Measure a model on labelled pictures: all of them, or the test part where there is one."""
     _preflight_model(model)
@@ -290,7 +290,7 @@ def evaluate(
         weights=weights,
         device=device,
         progress=progress,
-        **given,
+        **requested,
     )
     for name, reason in found.skipped.items():
         progress.warn(f"{name} is left out: {reason}.")
@@ -303,7 +303,7 @@ def evaluate(
         print_abstain(found)
 
 
-@app.command(rich_help_panel=EVERYDAY, epilog=example("regraft predict runs/cells new_pictures/ -o answers.csv"))
+@app.command(rich_help_panel=EVERYDAY, epilog=example("regraft predict runs/cells new_pictures/ -o predictions.csv"))
 @partial(settings, of="predict")
 def predict(
     model: Annotated[
@@ -326,7 +326,7 @@ def predict(
     device: Device = "auto",
     as_json: Json = False,
     *,
-    given: dict[str, Any],
+    requested: dict[str, Any],
 ) -> None:
     """Say what is on pictures. A picture that cannot be read gets a row with the reason; status 1 if none can be."""
     _preflight_model(model)
@@ -344,7 +344,7 @@ def predict(
         weights=weights,
         device=device,
         progress=_progress(),
-        **given,
+        **requested,
     )
     tables.write(rows, form, output, bundle.unfinished(Path(model)))
     if all(row["error"] for row in rows):
@@ -360,7 +360,7 @@ def explain(
         Path | None, typer.Option("-o", "--out", metavar="FOLDER", help="The folder to make. Default: heatmaps.")
     ] = None,
     label: Annotated[
-        str | None, typer.Option("--label", metavar="CLASS", help="The class to explain. Default: the answer.")
+        str | None, typer.Option("--label", metavar="CLASS", help="The class to explain. Default: the predicted one.")
     ] = None,
     layer: Annotated[
         str | None,
@@ -374,9 +374,9 @@ def explain(
     device: Device = "auto",
     as_json: Json = False,
     *,
-    given: dict[str, Any],
+    requested: dict[str, Any],
 ) -> None:
-    """Draw where pictures speak for the answer: each beside its heat map, in a new folder."""
+    """Draw where pictures speak for the prediction: each beside its heat map, in a new folder."""
     _preflight_model(model)
 
     from regraft.inference import bundle, explain
@@ -390,7 +390,7 @@ def explain(
         weights=weights,
         device=device,
         progress=_progress(),
-        **given,
+        **requested,
     )
     if as_json:
         print_json({**bundle.unfinished(Path(model)), "rows": list(rows)})
@@ -424,7 +424,7 @@ def features(
     verbose: Verbose = False,
     as_json: Json = False,
     *,
-    given: dict[str, Any],
+    requested: dict[str, Any],
 ) -> None:
     """Write what a network makes of pictures, a row for each. Pictures that cannot be read are left out and named."""
     from regraft.utils import arrays
@@ -447,7 +447,7 @@ def features(
         engine=engine,
         cache_limit=cache_limit,
         progress=_progress(verbose),
-        **given,
+        **requested,
     )
     if as_json:
         print_json(written.as_dict())
@@ -548,7 +548,7 @@ def import_weights(
     path, found = importing.import_file(file, name, force=force)
     say(f"{path.stem}: checked and kept as {path}")
     if not found.has_classifier:
-        say("It brings no ImageNet head: it can be trained on, but regraft predict has no classes to answer with.")
+        say("It brings no ImageNet head: it can be trained on, but regraft predict has no classes to predict.")
     if before:
         _progress().warn(f"{before} comes before it, as long as REGRAFT_WEIGHTS names that folder.")
     say(f"Try it:  regraft train DATA --backbone {path.stem}")
@@ -622,14 +622,14 @@ def top_level(
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; ``--traceback``, anywhere, shows where an error came from."""
     started = time.monotonic()
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    show = "--traceback" in given
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    show = "--traceback" in words
     warnings.filterwarnings("ignore", module=r"PIL\.")  # what is odd in a picture is in its own reason
     with streams.guarded() as output:
         try:
             try:
                 with stopping.like_ctrl_c():
-                    app([argument for argument in given if argument != "--traceback"], prog_name="regraft", obj=started)
+                    app([argument for argument in words if argument != "--traceback"], prog_name="regraft", obj=started)
             finally:
                 output.deliver()
         except (RegraftError, OSError) as error:

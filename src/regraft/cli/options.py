@@ -15,7 +15,7 @@ from regraft.config import ABOUT, Config, option
 
 
 def settings(command: Callable[..., None], *, of: str = "train", file: bool = False) -> Callable[..., None]:
-    """Give a command one option per field of `Config` that is one `of` it; it receives those given as ``given``.
+    """Give a command one option per field of `Config` that is one `of` it; it receives those given as ``requested``.
 
     With `file` it also takes ``--config FILE``, whose settings stand where no option is given.
     """
@@ -23,7 +23,7 @@ def settings(command: Callable[..., None], *, of: str = "train", file: bool = Fa
     own = [
         parameter
         for parameter in inspect.signature(command, eval_str=True).parameters.values()
-        if parameter.name != "given"
+        if parameter.name != "requested"
     ]
     fields = [spec for spec in dataclasses.fields(Config) if of in ABOUT[spec.name].use.commands]
     options = [
@@ -42,10 +42,10 @@ def settings(command: Callable[..., None], *, of: str = "train", file: bool = Fa
         options.insert(0, inspect.Parameter("config", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=File))
 
     def run(config: Path | None = None, **values: Any) -> None:
-        given = {spec.name: value for spec in fields if (value := values.pop(spec.name)) is not None}
+        requested = {spec.name: value for spec in fields if (value := values.pop(spec.name)) is not None}
         if config:
-            given = settings_file.beside(config, given, {spec.name for spec in fields})
-        command(**values, given=given)
+            requested = settings_file.beside(config, requested, {spec.name for spec in fields})
+        command(**values, requested=requested)
 
     run.__doc__, run.__name__ = command.__doc__, command.__name__
     run.__signature__ = inspect.Signature([*own, *options])  # type: ignore[attr-defined]
@@ -116,7 +116,7 @@ Views = Annotated[
     typer.Option(
         "--tta",
         metavar="V",
-        help="Answer from the mean over V views of each picture, drawn as in training: V times as long.",
+        help="Predict from the mean over V views of each picture, drawn as in training: V times as long.",
     ),
 ]
 Weights = Annotated[str | None, typer.Option("--weights", help="Where a pretrained network's tensors come from.")]

@@ -162,7 +162,7 @@ def print_scores(title: str, scores: Any, what: str = "test pictures") -> None:
 
 
 def print_threshold(found: dict[str, Any] | None) -> None:
-    """Print from which probability on a class is answered, and what that reaches."""
+    """Print from which probability on a class is predicted, and what that reaches."""
     if found is None:
         return
     from regraft.metrics.thresholds import TARGETS
@@ -170,7 +170,7 @@ def print_threshold(found: dict[str, Any] | None) -> None:
     value = f"from a probability of {found['value']:.3g} on" if "value" in found else "from each fold's threshold on"
     parts = {name: found[part] for name, part in (("validation", "val"), ("test", "test")) if part in found}
     tables.print_table(
-        f"{found['positive']!r} is answered {value}, for a {found['target']} of {found['wanted']:g}",
+        f"{found['positive']!r} is predicted {value}, for a {found['target']} of {found['wanted']:g}",
         ("measure", *(title for name in parts for title in (name, "95 % interval"))),
         [
             (name, *(cell for part in parts.values() for cell in (_number(part[name]), _interval(part[f"{name}_ci"]))))
@@ -184,11 +184,11 @@ def print_threshold(found: dict[str, Any] | None) -> None:
 
 
 def print_abstain(found: Any) -> None:
-    """Print how many pictures get an answer, and how many of these answers are right."""
+    """Print how many pictures get a prediction, and how many of these are correct."""
     if found.abstain is None:
         return
     tables.print_table(
-        f"Answered where the highest probability is {found.abstain['below']:g} or more: "
+        f"Predicted where the highest probability is {found.abstain['below']:g} or more: "
         f"{found.abstain['n_answered']} of {found.test.n} pictures",
         ("measure", "value", "95 % interval"),
         [
@@ -217,7 +217,7 @@ def print_recommendation(found: Any) -> None:
                 one.backbone,
                 f"{one.probe:.3f} ± {one.probe_error:.3f}",
                 f"{one.logme:.3f}",
-                f"{one.pass_s:.0f} s",
+                f"{one.feature_extraction_s:.0f} s",
                 f"{one.predict_ms:.1f}",
                 f"{one.memory_mb:.0f}",
                 f"{one.size_mb:.1f}",
@@ -241,9 +241,9 @@ def print_explained(rows: tables.Rows, label: str | None, table: str) -> None:
 
 
 def print_demo(rows: tables.Rows) -> None:
-    """Print the answers for a few drawn pictures."""
+    """Print the predictions for a few drawn pictures."""
     tables.print_table(
         "Held-out pictures (synthetic)",
-        ("picture", "answer", "probability"),
+        ("picture", "predicted", "probability"),
         [(row["filename"], row["label"] or UNDEFINED, f"{row['prob']:.3f}") for row in rows],
     )

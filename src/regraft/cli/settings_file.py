@@ -18,8 +18,8 @@ PATHS = {name for name, about in ABOUT.items() if about.path or Path in get_args
 NOTHING = (None, "", "null", "~")  # what YAML calls so: the setting is not given
 
 
-def beside(path: Path, given: Mapping[str, Any], taken: Collection[str]) -> dict[str, Any]:
-    """Return a file's settings with those `given` as options, which win; a command makes use of those `taken` only.
+def beside(path: Path, requested: Mapping[str, Any], taken: Collection[str]) -> dict[str, Any]:
+    """Return a file's settings with those `requested` as options, which win; a command makes use of those `taken` only.
 
     Raises:
         ConfigError: the file cannot be read, or holds a value of another kind.
@@ -28,9 +28,9 @@ def beside(path: Path, given: Mapping[str, Any], taken: Collection[str]) -> dict
     found = read(path)
     if idle := sorted(found.keys() - taken):
         say_aside(f"Note: {path} sets {', '.join(map(option, idle))}, which this command makes no use of.")
-    contradicted = {one for pair in EXCLUSIVE for one, other in (pair, pair[::-1]) if other in given}
+    contradicted = {one for pair in EXCLUSIVE for one, other in (pair, pair[::-1]) if other in requested}
     kept = {name: value for name, value in found.items() if name in taken and name not in contradicted}
-    return {**kept, **given}
+    return {**kept, **requested}
 
 
 def read(path: Path) -> dict[str, Any]:

@@ -14,20 +14,19 @@ from regraft.data.splits import folds_at_most as into_folds_at_most
 from regraft.data.splits import learned_digests, other_pictures, split, split_from, write_split
 from regraft.data.survey import Surveyed, adjusted, shares, survey
 from regraft.data.synthetic import draw_cells
-from regraft.data.thumbnails import LOOK_SIDE, Look, read_thumbnails
+from regraft.data.thumbnails import THUMBNAIL_SIDE, Thumbnail, read_thumbnails
 from regraft.data.views import augmentations, draw_view
 
 __all__ = [
     "DECODER",
     "IMAGE_SUFFIXES",
-    "LOOK_SIDE",
     "MAX_MEGAPIXELS",
     "PARTS",
     "PATIENT",
     "THREADS",
+    "THUMBNAIL_SIDE",
     "Item",
     "Labelled",
-    "Look",
     "Manifest",
     "Named",
     "Naming",
@@ -36,6 +35,7 @@ __all__ = [
     "Preprocessing",
     "Reading",
     "Surveyed",
+    "Thumbnail",
     "adjusted",
     "ahead_of",
     "as_source",

@@ -177,12 +177,12 @@ def decode_whole(content: bytes, preprocessing: Preprocessing) -> NDArray[np.uin
     return _decoded(content, preprocessing, _upright)
 
 
-def _decoded(content: bytes, look: Preprocessing, shaped: Shaped) -> NDArray[np.uint8]:
+def _decoded(content: bytes, preprocessing: Preprocessing, shaped: Shaped) -> NDArray[np.uint8]:
     with plain_reasons():
-        opened = _opened(content, look.most_pixels)
+        opened = _opened(content, preprocessing.most_pixels)
         if isinstance(opened, Numbers):
-            return _from_numbers(opened, look, shaped)
-        return _from_image(opened, look, len(content), shaped)
+            return _from_numbers(opened, preprocessing, shaped)
+        return _from_image(opened, preprocessing, len(content), shaped)
 
 
 class Measured(NamedTuple):
@@ -307,35 +307,37 @@ Shaped: TypeAlias = Callable[[tuple[int, int], Rows, int, Preprocessing], NDArra
 """What becomes of a picture of that size and EXIF orientation."""
 
 
-def _from_numbers(numbers: Numbers, look: Preprocessing, shaped: Shaped) -> NDArray[np.uint8]:
-    _check_dimensions(numbers.width, numbers.height, look.most_pixels)
-    which = shown_planes(numbers, look.file_channels)
+def _from_numbers(numbers: Numbers, preprocessing: Preprocessing, shaped: Shaped) -> NDArray[np.uint8]:
+    _check_dimensions(numbers.width, numbers.height, preprocessing.most_pixels)
+    which = shown_planes(numbers, preprocessing.file_channels)
     with ROOM.hold(numbers.width * numbers.height * len(which) * numbers.dtype.itemsize):
         values = numbers.load(which)
 
         def rows(top: int, bottom: int) -> Image.Image:
-            return to_rgb(numbers, values[top:bottom], look.file_channels, look.value_range)
+            return to_rgb(numbers, values[top:bottom], preprocessing.file_channels, preprocessing.value_range)
 
-        return shaped((values.shape[1], values.shape[0]), rows, numbers.orientation, look)
+        return shaped((values.shape[1], values.shape[0]), rows, numbers.orientation, preprocessing)
 
 
-def _from_image(image: ImageFile.ImageFile, look: Preprocessing, size: int, shaped: Shaped) -> NDArray[np.uint8]:
+def _from_image(
+    image: ImageFile.ImageFile, preprocessing: Preprocessing, size: int, shaped: Shaped
+) -> NDArray[np.uint8]:
     stored, drafted = image.size, shaped is _square
-    if stored[0] * stored[1] > look.most_pixels and drafted and _is_baseline(image):
-        _check_dimensions(*stored, look.most_pixels * MOST_DRAFTED)
+    if stored[0] * stored[1] > preprocessing.most_pixels and drafted and _is_baseline(image):
+        _check_dimensions(*stored, preprocessing.most_pixels * MOST_DRAFTED)
     else:
-        _check_dimensions(*stored, look.most_pixels)  # from the header: nothing large has been allocated yet
+        _check_dimensions(*stored, preprocessing.most_pixels)  # from the header: nothing large has been allocated yet
     _check_promise(image, size)
     if drafted:
-        image.draft(None, (look.resize, look.resize))  # a large JPEG is decoded at 1/2, 1/4 or 1/8
+        image.draft(None, (preprocessing.resize, preprocessing.resize))  # a large JPEG is decoded at 1/2, 1/4 or 1/8
 
     def rows(top: int, bottom: int) -> Image.Image:
         part = image if bottom - top == image.height else image.crop((0, top, image.width, bottom))
-        return _to_rgb(part, look.file_channels)
+        return _to_rgb(part, preprocessing.file_channels)
 
     with ROOM.hold(image.width * image.height * _BYTES_OF_A_PIXEL):
         image.load()
-        return shaped(image.size, rows, _orientation(image), look)
+        return shaped(image.size, rows, _orientation(image), preprocessing)
 
 
 MOST_DRAFTED = 8
@@ -353,24 +355,24 @@ def _is_baseline(image: ImageFile.ImageFile) -> bool:
     return image.format in ("JPEG", "MPO") and not image.info.get("progressive")
 
 
-def _square(size: tuple[int, int], rows: Rows, orientation: int, look: Preprocessing) -> NDArray[np.uint8]:
+def _square(size: tuple[int, int], rows: Rows, orientation: int, preprocessing: Preprocessing) -> NDArray[np.uint8]:
     """Make a picture the square that is seen: narrow first, in strips, and then low.
 
     Which way comes first changes pixels by some levels. Pillow 13 begins with the other one where a picture is tall.
     """
-    (width, height), way = size, INTERPOLATIONS[look.interpolation]
-    left, upper, right, lower = _seen(size, look)
+    (width, height), way = size, INTERPOLATIONS[preprocessing.interpolation]
+    left, upper, right, lower = _seen(size, preprocessing)
     strip = max(1, AT_ONCE // width)
-    narrow = Image.new("RGB", (look.size, height))
+    narrow = Image.new("RGB", (preprocessing.size, height))
     for top in range(0, height, strip):
         part = rows(top, min(top + strip, height))
-        narrow.paste(part.resize((look.size, part.height), way, box=(left, 0, right, part.height)), (0, top))
-    square = narrow.resize((look.size, look.size), way, box=(0, upper, look.size, lower))
+        narrow.paste(part.resize((preprocessing.size, part.height), way, box=(left, 0, right, part.height)), (0, top))
+    square = narrow.resize((preprocessing.size, preprocessing.size), way, box=(0, upper, preprocessing.size, lower))
     turn = _TURNS.get(orientation)  # a square about the centre may be turned last, when it is small
     return np.array(square if turn is None else square.transpose(turn))
 
 
-def _upright(size: tuple[int, int], rows: Rows, orientation: int, look: Preprocessing) -> NDArray[np.uint8]:
+def _upright(size: tuple[int, int], rows: Rows, orientation: int, preprocessing: Preprocessing) -> NDArray[np.uint8]:
     """Keep a picture's own size."""
     image, turn = rows(0, size[1]), _TURNS.get(orientation)
     return np.array(image if turn is None else image.transpose(turn))

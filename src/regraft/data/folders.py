@@ -52,14 +52,14 @@ def read_folder(folder: Path, reading: Reading = Reading()) -> Found:  # noqa: B
     return Found(rows, [*layout.notices, *_notices(tree, pictures, loose, masks)])
 
 
-def _layout(tree: _Tree, pictures: list[str], wish: str) -> Layout:
+def _layout(tree: _Tree, pictures: list[str], requested: str) -> Layout:
     """Return where the classes lie. What is refused may have the class in the names: the line then says so as well.
 
     Raises:
         DataError: The folders do not say it.
     """
     try:
-        return read_layout(tree.folder, pictures, wish)
+        return read_layout(tree.folder, pictures, requested)
     except DataError as error:
         told = "--label-pattern" in str(error)  # one that finds the inner of two levels
         hint = "" if told else _class_in_names(pictures) or _tables_beside(tree)
@@ -94,12 +94,12 @@ def _by_name(tree: _Tree, pictures: list[str], reading: Reading) -> Found:
     return Found(rows, [*(one.notice for one in told), *_notices(tree, pictures, [], masks)])
 
 
-def _parts_above(pictures: list[str], wish: str) -> tuple[Level, dict[str, str]]:
+def _parts_above(pictures: list[str], requested: str) -> tuple[Level, dict[str, str]]:
     """Return the first folders beside each other, and the part of each; no parts where one of them is none."""
     level = wrapped(level_of(pictures))[-1]
     part_of = {folder: part for folder in level.folders if (part := part_called(folder))}
     are_parts = len(part_of) == len(level.folders) and {"train"} < set(part_of.values()) and not level.loose
-    return level, part_of if are_parts and wish != "classes" else {}
+    return level, part_of if are_parts and requested != "classes" else {}
 
 
 def _next_step(tree: _Tree, pictures: list[str]) -> str:

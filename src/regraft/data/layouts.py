@@ -87,22 +87,22 @@ def _inside(level: Level, folder: str) -> Level:
     return level_of(level.folders[folder], f"{level.prefix}{folder}/")
 
 
-def read_layout(root: Path, pictures: Sequence[str], wish: str = "auto") -> Layout:
+def read_layout(root: Path, pictures: Sequence[str], requested: str = "auto") -> Layout:
     """Return where the classes of these pictures lie: at the top, or below the parts' folders.
 
-    `wish` is "parts", "classes", or "auto": parts where the folders' names tell of train and of another part, and
+    `requested` is "parts", "classes", or "auto": parts where the folders' names tell of train and of another part, and
     what lies below them agrees.
 
     Raises:
         DataError: It is not clear. The line names what else it may be, and the option that decides.
     """
     top, *within = (level for level in wrapped(level_of(pictures)) if level.folders)
-    if wish != "classes":
+    if requested != "classes":
         level, copies = _without_copies(root, within[-1] if within else top)
-        if parts := _read_parts(root, level, sure=wish == "parts"):
+        if parts := _read_parts(root, level, sure=requested == "parts"):
             return parts._replace(left_out=[*copies, *parts.left_out])
-    level, copies = _without_copies(root, top, sure=wish == "classes")
-    if wish == "classes":
+    level, copies = _without_copies(root, top, sure=requested == "classes")
+    if requested == "classes":
         return Layout([(level, None)], copies)
     _refuse_no_classes(root, level)
     _refuse_parts_below(root, level)
@@ -370,9 +370,11 @@ def _gathered(level: Level) -> dict[str, list[tuple[str, str]]]:
             found.setdefault(_last(name), {})[folder] = name
     gathered = {}
     for folder, names in level.folders.items():
-        alike = [{other: twin for other, twin in found[_last(name)].items() if other != folder} for name in names]
-        if all(alike) and max(Counter(other for twins in alike for other in twins).values()) < len(names):
-            gathered[folder] = [(name, next(iter(twins.values()))) for name, twins in zip(names, alike, strict=True)]
+        alike = [{other: match for other, match in found[_last(name)].items() if other != folder} for name in names]
+        if all(alike) and max(Counter(other for matches in alike for other in matches).values()) < len(names):
+            gathered[folder] = [
+                (name, next(iter(matches.values()))) for name, matches in zip(names, alike, strict=True)
+            ]
     return gathered
 
 

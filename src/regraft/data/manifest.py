@@ -156,15 +156,15 @@ def _check_names(path: Path, classes: Sequence[str]) -> None:
     """Refuse names that nobody could tell from nothing, or from another, in a table or on a page."""
     seen: dict[str, str] = {}
     for name in classes:
-        look = _visible(name)
-        if not look or "\0" in name:
+        visible = _visible(name)
+        if not visible or "\0" in name:
             raise DataError(f"{path} has a class whose name cannot be seen, {name!r}. Give it a name of letters.")
-        if look in seen:
+        if visible in seen:
             raise DataError(
-                f"{path} has two classes that look the same, {seen[look]!a} and {name!a}: they differ in "
+                f"{path} has two classes that look the same, {seen[visible]!a} and {name!a}: they differ in "
                 "spaces or invisible characters only. Join them, or rename one."
             )
-        seen[look] = name
+        seen[visible] = name
 
 
 def _visible(name: str) -> str:

@@ -249,7 +249,7 @@ def _per_class(labels: NDArray[np.int64], pool: Manifest) -> NDArray[np.int64]:
 
 
 def _choose_groups(pool: Manifest, held_out: Mapping[str, float], random: np.random.RandomState) -> Parts:
-    """Return the part of every picture: some of many stratified folds of whole groups, as near as can be to the wish.
+    """Return the part of every picture: some of many stratified folds of whole groups, as near to the shares as can be.
 
     One fold for each part would not do: folds come in fractions of 1/2, 1/3, 1/4 …, and where groups differ in size
     they hardly depend on the seed. Which folds are taken does.
@@ -301,7 +301,7 @@ def _counts(fold_of: NDArray[np.int64], pool: Manifest) -> NDArray[np.int64]:
 
 
 def _draw(counts: NDArray[np.int64], fractions: Sequence[float], random: np.random.RandomState) -> tuple[float, Parts]:
-    """Draw the part of every fold, from the pictures [folds, classes]; return (mean distance from the wish, parts).
+    """Draw the part of every fold, from the pictures [folds, classes]; return (mean distance from the shares, parts).
 
     The distance is infinite when a class is missing somewhere. In random order, each fold is taken that brings the part
     nearer to its share of every class. Classes weigh the same, however rare.

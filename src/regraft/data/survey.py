@@ -91,8 +91,10 @@ def _refuse_undecided(found: Sequence[Seen | BadImage]) -> None:
         raise ConfigError(f"{len(undecided)} of {len(found)} pictures hold {undecided[0]}.")
 
 
-def adjusted(look: Preprocessing, paths: Sequence[Path], *, trained: bool, progress: Progress) -> Preprocessing:
-    """Return how a model that sees pictures as `look` says sees these; and say what does not fit.
+def adjusted(
+    preprocessing: Preprocessing, paths: Sequence[Path], *, trained: bool, progress: Progress
+) -> Preprocessing:
+    """Return how a model that sees pictures as `preprocessing` says sees these; and say what does not fit.
 
     A network that was not `trained` here has met no scale: it is found from these pictures.
 
@@ -102,14 +104,14 @@ def adjusted(look: Preprocessing, paths: Sequence[Path], *, trained: bool, progr
     full = (0.0, 65535.0) if trained else None
     seen = survey(
         [path for path in paths if path.suffix.lower() not in _ALWAYS_8_BITS],
-        channels=look.file_channels,
-        value_range=look.value_range or full,
-        max_megapixels=look.max_megapixels,
+        channels=preprocessing.file_channels,
+        value_range=preprocessing.value_range or full,
+        max_megapixels=preprocessing.max_megapixels,
     )
-    if look.value_range is not None or seen.sights:
+    if preprocessing.value_range is not None or seen.sights:
         for notice in seen.notices:
             progress.warn(notice)
-    return look if trained else replace(look, value_range=seen.value_range)
+    return preprocessing if trained else replace(preprocessing, value_range=seen.value_range)
 
 
 _ALWAYS_8_BITS = (".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".gif")

@@ -16,7 +16,7 @@ from regraft.data.reading import ahead_of, read_file
 from regraft.errors import BadImage
 from regraft.utils.progress import Progress
 
-LOOK_SIDE = 64
+THUMBNAIL_SIDE = 64
 """Pixels: 4 kB for each picture; with half as many a turned copy of a blood cell is like other cells."""
 
 CLOSER = 3
@@ -25,15 +25,15 @@ CLOSER = 3
 _PLAIN = Preprocessing()
 
 
-class Look(NamedTuple):
+class Thumbnail(NamedTuple):
     """What a picture looks like from afar."""
 
     width: int  # pixels, as stored
     height: int
     mode: str  # Pillow's name: RGB, L, P, CMYK, I;16 …
-    grey: NDArray[np.uint8]  # [LOOK_SIDE, LOOK_SIDE]; the whole picture, its sides made equal
+    grey: NDArray[np.uint8]  # [THUMBNAIL_SIDE, THUMBNAIL_SIDE]; the whole picture, its sides made equal
     shape: float = 1.0  # width divided by height as it is shown: the EXIF orientation is followed
-    middle: NDArray[np.uint8] | None = None  # [LOOK_SIDE, LOOK_SIDE]; a third of each side, from the middle
+    middle: NDArray[np.uint8] | None = None  # [THUMBNAIL_SIDE, THUMBNAIL_SIDE]; a third of each side, from the middle
     tint: tuple[float, float, float] = (1 / 3, 1 / 3, 1 / 3)  # shares of red, green and blue in all its light
     spread: int = 255  # how far its values lie apart, in red, green or blue
 
@@ -44,31 +44,33 @@ class Look(NamedTuple):
 
 
 def read_thumbnails(
-    paths: Sequence[Path], look: Preprocessing = _PLAIN, *, progress: Progress | None = None
-) -> list[Look]:
-    """Look at every file, in the order of `paths`, on the scale and at the channels of `look`.
+    paths: Sequence[Path], preprocessing: Preprocessing = _PLAIN, *, progress: Progress | None = None
+) -> list[Thumbnail]:
+    """Look at every file, in the order of `paths`, on the scale and at the channels of `preprocessing`.
 
     Raises:
         BadImage: A file that cannot be read: leave those out before.
     """
-    looks: list[Look] = []
+    thumbnails: list[Thumbnail] = []
     with (progress or Progress()).track("Looking at the files", len(paths), "pictures") as tick:
-        for index, found in ahead_of(partial(_look, look=look.small(CLOSER * LOOK_SIDE)), paths):
+        for index, found in ahead_of(
+            partial(_thumbnail, preprocessing=preprocessing.small(CLOSER * THUMBNAIL_SIDE)), paths
+        ):
             if isinstance(found, BadImage):
                 raise BadImage(f"{paths[index]} cannot be read: {found}. Leave it out of the list.")
-            looks.append(found)
+            thumbnails.append(found)
             tick(1)
-    return looks
+    return thumbnails
 
 
-def _look(path: Path, look: Preprocessing) -> Look:
+def _thumbnail(path: Path, preprocessing: Preprocessing) -> Thumbnail:
     content = read_file(path)
-    pixels = decode(content, look)
+    pixels = decode(content, preprocessing)
     red, green, blue = pixels.sum((0, 1)) / max(int(pixels.sum()), 1)
     close = pixels.mean(2, dtype=np.float32)
-    grey = close.reshape(LOOK_SIDE, CLOSER, LOOK_SIDE, CLOSER).mean((1, 3)).astype(np.uint8)
-    at = slice((CLOSER - 1) // 2 * LOOK_SIDE, (CLOSER + 1) // 2 * LOOK_SIDE)
+    grey = close.reshape(THUMBNAIL_SIDE, CLOSER, THUMBNAIL_SIDE, CLOSER).mean((1, 3)).astype(np.uint8)
+    at = slice((CLOSER - 1) // 2 * THUMBNAIL_SIDE, (CLOSER + 1) // 2 * THUMBNAIL_SIDE)
     tint = (float(red), float(green), float(blue))
     spread = int(np.ptp(pixels, axis=(0, 1)).max())
     width, height, mode, shape = measure(content)
-    return Look(width, height, mode, grey, shape, close[at, at].astype(np.uint8), tint, spread)
+    return Thumbnail(width, height, mode, grey, shape, close[at, at].astype(np.uint8), tint, spread)

@@ -38,7 +38,7 @@ def train(
     """Train a classifier on labelled pictures and keep it, with its figures, in a run folder.
 
     With ``folds=5``, train five, each tested on another fifth of the pictures: `Run.folds` are their runs, `Run.mean`
-    and `Run.deviation` their figures, and `Run.test` the figures of all their answers together.
+    and `Run.deviation` their figures, and `Run.test` the figures of all their predictions together.
 
     Args:
         data: ``DATA/<class>/<picture>``, ``DATA/{train,val,test}/<class>/<picture>``, or a table (CSV, Excel, Parquet

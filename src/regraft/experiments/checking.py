@@ -77,7 +77,7 @@ def check(
 def _audited(session: Session) -> tuple[Audit, Shown, Proposal | None]:
     """Run a network over the pictures and judge them by what it makes of them."""
     progress, config = session.progress, session.config
-    loaded = load_network(config, named="backbone" in session.given)
+    loaded = load_network(config, named="backbone" in session.requested)
     plan = methods.plan(loaded.backbone, config)
     session.progress = Bars(progress)  # what would be said of unreadable files and their numbers is among the findings
     network = session.activate(loaded, [plan])
@@ -87,13 +87,13 @@ def _audited(session: Session) -> tuple[Audit, Shown, Proposal | None]:
         name, reason = next(iter(sorted(session.skipped.items())))
         count = len(session.skipped)
         raise NoImages(f"None of the {count} pictures in {session.data} can be read; the first: {name}: {reason}.")
-    look = network.backbone.preprocessing
-    thumbnails = read_thumbnails([item.path for item in manifest.items], look, progress=progress)
+    preprocessing = network.backbone.preprocessing
+    thumbnails = read_thumbnails([item.path for item in manifest.items], preprocessing, progress=progress)
     progress.note("Comparing the pictures with each other.")
     points = reduced(network.embeddings(plan.cut))
     audit = audit_of(manifest, session.digests, points, thumbnails, skipped=session.skipped, seed=config.seed)
     audit = replace(audit, notices=[*audit.notices, *session.seen.notices])
-    return audit, Shown(manifest, look, map_of(points, config.seed)), session.proposed_groups(network, [plan])
+    return audit, Shown(manifest, preprocessing, map_of(points, config.seed)), session.proposed_groups(network, [plan])
 
 
 def _refuse_no_leak(session: Session) -> None:

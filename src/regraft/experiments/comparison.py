@@ -138,7 +138,7 @@ def _folder(wanted: Path, requested: Mapping[str, Any], session: Session) -> Pat
     existing = [folder for folder in run_folder.numbered(wanted) if (folder / comparison_report.SETTINGS).exists()]
     for folder in existing:
         about = run_folder.read_json(folder / comparison_report.SETTINGS)
-        if about.get("wish") == requested and not about.get("finished") and not _changed_since(folder, session):
+        if about.get("requested") == requested and not about.get("finished") and not _changed_since(folder, session):
             return folder
     return run_folder.claim(wanted, lambda made: _write_settings(made, requested, finished=False))
 
@@ -153,5 +153,5 @@ def _changed_since(folder: Path, session: Session) -> bool:
 
 
 def _write_settings(folder: Path, requested: Mapping[str, Any], *, finished: bool) -> None:
-    about = {"wish": requested, "finished": finished, "environment": run_folder.environment()}
+    about = {"requested": requested, "finished": finished, "environment": run_folder.environment()}
     run_folder.write_json(folder / comparison_report.SETTINGS, about)

@@ -21,7 +21,7 @@ from regraft.experiments.fitting import Fitting
 from regraft.experiments.run import Run
 from regraft.experiments.session import ActivatedNetwork, LoadedNetwork, Session, load_network
 from regraft.methods._plan import Plan
-from regraft.metrics.predictions import Answers
+from regraft.metrics.predictions import Predicted
 from regraft.reports import comparison_page
 from regraft.reports.comparison_report import COLUMNS, Control, Findings, Learned, Row, duration, name_of
 from regraft.training.learner import least_epochs
@@ -94,7 +94,7 @@ class Planned:
     session: Session  # the comparison's, or one of a sample of its pictures
     network: ActivatedNetwork
     plans: dict[Candidate, Plan]
-    pass_s: float
+    feature_extraction_s: float
 
     @property
     def predict_s(self) -> float:
@@ -112,7 +112,7 @@ class ComparisonRunner:
     started: float
     again: str  # the command that does the same
     rows: dict[Candidate, Row] = field(default_factory=dict)
-    answers: dict[Candidate, Answers] = field(default_factory=dict)
+    predictions: dict[Candidate, Predicted] = field(default_factory=dict)
     control: Control | None = None
     begun: bool = False  # the pictures have been read, and which ones are compared on is written
 
@@ -129,7 +129,7 @@ class ComparisonRunner:
                 self._add_control(control_epochs)
         except KeyboardInterrupt:
             interrupted = True
-        if not self.answers:
+        if not self.predictions:
             self._refuse_nothing(interrupted)
         findings = self.findings()
         comparison_page.write(findings, self.folder)
@@ -145,9 +145,9 @@ class ComparisonRunner:
 
     def findings(self) -> Findings:
         """Return what the table says so far."""
-        correct = {candidate.name: answers.hits for candidate, answers in self.answers.items()}
+        correct = {candidate.name: predictions.correct for candidate, predictions in self.predictions.items()}
         proposal = proposed_in(self.folder)
-        groups = next(iter(self.answers.values())).groups
+        groups = next(iter(self.predictions.values())).groups
         return replace(
             Findings.of(self.rows.values(), correct, groups, seed=self.session.config.seed),
             control=self.control,
@@ -225,16 +225,16 @@ class ComparisonRunner:
 
     def _train(self, candidate: Candidate, planned: Planned) -> None:
         before = time.perf_counter()
-        folder, found, folds = self.folder / candidate.name, list[Answers](), self.session.config.folds
+        folder, found, folds = self.folder / candidate.name, list[Predicted](), self.session.config.folds
         for number, split in enumerate(self.session.splits, start=1):
             where = folder / f"fold-{number}" if folds else folder
             self._fit(candidate, planned, split, where)
-            found.append(Answers.load(where))
-        answers = Answers.together(found)
-        row = self._row(candidate, planned, answers, where, time.perf_counter() - before)
-        answers.save(folder)
+            found.append(Predicted.load(where))
+        predictions = Predicted.together(found)
+        row = self._row(candidate, planned, predictions, where, time.perf_counter() - before)
+        predictions.save(folder)
         row.save(folder)
-        self.answers[candidate] = answers
+        self.predictions[candidate] = predictions
         self.tell(candidate, row)
 
     def _fit(self, candidate: Candidate, planned: Planned, split: Manifest, folder: Path) -> Run:
@@ -246,9 +246,9 @@ class ComparisonRunner:
             raise KeyboardInterrupt
         return run
 
-    def _row(self, candidate: Candidate, planned: Planned, answers: Answers, run: Path, fit_s: float) -> Row:
+    def _row(self, candidate: Candidate, planned: Planned, predictions: Predicted, run: Path, fit_s: float) -> Row:
         classes, seed = self.session.manifest.classes, self.session.config.seed
-        scores = answers.scores(classes, seed)
+        scores = predictions.scores(classes, seed)
         return Row(
             candidate.backbone,
             candidate.method,
@@ -256,11 +256,11 @@ class ComparisonRunner:
             run=str(self.folder / candidate.name),
             n_test=scores.n,
             fit_s=fit_s,
-            pass_s=planned.pass_s,
+            feature_extraction_s=planned.feature_extraction_s,
             predict_ms=1000 * planned.predict_s,
             size_mb=(run / "model" / "model.safetensors").stat().st_size / 1e6,
             test=scores.as_dict(),
-            baseline=answers.baseline(scores, classes, seed).as_dict(),
+            baseline=predictions.baseline(scores, classes, seed).as_dict(),
         )
 
     def read_back(self, candidate: Candidate) -> bool:
@@ -272,19 +272,19 @@ class ComparisonRunner:
         folder = self.folder / candidate.name
         try:
             row = Row.load(folder)
-            answers = Answers.load(folder) if row is not None and row.status == "ok" else None  # and not dropped
+            predictions = Predicted.load(folder) if row is not None and row.status == "ok" else None  # and not dropped
         except RunError as error:
             raise RunError(f"{error} Without the folder {folder}, compare trains this row anew.") from error
         if row is None:
             return False
-        if answers is not None:
-            if any(not np.array_equal(other.labels, answers.labels) for other in self.answers.values()):
+        if predictions is not None:
+            if any(not np.array_equal(other.labels, predictions.labels) for other in self.predictions.values()):
                 raise RunError(
                     f"{folder} was measured on other pictures than the rows before it. Delete it, and compare again: "
                     "this row is trained anew."
                 )
             row = replace(row, run=str(folder))  # wherever the comparison lay when it was written
-            self.answers[candidate] = answers
+            self.predictions[candidate] = predictions
         self.rows[candidate] = row
         return True
 
@@ -298,7 +298,7 @@ class ComparisonRunner:
         """Add a row, and write the table."""
         self.rows[candidate] = row
         self.session.progress.note(f"{len(self.rows)}/{len(self.candidates)}  {row.line()}{self._left()}")
-        if self.answers:
+        if self.predictions:
             comparison_page.write(self.findings(), self.folder)
 
     def _left(self) -> str:
@@ -316,7 +316,9 @@ class ComparisonRunner:
         missing = sum(known.get(one.backbone, usual) for one in self.candidates if one not in self.rows)
         if not (done and missing):
             return ""
-        spent_s = sum(row.fit_s for row in done) + sum({row.backbone: row.pass_s for row in done}.values())
+        spent_s = sum(row.fit_s for row in done) + sum(
+            {row.backbone: row.feature_extraction_s for row in done}.values()
+        )
         each_s = spent_s / sum(known.get(row.backbone, usual) for row in done)
         return f", about {duration(each_s * missing)} left"
 
@@ -333,7 +335,7 @@ class ComparisonRunner:
         if over and epochs is None:
             self.session.progress.warn("There is no control from random weights; --control-epochs 5 would train one.")
             return False
-        return epochs != 0 and bool(self.answers)
+        return epochs != 0 and bool(self.predictions)
 
     def _add_control(self, epochs: int | None) -> None:
         """Train a network once more, from random weights: of those that are as good as the best, the smallest.
@@ -343,7 +345,7 @@ class ComparisonRunner:
         """
         chosen, best = self._set_against()
         candidate = Candidate(chosen.backbone, "scratch")
-        if candidate in self.answers:
+        if candidate in self.predictions:
             return
         split, fold = self.session.splits[0], 1 if self.session.config.folds else None
         pictures = len(split.part("train"))

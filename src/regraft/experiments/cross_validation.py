@@ -15,13 +15,13 @@ import numpy as np
 
 from regraft import run_folder
 from regraft.data import write_split
-from regraft.experiments.fitting import Fitting, about_run, write_answers, write_metrics
+from regraft.experiments.fitting import Fitting, about_run, write_metrics, write_predictions
 from regraft.experiments.operating_point import reached_by_folds
 from regraft.experiments.run import Run
 from regraft.experiments.session import ActivatedNetwork, Session
 from regraft.experiments.splitting import fold_numbers, folders
 from regraft.methods._plan import Plan
-from regraft.metrics.predictions import Answers
+from regraft.metrics.predictions import Predicted
 from regraft.training.learner import lengthened
 from regraft.utils.progress import PartOf
 
@@ -65,10 +65,10 @@ def _together(session: Session, learned: Sequence[Run], folder: Path, started: f
     little below the mean over the folds (Forman & Scholz 2010).
     """
     tested, seed = session.tested, session.config.seed
-    answers = _answers_of(session, learned)
-    scores = answers.scores(tested.classes, seed)
-    write_answers(folder, tested, answers, scores, fold_numbers(session.splits))
-    baseline = answers.baseline(scores, tested.classes, seed)
+    predictions = _predictions_of(session, learned)
+    scores = predictions.scores(tested.classes, seed)
+    write_predictions(folder, tested, predictions, scores, fold_numbers(session.splits))
+    baseline = predictions.baseline(scores, tested.classes, seed)
     if baseline.verdict != "better":
         why = dict.fromkeys(reason for run in learned if run.baseline for reason in run.baseline.reasons)
         baseline = replace(baseline, reasons=tuple(why))
@@ -78,7 +78,7 @@ def _together(session: Session, learned: Sequence[Run], folder: Path, started: f
         learned[0].method,
         time.perf_counter() - started,
         scores,
-        threshold=reached_by_folds(answers, tested, session.config),
+        threshold=reached_by_folds(predictions, tested, session.config),
         baseline=baseline,
         folds=tuple(learned),
     )
@@ -86,13 +86,15 @@ def _together(session: Session, learned: Sequence[Run], folder: Path, started: f
     return run
 
 
-def _answers_of(session: Session, learned: Sequence[Run]) -> Answers:
+def _predictions_of(session: Session, learned: Sequence[Run]) -> Predicted:
     """Return what the folds have answered, in the order of the pictures."""
     manifest = session.manifest
     probabilities = np.zeros((len(manifest), len(manifest.classes)))
-    given = np.zeros(len(manifest), np.int64)
+    predicted = np.zeros(len(manifest), np.int64)
     for split, run in zip(session.splits, learned, strict=True):
-        answers, which = Answers.load(run.folder), split.part("test")
-        probabilities[which], given[which] = answers.probabilities, answers.given
-    answered = None if (given == probabilities.argmax(1)).all() else given  # each fold has a threshold of its own
-    return Answers.of(session.tested, probabilities, answered)
+        predictions, which = Predicted.load(run.folder), split.part("test")
+        probabilities[which], predicted[which] = predictions.probabilities, predictions.predicted
+    decided = (
+        None if (predicted == probabilities.argmax(1)).all() else predicted
+    )  # each fold has a threshold of its own
+    return Predicted.of(session.tested, probabilities, decided)

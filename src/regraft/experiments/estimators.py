@@ -147,8 +147,8 @@ class RegraftClassifier(ClassifierMixin, _OfPictures):  # type: ignore[misc]
         with _one_each(X, progress) as files:
             self.classes_, manifest = _labelled(files, y, groups)
             parts = split(manifest, val=config.val, test=0.0, seed=config.seed)
-            given = changed(config.as_dict())
-            session = Session(manifest.root, config, given, progress, manifest, splits=[parts])
+            requested = changed(config.as_dict())
+            session = Session(manifest.root, config, requested, progress, manifest, splits=[parts])
             self.model_, self.cut_ = _learned(session)
         return self
 
@@ -160,8 +160,8 @@ class RegraftClassifier(ClassifierMixin, _OfPictures):  # type: ignore[misc]
             ConfigError: what is no picture.
         """
         probabilities = self.predict_proba(X)
-        answered: NDArray[Any] = self.classes_[self.model_.answers(probabilities)]
-        return answered
+        predicted: NDArray[Any] = self.classes_[self.model_.answers(probabilities)]
+        return predicted
 
     def predict_proba(self, X: Iterable[Picture]) -> NDArray[np.float64]:  # noqa: N803
         """Return the probabilities of each picture, [n, classes], in the order of `classes_`.
@@ -372,9 +372,9 @@ def _learned(session: Session) -> tuple[Classifier, int]:
     Raises:
         KeyboardInterrupt: Ctrl-C: a model that has not learned all it was to learn is none to search over.
     """
-    loaded = load_network(session.config, named="backbone" in session.given)
+    loaded = load_network(session.config, named="backbone" in session.requested)
     plan = methods.plan(loaded.backbone, session.config)
-    for notice in idle_options(plan, session.config, session.given):
+    for notice in idle_options(plan, session.config, session.requested):
         session.progress.warn(notice)
     network = session.activate(loaded, [plan])
     session.augment(network, [plan])

@@ -23,7 +23,7 @@ from regraft.methods._plan import Plan
 from regraft.metrics.baseline import Baseline, Circumstances, diverged, is_random, reasons
 from regraft.metrics.calibration import before_and_after, fit_temperature, tempered
 from regraft.metrics.functions import Scores
-from regraft.metrics.predictions import Answers
+from regraft.metrics.predictions import Predicted
 from regraft.metrics.thresholds import class_weights
 from regraft.reports.plots import confusion_matrix
 from regraft.training.head import Head
@@ -93,9 +93,11 @@ class Fitting:
         probabilities = {part: tempered(found, temperature, learner.shares) for part, found in untempered.items()}
         bundle.save(self.folder / "model", model)
 
-        found = {part: Answers.of(split, rows, model.answers(rows), part) for part, rows in probabilities.items()}
-        scores = {part: answers.scores(split.classes, self.config.seed) for part, answers in found.items()}
-        write_answers(self.folder, split, found["test"] if model.rule else found["test"].most_probable, scores["test"])
+        found = {part: Predicted.of(split, rows, model.answers(rows), part) for part, rows in probabilities.items()}
+        scores = {part: predictions.scores(split.classes, self.config.seed) for part, predictions in found.items()}
+        write_predictions(
+            self.folder, split, found["test"] if model.rule else found["test"].most_probable, scores["test"]
+        )
         run = Run(
             self.folder,
             self.network.backbone.name,
@@ -125,8 +127,8 @@ class Fitting:
         shares, split = self.learner.shares, self.split
         temperature = fit_temperature(val, split.labels[split.part("val")], shares)
         head.cool(temperature, shares)
-        answers = Answers.of(split, tempered(val, temperature, shares), part="val")
-        threshold = threshold_of(answers, split, self.config)
+        predictions = Predicted.of(split, tempered(val, temperature, shares), part="val")
+        threshold = threshold_of(predictions, split, self.config)
         return Classifier(
             self.network.backbone,
             head,
@@ -135,11 +137,11 @@ class Fitting:
             _about_model(self.network.loaded, self.plan, self.config, stopped),
             temperature,
             threshold,
-            None if threshold else class_weights(shares, self.config.class_weights, answers.probabilities),
+            None if threshold else class_weights(shares, self.config.class_weights, predictions.probabilities),
         )
 
-    def _baseline(self, found: Answers, scores: Scores, stopped: Stop | None) -> Baseline:
-        """Set a run beside always answering the commonest class; where it is no better, say what the reason may be."""
+    def _baseline(self, found: Predicted, scores: Scores, stopped: Stop | None) -> Baseline:
+        """Set a run beside always predicting the commonest class; where it is no better, say what the reason may be."""
         baseline = found.baseline(scores, self.split.classes, self.config.seed)
         if baseline.verdict == "better":
             return baseline
@@ -152,7 +154,7 @@ class Fitting:
             unfinished=str(stopped or ""),
             diverged=diverged(read_history(self.folder / "history.csv")),
             random=is_random(self.network.loaded.lineage) and self.plan.cut > 0,
-            costly=bool(found.hits.mean() < found.most_probable.hits.mean()),
+            costly=bool(found.correct.mean() < found.most_probable.correct.mean()),
             aimed=self.config.target is not None,
         )
         return replace(baseline, reasons=reasons(baseline, known))
@@ -185,13 +187,13 @@ def _about_model(network: LoadedNetwork, plan: Plan, config: Config, stopped: St
     return {**about, "unfinished": asdict(stopped)} if stopped else about
 
 
-def write_answers(
-    folder: Path, split: Manifest, answers: Answers, scores: Scores, folds: np.ndarray | None = None
+def write_predictions(
+    folder: Path, split: Manifest, predictions: Predicted, scores: Scores, folds: np.ndarray | None = None
 ) -> None:
     """Write what was answered on the test part, picture by picture and as a confusion matrix."""
-    answers.save(folder)
+    predictions.save(folder)
     names = [split.items[index].name for index in split.part("test")]
-    answers.write_csv(folder / "predictions.csv", names, split.classes, folds)
+    predictions.write_csv(folder / "predictions.csv", names, split.classes, folds)
     confusion_matrix(scores.confusion, split.classes, folder / "confusion_matrix.svg")
 
 

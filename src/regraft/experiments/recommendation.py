@@ -40,7 +40,7 @@ class Ranked:
     probe: float  # accuracy of a linear model on the embeddings, mean over folds
     probe_error: float  # standard error of that mean, over folds
     logme: float
-    pass_s: float  # estimated: the frozen part over all pictures, once
+    feature_extraction_s: float  # estimated: the frozen part over all pictures, once
     predict_ms: float  # for one picture, decoding included
     memory_mb: float  # of the weights and the two largest neighbouring outputs for one picture
     size_mb: float  # of the weights on disk
@@ -173,7 +173,7 @@ def _try(name: str, session: Session, whole: Manifest, *, ask: bool) -> Ranked:
         probe=float(np.mean(accuracies)),
         probe_error=float(np.std(accuracies, ddof=1) / np.sqrt(len(accuracies))),
         logme=logme(embeddings, labels),
-        pass_s=seconds * len(whole),
+        feature_extraction_s=seconds * len(whole),
         predict_ms=1000 * seconds,
         memory_mb=weights + max(sum(outputs[at : at + 2]) for at in range(len(outputs))),
         size_mb=weights,

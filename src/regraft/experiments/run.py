@@ -17,7 +17,7 @@ from regraft.errors import RunError
 from regraft.experiments.session import Session
 from regraft.metrics.baseline import Baseline
 from regraft.metrics.functions import Scores, defined
-from regraft.metrics.predictions import Answers
+from regraft.metrics.predictions import Predicted
 from regraft.reports import run_page
 from regraft.training.history import Stop
 from regraft.utils import tables
@@ -34,8 +34,8 @@ class Run:
     test: Scores
     stopped: Stop | None = None  # where Ctrl-C ended it; None: it is finished
     threshold: dict[str, Any] | None = None  # with a target: the threshold, and what it reaches on val and test
-    baseline: Baseline | None = None  # what always answering the commonest class would be right for
-    folds: tuple[Run, ...] = ()  # of a cross-validation, whose `test` is measured on the answers of all of them
+    baseline: Baseline | None = None  # what always predicting the commonest class would be right for
+    folds: tuple[Run, ...] = ()  # of a cross-validation, whose `test` is measured on the predictions of all of them
 
     def __fspath__(self) -> str:
         """Return its folder: a run stands for it wherever a path or a model is taken."""
@@ -95,16 +95,16 @@ def read_back(folder: Path, split: Manifest, config: Config) -> Run:
     Raises:
         RunError: pictures that it was tested on are gone.
     """
-    about, answers = run_folder.read_as(folder / run_folder.METRICS, run_folder.Measured), Answers.load(folder)
-    if answers.probabilities.shape[1] != len(split.classes):
+    about, predictions = run_folder.read_as(folder / run_folder.METRICS, run_folder.Measured), Predicted.load(folder)
+    if predictions.probabilities.shape[1] != len(split.classes):
         raise RunError(f"{folder} has other classes. Was a file of another run copied into it? Start a new run.")
-    if len(answers.labels) != len(split.part("test")):
+    if len(predictions.labels) != len(split.part("test")):
         raise RunError(
-            f"{folder} was tested on {len(answers.labels)} pictures; {len(split.part('test'))} of them are here "
+            f"{folder} was tested on {len(predictions.labels)} pictures; {len(split.part('test'))} of them are here "
             "now. Put the others back, or start a new run without --resume."
         )
-    scores = answers.scores(split.classes, config.seed)
-    baseline = answers.baseline(scores, split.classes, config.seed)
+    scores = predictions.scores(split.classes, config.seed)
+    baseline = predictions.baseline(scores, split.classes, config.seed)
     return Run(
         folder,
         about.backbone,

@@ -128,7 +128,7 @@ class Session:
 
     data: Path
     config: Config
-    given: Mapping[str, Any]  # the settings that the user named
+    requested: Mapping[str, Any]  # the settings that the user named
     progress: Progress
     manifest: Manifest  # with the parts that were given, if any
     networks: int = 1  # that see the same pictures: with several, decoded pixels may be worth keeping
@@ -139,7 +139,7 @@ class Session:
 
     @classmethod
     def open(
-        cls, data: Path, config: Config, given: Mapping[str, Any], progress: Progress, *, networks: int = 1
+        cls, data: Path, config: Config, requested: Mapping[str, Any], progress: Progress, *, networks: int = 1
     ) -> Session:
         """Read which pictures there are, and say how the data were read, before anything is computed on them.
 
@@ -152,7 +152,7 @@ class Session:
         for notice in manifest.notices:
             progress.warn(notice)
         check_target(config, manifest)
-        return cls(data, config, given, progress, replace(manifest, notices=()), networks)
+        return cls(data, config, requested, progress, replace(manifest, notices=()), networks)
 
     # ---- which pictures, in which parts -----------------------------------------------------------------------------
 
@@ -164,7 +164,7 @@ class Session:
         Raises:
             SplitError, DataError, ConfigError: as `splitting`.
         """
-        notices = [] if begun else splitting.notices(self.manifest, self.config, self.given)
+        notices = [] if begun else splitting.notices(self.manifest, self.config, self.requested)
         self.splits = splitting.split(self.manifest, self.config, begun)
         if not begun:
             notices += splitting.few_tested(self.splits, self.manifest, self.config)
@@ -365,10 +365,10 @@ class Session:
         return audit.remarks
 
 
-def _shown(look: Preprocessing, seen: Surveyed, config: Config) -> Preprocessing:
+def _shown(preprocessing: Preprocessing, seen: Surveyed, config: Config) -> Preprocessing:
     """Return how a network sees these pictures: as its weights expect, on the scale found and the channels chosen."""
     return replace(
-        look,
+        preprocessing,
         file_channels=config.file_channels,
         value_range=seen.value_range,
         max_megapixels=config.max_megapixels,
@@ -380,7 +380,7 @@ def means_of(config: Config) -> Means:
     return Means(pick_device(config.device), config.engine, config.keep, config.keep_dtype, config.cache_limit)
 
 
-def idle_options(plan: Plan, config: Config, given: Mapping[str, Any]) -> list[str]:
+def idle_options(plan: Plan, config: Config, requested: Mapping[str, Any]) -> list[str]:
     """Return a sentence on the settings that were given and mean nothing to the plan."""
-    idle = [option(name) for name in given if name in methods.idle_settings(plan)]
+    idle = [option(name) for name in requested if name in methods.idle_settings(plan)]
     return [f"--method {config.method} makes no use of {', '.join(idle)} here."] if idle else []

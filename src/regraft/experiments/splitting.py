@@ -48,8 +48,8 @@ def named_folds(splits: Sequence[Manifest]) -> list[str]:
     return [f"fold {number}" for number in fold_numbers(splits)]
 
 
-def _parts(given: Manifest, config: Config) -> Manifest:
-    parts = into_parts(given, val=config.val, test=config.test, seed=config.seed)
+def _parts(requested: Manifest, config: Config) -> Manifest:
+    parts = into_parts(requested, val=config.val, test=config.test, seed=config.seed)
     refuse_absent(parts, config)
     return parts
 
@@ -72,7 +72,7 @@ def refuse_absent(parts: Manifest, config: Config) -> None:
         )
 
 
-def notices(manifest: Manifest, config: Config, given: Mapping[str, Any]) -> list[str]:
+def notices(manifest: Manifest, config: Config, requested: Mapping[str, Any]) -> list[str]:
     """Return a sentence on each share that the user gave of a part that is there already.
 
     Raises:
@@ -80,17 +80,17 @@ def notices(manifest: Manifest, config: Config, given: Mapping[str, Any]) -> lis
         DataError: the data have parts beside folds.
     """
     if config.folds:
-        _refuse_parts(manifest, given)
+        _refuse_parts(manifest, requested)
         return []
-    shares = {"val", "test"} & given.keys()
+    shares = {"val", "test"} & requested.keys()
     parted = split_from(manifest, config.split_from) if shares and config.split_from else manifest
     idle = [part for part in sorted(shares) if len(parted.part(part))]
     of = config.split_from or manifest.root
     return [f"{option(part)} has no effect: {of} has a {part} part of its own." for part in idle]
 
 
-def _refuse_parts(manifest: Manifest, given: Mapping[str, Any]) -> None:
-    if "test" in given:
+def _refuse_parts(manifest: Manifest, requested: Mapping[str, Any]) -> None:
+    if "test" in requested:
         raise ConfigError("--folds and --test contradict each other: with folds, each picture is tested once.")
     parts = [part for part in PARTS if len(manifest.part(part))]
     if parts:

@@ -68,12 +68,12 @@ def train(
 def _activated(session: Session, begun: Path | None) -> tuple[ActivatedNetwork, Plan]:
     """Load the network, plan what trains, run the frozen part, and tell the user of what was found on the way."""
     config, progress = session.config, session.progress
-    loaded = load_network(config, named="backbone" in session.given)
+    loaded = load_network(config, named="backbone" in session.requested)
     plan = methods.plan(loaded.backbone, config)
     if loaded.earlier and (notice := run_folder.unfinished(str(config.from_run), None, loaded.earlier.about)):
         progress.warn(notice)
     progress.detail(stage_table(loaded.backbone, plan))
-    for notice in idle_options(plan, config, session.given):
+    for notice in idle_options(plan, config, session.requested):
         progress.warn(notice)
     if begun:
         session.refuse_other_pictures(begun, digests=True)

@@ -77,16 +77,18 @@ class Classifier:
         """Return uint8 pixels [b, s, s, 3] -> probabilities [b, classes], in eval mode."""
         # the ImageNet head brings its own pool; ours follows the pooled prefix
         body = self.backbone.prefix(len(self.backbone.stages)) if self.spec else self.backbone.above(0)
-        return _Answers(nn.Sequential(body, self.head, _Tempered(self.temperature), nn.Softmax(1))).eval()
+        return _Outputs(nn.Sequential(body, self.head, _Tempered(self.temperature), nn.Softmax(1))).eval()
 
-    def seeing(self, paths: Sequence[Path], progress: Progress, **given: Any) -> Classifier:
+    def seeing(self, paths: Sequence[Path], progress: Progress, **overrides: Any) -> Classifier:
         """Return the model as it sees these pictures: as in its training, but for what is given.
 
-        `given` as in `Preprocessing.showing`. `progress` hears what does not fit; see `data.adjusted`.
+        `overrides` as in `Preprocessing.showing`. `progress` hears what does not fit; see `data.adjusted`.
         """
         trained = self.spec is not None
-        look = adjusted(self.backbone.preprocessing.showing(**given), paths, trained=trained, progress=progress)
-        return replace(self, backbone=replace(self.backbone, preprocessing=look))
+        preprocessing = adjusted(
+            self.backbone.preprocessing.showing(**overrides), paths, trained=trained, progress=progress
+        )
+        return replace(self, backbone=replace(self.backbone, preprocessing=preprocessing))
 
     def predict(
         self,
@@ -135,10 +137,10 @@ class Classifier:
         with (progress or Progress()).track("Predicting", len(paths), "pictures") as tick:
             for batch in batched(read_pixels(paths, self.backbone.preprocessing), BATCH):
                 good = [pixels for _, pixels in batch if not isinstance(pixels, BadImage)]
-                answers = iter(_finite(_mean_answers(run, good, views, augment)) if good else ())
+                predictions = iter(_finite(_mean_predictions(run, good, views, augment)) if good else ())
                 for position, pixels in batch:
                     bad = isinstance(pixels, BadImage)
-                    yield Prediction(paths[position], None if bad else next(answers), str(pixels) if bad else "")
+                    yield Prediction(paths[position], None if bad else next(predictions), str(pixels) if bad else "")
                 tick(len(batch))
 
     def _engine(self, device: str, engine: str, pictures: int, progress: Progress) -> engines.Engine:
@@ -153,16 +155,16 @@ class Classifier:
             return self._opened("torch", on, progress)
 
     def _opened(self, engine: str, device: torch.device, progress: Progress) -> engines.Engine:
-        network, look, folder = self.network(), self.backbone.preprocessing, cache_folder() / "prefixes"
+        network, preprocessing, folder = self.network(), self.backbone.preprocessing, cache_folder() / "prefixes"
 
         def recipe() -> dict[str, Any]:
-            pixels = replace(look, file_channels=None, value_range=None, max_megapixels=None).as_dict()
+            pixels = replace(preprocessing, file_channels=None, value_range=None, max_megapixels=None).as_dict()
             weights = digest_state(network.state_dict())
             return {"classifier": weights, "backbone": self.backbone.name, "pixels": pixels}
 
         job = engines.Job(
             network,
-            look.size,
+            preprocessing.size,
             recipe,
             folder,
             self.backbone.name,
@@ -174,7 +176,9 @@ class Classifier:
         return engines.open_engine(engine, job)
 
 
-def _mean_answers(run: engines.Engine, pictures: list[np.ndarray], views: int, augment: Sequence[str]) -> np.ndarray:
+def _mean_predictions(
+    run: engines.Engine, pictures: list[np.ndarray], views: int, augment: Sequence[str]
+) -> np.ndarray:
     """Answer from the plain pictures and the views drawn of them: n of uint8 [s, s, 3] -> [n, classes]."""
     total = run(np.stack(pictures))[0]
     digests = [digest(pixels.tobytes()) for pixels in pictures] if views > 1 else []
@@ -188,12 +192,12 @@ def _mean_answers(run: engines.Engine, pictures: list[np.ndarray], views: int, a
     return mean
 
 
-def _finite(answers: np.ndarray) -> np.ndarray:
-    if not np.isfinite(answers).all():
+def _finite(predictions: np.ndarray) -> np.ndarray:
+    if not np.isfinite(predictions).all():
         raise ActivationOverflow(
-            "The network's answers are not numbers. Half precision on a GPU may overflow: use --device cpu."
+            "The network's predictions are not numbers. Half precision on a GPU may overflow: use --device cpu."
         )
-    return answers
+    return predictions
 
 
 class _Tempered(nn.Module):
@@ -208,7 +212,7 @@ class _Tempered(nn.Module):
         return scores.float() / self.temperature  # a low temperature could take half precision beyond its end
 
 
-class _Answers(nn.Module):
+class _Outputs(nn.Module):
     """Gives the one output as a list, as the engines expect."""
 
     def __init__(self, network: nn.Module) -> None:

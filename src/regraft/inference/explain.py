@@ -1,4 +1,4 @@
-"""Model x pictures -> files that show where each picture speaks for the answer: the picture beside its heat map."""
+"""Model x pictures -> files that show where each picture speaks for the prediction: the picture beside its heat map."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def explain(
     if layer is not None:
         classifier.backbone.cut_above(layer)  # a stage that is not there is refused before a folder is made
     if label is None and classifier.rule:
-        progress.note(f"{called(model)} answers {classifier.rule}.")
+        progress.note(f"{called(model)} predicts {classifier.rule}.")
     config = Config(channels=channels, range=range, max_megapixels=max_megapixels)
     number = None if label is None else classifier.classes.index(label)
     with gathered(pictures, progress) as found:

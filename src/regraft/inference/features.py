@@ -169,8 +169,8 @@ def _compute(
         paths = [picture.path for picture in found]
         backbone, trained = _sized(model, config.img_size)
         shown = backbone.preprocessing.showing(**config.of_files)
-        look = adjusted(shown, paths, trained=trained, progress=progress)
-        network = Network(replace(backbone, preprocessing=look), layer, pool)
+        preprocessing = adjusted(shown, paths, trained=trained, progress=progress)
+        network = Network(replace(backbone, preprocessing=preprocessing), layer, pool)
         device = pick_device(config.device)
         extractor = Extractor(network, device, engines.choose(config.engine, device, len(paths)), progress)
         store, digests = extractor.store(), read_digests(paths)

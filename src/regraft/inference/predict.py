@@ -1,4 +1,4 @@
-"""Model x pictures -> answers: predict for pictures without labels, evaluate for those with."""
+"""Model x pictures -> predictions: predict for pictures without labels, evaluate for those with."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from regraft.inference.classifier import Classifier, Prediction, pretrained
 from regraft.inference.results import PredictionRow, Predictions
 from regraft.metrics.baseline import Baseline, Circumstances, reasons
 from regraft.metrics.functions import Scores
-from regraft.metrics.predictions import Answers
+from regraft.metrics.predictions import Predicted
 from regraft.metrics.thresholds import abstaining, rates, rounded
 from regraft.utils import files, tables
 from regraft.utils.progress import Progress
@@ -125,7 +125,7 @@ def check_abstaining(model: str, classifier: Classifier, below: float | None) ->
         raise ConfigError(f"--abstain-below is {below}; expected a probability from 0 to 1.")
     if classifier.threshold is not None:
         raise ConfigError(
-            f"{model} answers {classifier.threshold}. --abstain-below asks for another rule, and both do not go "
+            f"{model} predicts {classifier.threshold}. --abstain-below asks for another rule, and both do not go "
             "together. Leave it out, or use a model that was trained without a target."
         )
 
@@ -194,7 +194,7 @@ def predict(
     check_abstaining(called(model), classifier, abstain_below)
     views = _drawn_views(model, classifier, tta, progress)
     if classifier.rule:
-        progress.note(f"{called(model)} answers {classifier.rule}.")
+        progress.note(f"{called(model)} predicts {classifier.rule}.")
     config = Config(channels=channels, range=range, max_megapixels=max_megapixels)
     rows = list[PredictionRow]()
     with gathered(pictures, progress) as found:
@@ -223,7 +223,7 @@ class Evaluation:
     skipped: dict[str, str]  # pictures that could not be read, and why
     threshold: dict[str, Any] | None = None  # of a model that has one, and what it reaches here
     abstain: dict[str, Any] | None = None  # coverage and accuracy where unsure pictures are not answered
-    baseline: Baseline | None = None  # always answering the commonest class; None where there is one class only
+    baseline: Baseline | None = None  # always predicting the commonest class; None where there is one class only
 
     def _repr_html_(self) -> str:
         return tables.as_html(self.test.rows(), title=f"{self.model}, {self.test.n} pictures")
@@ -300,20 +300,20 @@ def evaluate(
     probabilities = np.stack(list(readable.values())).astype(np.float64)
     groups_of = manifest.groups  # made anew each time
     chosen = [groups_of[index] for index in readable] if groups_of else None
-    tested = Answers(probabilities, labels[list(readable)], chosen, classifier.answers(probabilities))
+    tested = Predicted(probabilities, labels[list(readable)], chosen, classifier.answers(probabilities))
     scores = tested.scores(classifier.classes)
     for caution in scores.cautions():
         progress.warn(caution)
     reached, baseline = _reached(classifier, tested), _baseline(classifier, tested, scores)
     abstain = None
     if abstain_below is not None:
-        abstain = abstaining(probabilities, tested.labels, abstain_below, chosen, predicted=tested.given)
+        abstain = abstaining(probabilities, tested.labels, abstain_below, chosen, predicted=tested.predicted)
     seconds = time.perf_counter() - started
     return Evaluation(called(model), classifier, seconds, scores, skipped, reached, abstain, baseline)
 
 
-def _baseline(classifier: Classifier, tested: Answers, scores: Scores) -> Baseline | None:
-    """Set a model beside always answering the commonest class; None where these pictures are of one class."""
+def _baseline(classifier: Classifier, tested: Predicted, scores: Scores) -> Baseline | None:
+    """Set a model beside always predicting the commonest class; None where these pictures are of one class."""
     if len(set(tested.labels.tolist())) == 1:
         return None
     found = tested.baseline(scores, classifier.classes)
@@ -323,7 +323,7 @@ def _baseline(classifier: Classifier, tested: Answers, scores: Scores) -> Baseli
         others=int((tested.labels != classifier.classes.index(found.label)).sum()),
         tested=len(tested.labels),
         size=classifier.backbone.preprocessing.size,
-        costly=bool(tested.hits.mean() < tested.most_probable.hits.mean()),
+        costly=bool(tested.correct.mean() < tested.most_probable.correct.mean()),
         aimed=classifier.threshold is not None,
     )
     return replace(found, reasons=reasons(found, known))
@@ -361,12 +361,12 @@ def _setting_of(model: Model, name: str) -> str | None:
     return asked if isinstance(asked, str) else None
 
 
-def _reached(classifier: Classifier, tested: Answers) -> dict[str, Any] | None:
+def _reached(classifier: Classifier, tested: Predicted) -> dict[str, Any] | None:
     threshold = classifier.threshold
     if threshold is None:
         return None
     index = classifier.classes.index(threshold.positive)
-    return {**asdict(threshold), "test": rates(tested.given == index, tested.labels == index, tested.groups)}
+    return {**asdict(threshold), "test": rates(tested.predicted == index, tested.labels == index, tested.groups)}
 
 
 def _test_part(manifest: Manifest) -> Manifest:

@@ -1,4 +1,4 @@
-"""Answers x truth -> is a model better than always answering the commonest class, and if not, what is the reason?"""
+"""Predictions x truth -> is a model better than always predicting the commonest class, and if not, why?"""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FEW_TO_LEARN, FEW_TO_TEST = 20, 10  # pictures of a class; of all classes but th
 
 @dataclass(frozen=True)
 class Baseline:
-    """What always answering the commonest class of the test pictures would have been right for, beside a model."""
+    """What always predicting the commonest class of the test pictures would have been right for, beside a model."""
 
     label: str
     accuracy: float  # its share of the test pictures
@@ -31,7 +31,7 @@ class Baseline:
     @classmethod
     def of(
         cls,
-        answered: np.ndarray,
+        predicted: np.ndarray,
         labels: np.ndarray,
         scores: Scores,
         classes: Sequence[str],
@@ -40,10 +40,10 @@ class Baseline:
         seed: int = 0,
     ) -> Baseline:
         """Compare answers [n] with labels [n]; `scores` are the figures of these."""
-        common, of_model = int(np.bincount(labels).argmax()), float((answered == labels).mean())
-        hits, always = answered == labels, labels == common
+        common, of_model = int(np.bincount(labels).argmax()), float((predicted == labels).mean())
+        correct, always = predicted == labels, labels == common
         # the test alone will not do: of five groups it cannot give less than 0.06
-        apart = _low(scores, "accuracy") > always.mean() or p_value(hits, always, groups, seed=seed) <= LEVEL
+        apart = _low(scores, "accuracy") > always.mean() or p_value(correct, always, groups, seed=seed) <= LEVEL
         ranks = _low(scores, "auroc")
         learned = bool(ranks > 0.5)
         # where one right order or one wrong one is all there is, there is no interval, and only the figure to go by
@@ -83,8 +83,10 @@ def sentences(found: Mapping[str, Any] | None, accuracy: float) -> list[str]:
     """
     if not found or found["verdict"] == "better":
         return []
-    always = f"always answering {found['class']!r}"
-    right = f"of the test pictures {100 * accuracy:.1f} % are answered right, against {100 * found['accuracy']:.1f} %"
+    always = f"always predicting {found['class']!r}"
+    right = (
+        f"of the test pictures {100 * accuracy:.1f} % are predicted correctly, against {100 * found['accuracy']:.1f} %"
+    )
     chance = ", which may be chance" if accuracy > found["accuracy"] else ""
     said = f"Not shown to be better than {always}: {right}{chance}."
     if found["below"]:
@@ -133,11 +135,11 @@ def reasons(found: Baseline, known: Circumstances) -> tuple[str, ...]:
         ),
         (
             known.costly and not known.aimed,
-            "Rare classes are weighed up when answering; --class-weights off answers the most probable class.",
+            "Rare classes are weighed up when predicting; --class-weights off predicts the most probable class.",
         ),
         (
             known.costly and known.aimed,
-            "It answers by its target, and not the most probable class, which would be right more often.",
+            "It predicts by its target, and not the most probable class, which would be right more often.",
         ),
         (found.learned, "It does rank the classes better than chance, see AUROC."),
         (

@@ -33,8 +33,8 @@ def tempered(probabilities: np.ndarray, temperature: float, shares: np.ndarray |
     """
     if temperature == 1:
         return probabilities
-    answers: np.ndarray = np.exp(_log_tempered(probabilities, temperature, shares))
-    return answers
+    predictions: np.ndarray = np.exp(_log_tempered(probabilities, temperature, shares))
+    return predictions
 
 
 def _log_tempered(probabilities: np.ndarray, temperature: float, shares: np.ndarray | None) -> np.ndarray:
@@ -76,7 +76,7 @@ def fit_temperature(probabilities: np.ndarray, labels: np.ndarray, shares: np.nd
 
 
 def before_and_after(
-    answers: Mapping[str, tuple[np.ndarray, np.ndarray]], temperature: float, shares: np.ndarray | None = None
+    predictions: Mapping[str, tuple[np.ndarray, np.ndarray]], temperature: float, shares: np.ndarray | None = None
 ) -> dict[str, dict[str, float]]:
     """Return the expected calibration error of each part's (untempered probabilities, labels), before and after."""
     return {
@@ -84,7 +84,7 @@ def before_and_after(
             "before": _error(probabilities, labels),
             "after": _error(tempered(probabilities, temperature, shares), labels),
         }
-        for part, (probabilities, labels) in answers.items()
+        for part, (probabilities, labels) in predictions.items()
     }
 
 

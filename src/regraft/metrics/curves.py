@@ -1,4 +1,4 @@
-"""Answers -> curves: is it as sure as it is right, how right where it is surest, and what does each threshold cost?"""
+"""Predictions -> curves: is it as sure as it is right, how right where it is surest, and what does a threshold cost?"""
 
 from __future__ import annotations
 

@@ -135,7 +135,7 @@ class Metric:
     kind: Kind
     meaning: str  # in plain words
     best: float = 1.0  # of a perfect model
-    of_answers: bool = False  # looks at which class is answered, not at how probable it is
+    of_predicted: bool = False  # looks at which class is answered, not at how probable it is
     scale: Scale = SHARE  # on which errors are about as large on either side
     least_classes: int = 2  # with fewer it says nothing
     compared: bool = True  # whether a leaderboard, which has little room, has a column of it
@@ -143,19 +143,19 @@ class Metric:
 
 
 METRICS = {
-    "accuracy": Metric(accuracy, "share", "share of the pictures that are answered right", of_answers=True),
+    "accuracy": Metric(accuracy, "share", "share of the pictures that are predicted correctly", of_predicted=True),
     "balanced_accuracy": Metric(
         balanced_accuracy,
         "mean over classes",
         "the same, as the mean over the classes: a rare class counts as much as a common one",
-        of_answers=True,
+        of_predicted=True,
         compared=False,
     ),
     "macro_f1": Metric(
         macro_f1,
         "mean over classes",
         "balance of missed pictures and false alarms, as the mean over the classes; 1 is best",
-        of_answers=True,
+        of_predicted=True,
         title="macro\u00a0F1",
     ),
     "auroc": Metric(
@@ -286,7 +286,7 @@ def evaluate(
     decided = np.eye(k, dtype=np.float32)[predicted]
 
     def measured(weights: Array) -> Array:  # [metrics, b]
-        seen = [(decided if metric.of_answers else probs, metric.function) for metric in metrics_of(k).values()]
+        seen = [(decided if metric.of_predicted else probs, metric.function) for metric in metrics_of(k).values()]
         return np.stack([function(what, labels, weights) for what, function in seen])
 
     again = again or Resampling.of(n)

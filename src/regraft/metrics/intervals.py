@@ -336,6 +336,6 @@ def few_mistakes(count: int | None, accuracy: float, pictures: int) -> list[str]
         return []
     number, what = round(min(accuracy, 1 - accuracy) * pictures), "wrong" if accuracy > 0.5 else "right"
     return [
-        f"{number or 'No'} answer{' is' if number == 1 else 's are'} {what}, too few to show how groups differ: the "
-        "interval of the accuracy counts each group as one answer, and other figures have none for groups to come."
+        f"{number or 'No'} prediction{' is' if number == 1 else 's are'} {what}, too few to show how groups differ: "
+        "the interval of the accuracy counts each group as one picture, and other figures have none for groups to come."
     ]

@@ -16,62 +16,62 @@ from regraft.metrics.functions import Scores, evaluate
 from regraft.metrics.intervals import Resampling
 from regraft.utils import files
 
-ANSWERS = "answers.npz"
+PREDICTIONS = "answers.npz"
 
 
 @dataclass(frozen=True, eq=False)
-class Answers:
+class Predicted:
     """Probabilities for all test pictures, in the order of predictions.csv, with what they are measured against."""
 
     probabilities: np.ndarray  # [n, classes]
     labels: np.ndarray  # [n]
     groups: list[str] | None  # [n]
-    answered: np.ndarray | None = None  # [n], the classes answered; None: the most probable ones
+    decided: np.ndarray | None = None  # [n], the classes answered; None: the most probable ones
 
     @classmethod
     def of(
-        cls, split: Manifest, probabilities: np.ndarray, answered: np.ndarray | None = None, part: str = "test"
-    ) -> Answers:
+        cls, split: Manifest, probabilities: np.ndarray, decided: np.ndarray | None = None, part: str = "test"
+    ) -> Predicted:
         """Return the answers for a part of a split."""
         which, groups = split.part(part), split.groups
-        return cls(probabilities, split.labels[which], groups and [groups[index] for index in which], answered)
+        return cls(probabilities, split.labels[which], groups and [groups[index] for index in which], decided)
 
     @classmethod
-    def together(cls, folds: Sequence[Answers]) -> Answers:
+    def together(cls, folds: Sequence[Predicted]) -> Predicted:
         """Join the folds of a cross-validation."""
         groups = None if folds[0].groups is None else [group for fold in folds for group in fold.groups or ()]
         return cls(
             np.concatenate([fold.probabilities for fold in folds]),
             np.concatenate([fold.labels for fold in folds]),
             groups,
-            None if all(fold.answered is None for fold in folds) else np.concatenate([fold.given for fold in folds]),
+            None if all(fold.decided is None for fold in folds) else np.concatenate([fold.predicted for fold in folds]),
         )
 
     @property
-    def given(self) -> np.ndarray:
+    def predicted(self) -> np.ndarray:
         """The classes answered, [n]."""
-        given: np.ndarray = self.probabilities.argmax(1) if self.answered is None else self.answered
-        return given
+        predicted: np.ndarray = self.probabilities.argmax(1) if self.decided is None else self.decided
+        return predicted
 
     @property
-    def hits(self) -> np.ndarray:
+    def correct(self) -> np.ndarray:
         """Whether the class answered is the true one, [n]."""
-        right: np.ndarray = self.given == self.labels
+        right: np.ndarray = self.predicted == self.labels
         return right
 
     @property
-    def most_probable(self) -> Answers:
+    def most_probable(self) -> Predicted:
         """The same, answered by the probabilities alone."""
-        return replace(self, answered=None)
+        return replace(self, decided=None)
 
     def scores(self, classes: Sequence[str], seed: int = 0) -> Scores:
         """Return the figures, with intervals over groups where there are groups."""
         again = Resampling.of(len(self.labels), self.groups, seed=seed)
-        return evaluate(self.probabilities, self.labels, classes, predicted=self.answered, again=again)
+        return evaluate(self.probabilities, self.labels, classes, predicted=self.decided, again=again)
 
     def baseline(self, scores: Scores, classes: Sequence[str], seed: int = 0) -> Baseline:
-        """Set the answers beside always answering the commonest class; `scores` are their figures."""
-        return Baseline.of(self.given, self.labels, scores, classes, self.groups, seed=seed)
+        """Set the answers beside always predicting the commonest class; `scores` are their figures."""
+        return Baseline.of(self.predicted, self.labels, scores, classes, self.groups, seed=seed)
 
     def write_csv(
         self, path: Path, names: Sequence[str], classes: Sequence[str], folds: np.ndarray | None = None
@@ -81,12 +81,12 @@ class Answers:
         With `folds` [n] also the fold whose model answered, a number from 1. The file appears whole or not at all. A
         file name that is not valid UTF-8 keeps its bytes.
         """
-        given = self.given
+        predicted = self.predicted
         columns = {
             "filename": names,
-            "index": given.tolist(),
-            "label": [classes[index] for index in given],
-            "prob": [f"{share:.6g}" for share in self.probabilities[np.arange(len(given)), given]],
+            "index": predicted.tolist(),
+            "label": [classes[index] for index in predicted],
+            "prob": [f"{share:.6g}" for share in self.probabilities[np.arange(len(predicted)), predicted]],
             "truth": [classes[index] for index in self.labels],
             **({} if folds is None else {"fold": folds.tolist()}),
         }
@@ -95,18 +95,18 @@ class Answers:
     def save(self, folder: Path) -> None:
         """Write answers.npz, whole or not at all."""
         groups = np.array(self.groups or [], dtype=np.str_)
-        with files.whole(folder / ANSWERS) as temporary, temporary.open("wb") as file:
+        with files.whole(folder / PREDICTIONS) as temporary, temporary.open("wb") as file:
             arrays = {"probabilities": self.probabilities, "labels": self.labels, "groups": groups}
-            np.savez(file, **arrays, **({} if self.answered is None else {"answered": self.answered}))  # type: ignore[arg-type]
+            np.savez(file, **arrays, **({} if self.decided is None else {"answered": self.decided}))  # type: ignore[arg-type]
 
     @classmethod
-    def load(cls, folder: Path) -> Answers:
+    def load(cls, folder: Path) -> Predicted:
         """Read what `save` wrote.
 
         Raises:
             RunError: it is missing, damaged, or does not fit together.
         """
-        path = folder / ANSWERS
+        path = folder / PREDICTIONS
         try:
             return cls._checked(_arrays(path))
         except Exception as error:
@@ -114,20 +114,20 @@ class Answers:
             raise RunError(f"{path} cannot be read ({reason}). It is missing or damaged: train again.") from error
 
     @classmethod
-    def _checked(cls, kept: Mapping[str, np.ndarray]) -> Answers:
+    def _checked(cls, kept: Mapping[str, np.ndarray]) -> Predicted:
         probabilities, labels, groups = kept["probabilities"], kept["labels"], kept["groups"]
-        answered = kept.get("answered")
+        decided = kept.get("answered")
         n, classes = probabilities.shape
         if probabilities.dtype.kind != "f" or not np.isfinite(probabilities).all() or not n:
             raise ValueError("no probabilities")
         if probabilities.min() < 0 or abs(probabilities.sum(1) - 1).max() > 0.01:
             raise ValueError("probabilities that do not add up to 1")
-        for found in (labels, *([] if answered is None else [answered])):
+        for found in (labels, *([] if decided is None else [decided])):
             if found.dtype.kind not in "iu" or found.shape != (n,) or found.min() < 0 or found.max() >= classes:
                 raise ValueError(f"labels that are not {n} of {classes} classes")
         if groups.dtype.kind != "U" or groups.shape not in ((0,), (n,)):
             raise ValueError("groups that are no names")
-        return cls(probabilities, labels, groups.tolist() or None, answered)
+        return cls(probabilities, labels, groups.tolist() or None, decided)
 
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:

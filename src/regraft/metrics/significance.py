@@ -12,13 +12,13 @@ from itertools import combinations
 import numpy as np
 import numpy.typing as npt
 
-Hits = npt.NDArray[np.bool_]  # [n]: whether a model was right on each picture
+Correct = npt.NDArray[np.bool_]  # [n]: whether a model was right on each picture
 
 FLIPS = 9999  # with the observed one 10,000 sign patterns: the smallest p-value is 0.0001
 FLIPS_PER_PAIR = 40  # of models: the smallest p-value, corrected for the number of pairs, is 0.025
 
 
-def mcnemar(first: Hits, second: Hits) -> float:
+def mcnemar(first: Correct, second: Correct) -> float:
     """Return the two-sided exact p-value that two models are right equally often, on the same independent pictures."""
     from scipy.stats import binomtest
 
@@ -28,7 +28,7 @@ def mcnemar(first: Hits, second: Hits) -> float:
     return float(binomtest(only_first, only_first + only_second).pvalue)
 
 
-def sign_flip(first: Hits, second: Hits, groups: Sequence[str], *, seed: int = 0) -> float:
+def sign_flip(first: Correct, second: Correct, groups: Sequence[str], *, seed: int = 0) -> float:
     """Return the two-sided p-value that two models are right equally often, on pictures that come in groups.
 
     If neither is better, each group's difference could as well have had the other sign (Fisher's randomisation test).
@@ -37,10 +37,10 @@ def sign_flip(first: Hits, second: Hits, groups: Sequence[str], *, seed: int = 0
     return _sign_flips(_of_groups(first, groups) - _of_groups(second, groups), seed)[0]
 
 
-def _of_groups(hits: Hits, groups: Sequence[str]) -> npt.NDArray[np.float64]:
+def _of_groups(correct: Correct, groups: Sequence[str]) -> npt.NDArray[np.float64]:
     """How many pictures of each group are right: [groups, 1]."""
     _, group_of = np.unique(np.asarray(groups), return_inverse=True)
-    return np.bincount(group_of, weights=hits.astype(float)).astype(np.float64)[:, None]
+    return np.bincount(group_of, weights=correct.astype(float)).astype(np.float64)[:, None]
 
 
 def _sign_flips(differences: npt.NDArray[np.float64], seed: int) -> list[float]:
@@ -75,7 +75,7 @@ def least_p(groups: int, models: int) -> float:
     return min(1.0, pairs * least)
 
 
-def p_value(first: Hits, second: Hits, groups: Sequence[str] | None, *, seed: int = 0) -> float:
+def p_value(first: Correct, second: Correct, groups: Sequence[str] | None, *, seed: int = 0) -> float:
     """Return the two-sided p-value that two models are right equally often; by groups where there are groups."""
     return mcnemar(first, second) if groups is None else sign_flip(first, second, groups, seed=seed)
 
@@ -89,13 +89,15 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return corrected
 
 
-def pairwise(hits: Mapping[str, Hits], groups: Sequence[str] | None, *, seed: int = 0) -> dict[tuple[str, str], float]:
+def pairwise(
+    correct: Mapping[str, Correct], groups: Sequence[str] | None, *, seed: int = 0
+) -> dict[tuple[str, str], float]:
     """Return the corrected p-value of every pair of models, both ways round."""
-    pairs = list(combinations(hits, 2))
+    pairs = list(combinations(correct, 2))
     if groups is None or not pairs:
-        raw = [mcnemar(hits[a], hits[b]) for a, b in pairs]
+        raw = [mcnemar(correct[a], correct[b]) for a, b in pairs]
     else:
-        right = {name: _of_groups(found, groups) for name, found in hits.items()}
+        right = {name: _of_groups(found, groups) for name, found in correct.items()}
         raw = _sign_flips(np.hstack([right[a] - right[b] for a, b in pairs]), seed)
     corrected = dict(zip(pairs, holm(raw), strict=True))
     return corrected | {(b, a): p for (a, b), p in corrected.items()}

@@ -1,4 +1,4 @@
-"""Probabilities -> what is answered: the most probable class, a rare one before it is that, or nothing."""
+"""Probabilities -> what is predicted: the most probable class, a rare one before it is that, or nothing."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class Threshold:
         """Return the class answered for each picture: probabilities [n, 2] -> indices into classes [n]."""
         index = classes.index(self.positive)
         scores = probabilities[:, index].astype(np.float64)  # or the threshold would be rounded to their half or float
-        answered: np.ndarray = np.where(scores >= self.value, index, 1 - index)
-        return answered
+        predicted: np.ndarray = np.where(scores >= self.value, index, 1 - index)
+        return predicted
 
     def __str__(self) -> str:
         start = rounded(self.value)
@@ -44,7 +44,7 @@ def rounded(probability: float) -> str:
     return f"{probability:.3g}" if probability >= 1 else _short_of(1, probability, "g")
 
 
-def class_weights(shares: np.ndarray, wish: str, probabilities: np.ndarray) -> tuple[float, ...] | None:
+def class_weights(shares: np.ndarray, requested: str, probabilities: np.ndarray) -> tuple[float, ...] | None:
     """Return what each class's probability counts when the answer is chosen; None where all count alike.
 
     Who answers the most probable class is right most often, and passes over rare classes. Who weighs each class by the
@@ -52,22 +52,22 @@ def class_weights(shares: np.ndarray, wish: str, probabilities: np.ndarray) -> t
 
     Args:
         shares: of the classes among the training pictures, [k], above 0.
-        wish: ``on`` is the inverse of the shares; ``off`` weighs nothing; ``auto`` takes the square root of the
+        requested: ``on`` is the inverse of the shares; ``off`` weighs nothing; ``auto`` takes the square root of the
             inverse, at most 3, where the largest class is over 1.5 times the smallest, and less of it where this would
             give up more than 0.01 of the accuracy that the probabilities themselves let expect.
         probabilities: [n, k], tempered, of pictures that the model has not learned from; no label is looked at, so
             that a class with one picture among them will do.
     """
     rarity = shares.max() / shares
-    if wish == "off" or rarity.max() == 1 or (wish == "auto" and rarity.max() <= UNBALANCED):
+    if requested == "off" or rarity.max() == 1 or (requested == "auto" and rarity.max() <= UNBALANCED):
         return None
-    if wish == "on":
+    if requested == "on":
         return tuple(rarity.tolist())
     most, highest = np.log(np.minimum(np.sqrt(rarity), MOST_WEIGHT)), probabilities.max(1)
     for part in np.linspace(1, 0, 21):
         weights = np.exp(part * most)
-        answered = weighed(probabilities, weights)
-        given_up = np.mean(highest - probabilities[np.arange(len(answered)), answered])
+        predicted = weighed(probabilities, weights)
+        given_up = np.mean(highest - probabilities[np.arange(len(predicted)), predicted])
         if given_up <= MOST_GIVEN_UP:
             break
     return tuple(np.minimum(weights, MOST_WEIGHT).tolist()) if part else None
@@ -75,8 +75,8 @@ def class_weights(shares: np.ndarray, wish: str, probabilities: np.ndarray) -> t
 
 def weighed(probabilities: np.ndarray, weights: Sequence[float] | np.ndarray) -> np.ndarray:
     """Return the class with the highest product of probability [n, k] and weight [k], [n]."""
-    answered: np.ndarray = (probabilities.astype(np.float64) * weights).argmax(1)
-    return answered
+    predicted: np.ndarray = (probabilities.astype(np.float64) * weights).argmax(1)
+    return predicted
 
 
 def weighing(weights: Sequence[float], classes: Sequence[str]) -> str:

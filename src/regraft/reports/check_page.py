@@ -16,7 +16,7 @@ class Shown(NamedTuple):
     """The pictures on the page."""
 
     manifest: Manifest
-    look: Preprocessing  # the scale and the channels on which they are shown
+    preprocessing: Preprocessing  # the scale and the channels on which they are shown
     map: Map
 
 
@@ -25,7 +25,7 @@ def check_page(audit: Audit, shown: Shown, proposal: str = "") -> str:
 
     `proposal` says which groups were not named.
     """
-    manifest, look, mapped = shown
+    manifest, preprocessing, mapped = shown
     found = {kind: audit.gathered(kind) for kind in KINDS}
     paths = {item.name: item.path for item in manifest.items}
 
@@ -40,7 +40,7 @@ def check_page(audit: Audit, shown: Shown, proposal: str = "") -> str:
         root=manifest.root.name,
         found=found,
         shown=ROWS_OF_A_KIND,
-        galleries={kind: gallery(those, read, look) for kind, those in found.items()},
+        galleries={kind: gallery(those, read, preprocessing) for kind, those in found.items()},
         mapped=len(mapped.pictures),
         map=embedding_map(
             mapped.positions,

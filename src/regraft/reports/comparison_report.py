@@ -15,7 +15,7 @@ from regraft import run_folder
 from regraft.errors import RunError
 from regraft.metrics.functions import METRICS, difference
 from regraft.metrics.intervals import FOLDS, few_groups
-from regraft.metrics.predictions import Answers
+from regraft.metrics.predictions import Predicted
 from regraft.metrics.significance import least_p, p_value, pairwise
 from regraft.training.history import read_history
 from regraft.utils import files
@@ -39,7 +39,7 @@ class Row:
     run: str = ""
     n_test: int = 0
     fit_s: float = 0.0  # learning and measuring, without the network's pass
-    pass_s: float = 0.0  # the frozen part over all pictures, once for all methods of the network
+    feature_extraction_s: float = 0.0  # the frozen part over all pictures, once for all methods of the network
     predict_ms: float = 0.0  # for one picture, decoding included
     size_mb: float = 0.0
     test: dict[str, Any] = field(default_factory=dict)
@@ -56,7 +56,7 @@ class Row:
 
     def as_dict(self) -> dict[str, Any]:
         """Return what ``--json`` prints."""
-        return {**asdict(self), "seconds": round(self.fit_s + self.pass_s, 2)}
+        return {**asdict(self), "seconds": round(self.fit_s + self.feature_extraction_s, 2)}
 
     def line(self) -> str:
         """Return the row as one line of a growing table."""
@@ -65,7 +65,7 @@ class Row:
             return f"{name} {self.status}: {self.reason}"
         low, high = self.test["accuracy_ci"]
         between = f" ({low:.3f} to {high:.3f})" if low is not None else ""
-        return f"{name} accuracy {self.accuracy:.3f}{between}  {duration(self.fit_s + self.pass_s)}"
+        return f"{name} accuracy {self.accuracy:.3f}{between}  {duration(self.fit_s + self.feature_extraction_s)}"
 
     def save(self, folder: Path) -> None:
         """Write row.json: the cell is done."""
@@ -99,7 +99,7 @@ class Learned(NamedTuple):
     """What one run has come to."""
 
     curve: list[float]  # validation accuracy after each epoch; empty for a method without epochs
-    answers: Answers
+    predictions: Predicted
     losses: Sequence[float] = ()  # on the validation pictures, after each epoch
     reached: float | None = None  # validation accuracy of the model that was kept
     commonest: float | None = None  # share of the commonest class among the validation pictures
@@ -111,7 +111,7 @@ class Learned(NamedTuple):
         curve, losses = ([float(row[name] or "nan") for row in rows] for name in ("val_accuracy", "val_loss"))
         labels = Counter(row["label"] for row in files.read_csv(run / "split.csv") if row["split"] == "val")
         reached = run_folder.read_json(run / run_folder.METRICS)["val"]["accuracy"]
-        return cls(curve, Answers.load(run), losses, reached, max(labels.values()) / sum(labels.values()))
+        return cls(curve, Predicted.load(run), losses, reached, max(labels.values()) / sum(labels.values()))
 
 
 NOTHING, RISING, FLAT = "nothing learned", "still learning", "at its end"  # what a control has come to
@@ -148,12 +148,14 @@ class Control:
         cls, best: Row, pretrained: Learned, scratch: Learned, epochs: int, *, fold: int | None = None, seed: int = 0
     ) -> Control:
         """Compare the two curves, and the answers of both on the same test pictures."""
-        curves, answers = (pretrained.curve, scratch.curve), (pretrained.answers, scratch.answers)
-        accuracy, scratch_accuracy = (float(of.hits.mean()) for of in answers)
-        state, groups = _state(scratch, seed), answers[0].groups
+        curves, predictions = (pretrained.curve, scratch.curve), (pretrained.predictions, scratch.predictions)
+        accuracy, scratch_accuracy = (float(of.correct.mean()) for of in predictions)
+        state, groups = _state(scratch, seed), predictions[0].groups
         gains: dict[str, Any] = dict.fromkeys(("start", "slope", "end", "interval"))
         if state != NOTHING:
-            low, high = (100 * bound for bound in difference(answers[0].hits, answers[1].hits, groups, seed=seed))
+            low, high = (
+                100 * bound for bound in difference(predictions[0].correct, predictions[1].correct, groups, seed=seed)
+            )
             ends = {"end": 100 * (accuracy - scratch_accuracy), "interval": None if math.isnan(low) else (low, high)}
             gains |= _rise(*curves) | ends
         return cls(
@@ -165,7 +167,7 @@ class Control:
             accuracy,
             scratch_accuracy,
             len(set(groups)) if groups else None,
-            p_value(answers[0].hits, answers[1].hits, groups, seed=seed),
+            p_value(predictions[0].correct, predictions[1].correct, groups, seed=seed),
             **gains,
             state=state,
             reached=pretrained.reached,
@@ -237,9 +239,9 @@ def _state(scratch: Learned, seed: int) -> str:
     It learns nothing where the AUROC's interval, on these pictures or groups, holds 0.5. It goes on where the loss on
     the validation pictures was lower by 1 % and more in the last fifth of its epochs than in all before.
     """
-    answers = scratch.answers
-    classes = [str(index) for index in range(answers.probabilities.shape[1])]
-    scores = answers.most_probable.scores(classes, seed)
+    predictions = scratch.predictions
+    classes = [str(index) for index in range(predictions.probabilities.shape[1])]
+    scores = predictions.most_probable.scores(classes, seed)
     if (scores.these or scores.intervals)["auroc"][0] <= 0.5:
         return NOTHING
     if not scratch.losses:
@@ -365,13 +367,13 @@ class Findings:
 
     @property
     def caution(self) -> str:
-        """Say that not even the best row is better than always answering the commonest class; nothing where it is."""
+        """Say that not even the best row is better than always predicting the commonest class; nothing where it is."""
         found = self.best.baseline
         if not found or found["verdict"] == "better":
             return ""
         shown = "" if found["below"] else "shown to be "
         return (
-            f"No row is {shown}better than always answering {found['class']!r}, which "
+            f"No row is {shown}better than always predicting {found['class']!r}, which "
             f"has an accuracy of {found['accuracy']:.3f}; the best, {self.best.backbone} with {self.best.method}, has "
             f"{self.best.accuracy:.3f}. regraft report on its run says what the reason may be."
         )
@@ -433,7 +435,7 @@ COLUMNS = (
     "macro_f1",
     "calibration_error",
     "fit_s",
-    "pass_s",
+    "feature_extraction_s",
     "predict_ms",
     "size_mb",
     "n_test",

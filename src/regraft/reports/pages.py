@@ -32,23 +32,23 @@ THUMBNAIL = 96  # pixels
 def gallery(
     found: Sequence[Gathered],
     read: Callable[[str], bytes | None],
-    look: Preprocessing,
+    preprocessing: Preprocessing,
     most: int = PICTURES_OF_A_KIND,
 ) -> list[dict[str, Any]]:
     """Return the first findings with their pictures; none for files that cannot be read, or have changed."""
     entries = []
     for remark, members in found[:most]:
-        shown = [thumbnail(read, look, name) for name in members[:PICTURES_OF_A_SET]]
+        shown = [thumbnail(read, preprocessing, name) for name in members[:PICTURES_OF_A_SET]]
         if pictures := [picture for picture in shown if picture]:
             entries.append({"remark": remark, "members": members, "pictures": pictures})
     return entries
 
 
-def thumbnail(read: Callable[[str], bytes | None], look: Preprocessing, name: str) -> dict[str, Any] | None:
+def thumbnail(read: Callable[[str], bytes | None], preprocessing: Preprocessing, name: str) -> dict[str, Any] | None:
     """Return a small JPEG of a picture as a data URI; None where the file has gone since."""
     try:
         content = read(name)
-        return None if content is None else picture(decode(content, look.small(THUMBNAIL)), name)
+        return None if content is None else picture(decode(content, preprocessing.small(THUMBNAIL)), name)
     except BadImage:
         return None
 

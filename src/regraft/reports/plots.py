@@ -209,7 +209,7 @@ def _draw_coverage(points: Sequence[Covered]) -> Figure:
         color=BLUE,
         marker="." if len(few) < 20 else "",
     )
-    axes.set(xlabel="Pictures answered, % (the surest first)", ylabel="Right, %", xlim=(0, 102))
+    axes.set(xlabel="Pictures predicted, % (the surest first)", ylabel="Right, %", xlim=(0, 102))
     low = min(100 * one.accuracy for one in points)
     axes.set_ylim(max(0, low - 0.1 * (100 - low) - 0.5), 100 + 0.05 * (100 - low) + 0.05)
     return figure

@@ -32,12 +32,12 @@ from regraft.methods._plan import StageRow, stage_rows
 from regraft.metrics.baseline import sentences
 from regraft.metrics.functions import METRICS, untested
 from regraft.metrics.intervals import FOLDS, LEAST_GROUPS, few_groups, few_mistakes, few_of_classes, these_groups
-from regraft.metrics.predictions import Answers
+from regraft.metrics.predictions import PREDICTIONS, Predicted
 from regraft.metrics.thresholds import UNBALANCED, shortfall
 from regraft.training.history import Stop, epochs_of, read_history
 from regraft.utils import files
 
-MISTAKES, HITS = 12, 8  # pictures on the page, each with its heat map: about 15 kB
+MISTAKES, CORRECT = 12, 8  # pictures on the page, each with its heat map: about 15 kB
 FEW_PICTURES = 30  # of a class in the test part; with fewer, its own figures say little
 
 
@@ -56,7 +56,7 @@ class Confusion(NamedTuple):
     """How many pictures of one class were taken for another."""
 
     truth: str
-    answer: str
+    predicted: str
     pictures: int
     share: float  # of the true class
 
@@ -76,10 +76,10 @@ class Shown:
 
     name: str
     truth: str
-    answer: str
+    predicted: str
     probability: float  # of the answer
     pixels: np.ndarray  # uint8 [s, s, 3]
-    heat: np.ndarray | None  # uint8 [s, s, 3], it under its heat map; None where no place speaks for the answer
+    heat: np.ndarray | None  # uint8 [s, s, 3], it under its heat map; None where no place speaks for the prediction
 
 
 @dataclass(frozen=True)
@@ -114,14 +114,14 @@ class Report:
     name: str
     metrics: dict[str, Any]  # metrics.json
     config: dict[str, Any]  # config.json
-    answers: Answers
+    predictions: Predicted
     history: list[dict[str, Any]]
     split: list[dict[str, str]]
     skipped: list[dict[str, str]]
     stages: list[StageRow]
     about: dict[str, Any]  # bundle.json, of the first fold where there are folds
     mistakes: list[Shown]
-    hits: list[Shown]
+    correct: list[Shown]
     missing: int  # pictures that were to be shown and are no longer there
     remarks: list[Remark] | None  # findings.csv; None where the data were not judged
     proposal: Proposal | None  # groups.json: of groups that were not given
@@ -141,11 +141,11 @@ class Report:
     @property
     def tested(self) -> int:
         """How many pictures were tested."""
-        return len(self.answers.labels)
+        return len(self.predictions.labels)
 
     @property
     def accuracy(self) -> float:
-        """Share of the test pictures that were answered right."""
+        """Share of the test pictures that were predicted correctly."""
         return float(self.metrics["test"]["accuracy"])
 
     @property
@@ -165,7 +165,7 @@ class Report:
     @cached_property
     def common(self) -> tuple[str, float]:
         """The most frequent class of the test pictures, and its share."""
-        counts = np.bincount(self.answers.labels, minlength=len(self.classes))
+        counts = np.bincount(self.predictions.labels, minlength=len(self.classes))
         return self.classes[int(counts.argmax())], float(counts.max() / counts.sum())
 
     @property
@@ -198,10 +198,10 @@ class Report:
     @cached_property
     def groups(self) -> list[GroupRow]:
         """Each group's figures, the worst first; none where the pictures are not grouped."""
-        hits: dict[str, list[bool]] = defaultdict(list)
-        for group, hit in zip(self.answers.groups or (), self.answers.hits.tolist(), strict=False):
-            hits[group].append(hit)
-        rows = [GroupRow(group, len(found), sum(found), sum(found) / len(found)) for group, found in hits.items()]
+        correct: dict[str, list[bool]] = defaultdict(list)
+        for group, right in zip(self.predictions.groups or (), self.predictions.correct.tolist(), strict=False):
+            correct[group].append(right)
+        rows = [GroupRow(group, len(found), sum(found), sum(found) / len(found)) for group, found in correct.items()]
         return sorted(rows, key=lambda row: (row.share, -row.pictures))
 
     # ---- in plain words ---------------------------------------------------------------------------------------------
@@ -213,17 +213,17 @@ class Report:
         name, share = self.common
         interval = self.interval or self.interval_of_these
         if interval is None:
-            return "How new pictures are answered cannot be told from so little."
+            return "How new pictures are predicted cannot be told from so little."
         others = "new pictures like these" if self.interval else f"other pictures of {self.these}"
-        said = f"Of {of:,} {others}, expect about {of * self.accuracy:.0f} to be answered right"
+        said = f"Of {of:,} {others}, expect about {of * self.accuracy:.0f} to be predicted correctly"
         low, high = (of * bound for bound in interval)
         said += f"; with 95 % confidence between {low:.0f} and {high:.0f}"
-        always = f"Always answering {name} would be right for {of * share:.0f} of them."
+        always = f"Always predicting {name} would be right for {of * share:.0f} of them."
         if self.balanced is None:
             return f"{said}. {always}"
         if self._interval("balanced_accuracy_ci") or self._interval("balanced_accuracy_ci_these"):
             return f"{said}, and of each class, on average, {of * self.balanced:.0f} (balanced accuracy). {always}"
-        right = f"{100 * self.balanced:.0f} % were answered right (balanced accuracy)"
+        right = f"{100 * self.balanced:.0f} % were predicted correctly (balanced accuracy)"
         return f"{said}. {always} Of the test pictures of each class, on average, {right}."
 
     @property
@@ -282,7 +282,7 @@ class Report:
 
     @property
     def _shortfalls(self) -> list[str]:
-        rare = few_of_classes(self.answers.labels, self.answers.groups, self.classes)
+        rare = few_of_classes(self.predictions.labels, self.predictions.groups, self.classes)
         return [*shortfall(self.metrics.get("threshold")), *self._few, *rare]
 
     @property
@@ -416,33 +416,33 @@ def read(folder: Path) -> Report:
     config = run_folder.read_json(folder / run_folder.SETTINGS, run_folder.Begun)
     parts = [folder / f"fold-{number}" for number in range(1, len(metrics.get("folds", ())) + 1)]
     first = parts[0] if parts else folder
-    answers = Answers.load(folder)
-    predictions = files.read_csv(folder / "predictions.csv", ["filename", "index", "label", "prob", "truth"])
-    if len(predictions) != len(answers.labels):
+    predictions = Predicted.load(folder)
+    rows = files.read_csv(folder / "predictions.csv", ["filename", "index", "label", "prob", "truth"])
+    if len(rows) != len(predictions.labels):
         raise RunError(
-            f"{folder} has {len(predictions)} rows in predictions.csv and {len(answers.labels)} answers. "
+            f"{folder} has {len(rows)} rows in predictions.csv and {len(predictions.labels)} in {PREDICTIONS}. "
             "Was a file of another run copied into it? Train again."
         )
     split = files.read_csv(first / "split.csv", ["filename", "label", "group", "split"])
     model = bundle.load(first)
-    if not model.classes == tuple(metrics["classes"]) or answers.probabilities.shape[1] != len(model.classes):
+    if not model.classes == tuple(metrics["classes"]) or predictions.probabilities.shape[1] != len(model.classes):
         raise RunError(f"{folder} has other classes in its model than in its figures. Copy it again, or train again.")
     plan = config["plan"]
-    show = _Pictures(folder, Files.of(config, split), model, predictions)
-    chosen = [*worst_mistakes(answers), *typical_hits(answers)]
+    show = _Pictures(folder, Files.of(config, split), model, rows)
+    chosen = [*worst_mistakes(predictions), *typical_correct(predictions)]
     shown = show(chosen)
     return Report(
         folder.absolute().name,
         metrics,
         config,
-        answers,
+        predictions,
         read_history(folder / "history.csv"),
         split,
         files.read_csv(folder / "skipped.csv", ["filename", "reason"]),
         stage_rows(model.backbone, plan["cut"], plan["frozen_layers"], linear=plan["phases"][-1]["linear"]),
         model.about,
-        [one for one in shown if one.truth != one.answer],
-        [one for one in shown if one.truth == one.answer],
+        [one for one in shown if one.truth != one.predicted],
+        [one for one in shown if one.truth == one.predicted],
         len(chosen) - len(shown),
         read_remarks(folder / FINDINGS) if (folder / FINDINGS).exists() else None,
         # to the run, or to the cross-validation or comparison that it is part of
@@ -453,23 +453,23 @@ def read(folder: Path) -> Report:
 # ---- which pictures are shown ---------------------------------------------------------------------------------------
 
 
-def worst_mistakes(answers: Answers) -> list[int]:
+def worst_mistakes(predictions: Predicted) -> list[int]:
     """Return the wrong answers that leave the true class least probability, the worst first."""
-    true = answers.probabilities[np.arange(len(answers.labels)), answers.labels]
-    return [at for at in np.argsort(true, kind="stable").tolist() if not answers.hits[at]][:MISTAKES]
+    true = predictions.probabilities[np.arange(len(predictions.labels)), predictions.labels]
+    return [at for at in np.argsort(true, kind="stable").tolist() if not predictions.correct[at]][:MISTAKES]
 
 
-def typical_hits(answers: Answers) -> list[int]:
+def typical_correct(predictions: Predicted) -> list[int]:
     """Return right answers, the surest of each class in turn."""
-    sureness = answers.probabilities[np.arange(len(answers.labels)), answers.given]
-    right = [at for at in np.argsort(-sureness, kind="stable").tolist() if answers.hits[at]]
+    sureness = predictions.probabilities[np.arange(len(predictions.labels)), predictions.predicted]
+    right = [at for at in np.argsort(-sureness, kind="stable").tolist() if predictions.correct[at]]
     nth: Counter[int] = Counter()
     turns = []
     for at in right:
-        label = int(answers.labels[at])
+        label = int(predictions.labels[at])
         turns.append((nth[label], label, at))
         nth[label] += 1
-    return [at for _, _, at in sorted(turns)[:HITS]]
+    return [at for _, _, at in sorted(turns)[:CORRECT]]
 
 
 class _Pictures:
@@ -503,8 +503,8 @@ class _Pictures:
         shown: list[np.ndarray | None] = [None] * len(rows)
         for fold in sorted({row.get("fold", "") for row in rows}):
             of = [at for at, row in enumerate(rows) if row.get("fold", "") == fold]
-            answers = np.array([int(rows[at]["index"]) for at in of])
-            heats = heat_maps(self._model(fold), np.stack([pixels[at] for at in of]), answers, device="cpu")
+            predictions = np.array([int(rows[at]["index"]) for at in of])
+            heats = heat_maps(self._model(fold), np.stack([pixels[at] for at in of]), predictions, device="cpu")
             for at, heat in zip(of, heats, strict=True):
                 shown[at] = np.asarray(overlay(pixels[at], heat)) if heat.any() else None
         return shown

@@ -304,8 +304,8 @@ def predict(
     network = nn.Sequential(tail, head).eval().to(device).to(memory_format=layout(device))  # type: ignore[call-overload]
     with torch.inference_mode(), _threads_for(tail, examples):
         # cpu first: Apple's GPUs know no float64
-        answers = [
+        predictions = [
             network(rows.to(device).float()).cpu().double().softmax(1).numpy()
             for rows, _ in Batches(examples, batch_size).plain()
         ]
-    return np.concatenate(answers)
+    return np.concatenate(predictions)

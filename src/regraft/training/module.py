@@ -79,12 +79,12 @@ class TailAndHead(nn.Module):
     def loss(self, rows: Tensor, labels: Tensor, step: tuple[int, int] = (0, 0)) -> Tensor:
         """Return the training loss of a batch; what is random is drawn from the seed and `step`: (epoch, batch)."""
         _reseed(int(np.random.SeedSequence((self.recipe.seed, *step)).generate_state(1)[0]), rows.device)
-        rows, answers = self._mixed(rows, labels) if self.recipe.mixup else (rows, [(1.0, labels)])
+        rows, targets = self._mixed(rows, labels) if self.recipe.mixup else (rows, [(1.0, labels)])
         return torch.stack(
             [
-                weight * share * self._cross_entropy(scores, answer)
+                weight * share * self._cross_entropy(scores, target)
                 for weight, scores in self._all_scores(rows)
-                for share, answer in answers
+                for share, target in targets
             ]
         ).sum()
 

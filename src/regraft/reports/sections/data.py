@@ -14,7 +14,7 @@ PICTURES = 6  # of a kind of finding: the page of `regraft check` has more
 
 def values(report: Report) -> dict[str, Any] | None:
     """Return the first findings of each kind, with their pictures."""
-    look = Preprocessing.from_dict(report.about["preprocessing"])
+    preprocessing = Preprocessing.from_dict(report.about["preprocessing"])
     found = report.found.items()
-    galleries = {kind: gallery(remarks, report.files.read, look, PICTURES) for kind, remarks in found}
+    galleries = {kind: gallery(remarks, report.files.read, preprocessing, PICTURES) for kind, remarks in found}
     return {"shown": ROWS_OF_A_KIND, "galleries": galleries}

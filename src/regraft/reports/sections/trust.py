@@ -15,10 +15,10 @@ CLASSES_APART = 4  # of more than two, each with its two curves of 20 kB
 
 def values(report: Report) -> dict[str, Any] | None:
     """Return the curves, drawn, and the points on them that the text names."""
-    answers = report.answers
-    covered = coverage_accuracy(answers.probabilities, answers.labels)
+    predictions = report.predictions
+    covered = coverage_accuracy(predictions.probabilities, predictions.labels)
     return {
-        "reliability": reliability_diagram(reliability(answers.probabilities, answers.labels)),
+        "reliability": reliability_diagram(reliability(predictions.probabilities, predictions.labels)),
         "coverage": coverage_curve(covered),
         "all": covered[-1],
         "half": next(point for point in covered if point.coverage >= 0.5),
@@ -40,10 +40,10 @@ def _classes_apart(report: Report) -> list[int]:
 
 def _apart(report: Report, positive: int) -> dict[str, Any]:
     """Return what each threshold for one class against all others would give, drawn."""
-    answers, reached = report.answers, report.metrics.get("threshold") or {}
-    again = Resampling.of(len(answers.labels), answers.groups, seed=report.config["settings"]["seed"])
+    predictions, reached = report.predictions, report.metrics.get("threshold") or {}
+    again = Resampling.of(len(predictions.labels), predictions.groups, seed=report.config["settings"]["seed"])
     roc, precisions = (
-        curve(axes, answers.probabilities, answers.labels, positive, again) for axes in (ROC, PRECISION_RECALL)
+        curve(axes, predictions.probabilities, predictions.labels, positive, again) for axes in (ROC, PRECISION_RECALL)
     )
     test = reached.get("test", {})
     specificity, recall, precision = (test.get(name) for name in ("specificity", "recall", "precision"))
