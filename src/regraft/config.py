@@ -38,6 +38,7 @@ SEEING = Use(("train", "compare", "recommend", "check"))
 MACHINE = Use(SEEING.commands)
 READING = Use((*SEEING.commands, "eval"))  # how the data are read
 FILES = Use((*READING.commands, "predict", "explain", "features"))  # how a single file is
+_ASK = ("eval", "predict", "explain", "features")  # a model, or a published network, by its name
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ class Config:
         "Where the tensors come from: the path of a file or folder, or one of {names}. Default: the first place that "
         "has them.",
         group="Model",
-        use=NETWORK,
+        use=Use((*NETWORK.commands, *_ASK)),
         files_of="regraft.weights.sources",
         path=True,
     )
@@ -129,7 +130,7 @@ class Config:
         None,
         "Side in pixels of the square that the network sees. Default: what the weights expect.",
         group="Model",
-        use=SEEING,
+        use=Use((*SEEING.commands, "features")),
         within=(32, 2048),
     )
     fit: str = _setting(
@@ -398,7 +399,7 @@ class Config:
         "auto",
         "auto, cpu, cuda or mps.",
         group="Machine",
-        use=MACHINE,
+        use=Use((*MACHINE.commands, *_ASK)),
         may_change=True,
         choices=("auto", "cpu", "cuda", "mps"),
     )
@@ -406,7 +407,7 @@ class Config:
         "auto",
         "What runs the frozen part: auto, {names}; auto takes the quickest that runs here and pays.",
         group="Machine",
-        use=MACHINE,
+        use=Use((*MACHINE.commands, "features")),
         files_of="regraft.activations.engines",
         may_change=True,
         choices=("auto",),
@@ -430,7 +431,7 @@ class Config:
         20.0,
         "Most gigabytes that kept outputs may take on disk, over all runs; the oldest go first.",
         group="Machine",
-        use=MACHINE,
+        use=Use((*MACHINE.commands, "features")),
         within=(0.0, 1e6),
         may_change=True,
     )

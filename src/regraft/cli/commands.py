@@ -19,14 +19,11 @@ from regraft.cli.options import (
     AbstainBelow,
     Backbones,
     Data,
-    Device,
-    Engine,
     Json,
     Model,
     Pictures,
     Verbose,
     Views,
-    Weights,
     settings,
 )
 from regraft.cli.printing import (
@@ -44,7 +41,7 @@ from regraft.cli.printing import (
     print_scores,
     print_threshold,
 )
-from regraft.config import ABOUT, Config, command
+from regraft.config import ABOUT, command
 from regraft.errors import ConfigError, NotWritten, RegraftError, reason_of
 from regraft.utils import stopping, streams, tables
 from regraft.utils.files import FULL
@@ -269,8 +266,6 @@ def evaluate(
     ] = False,
     tta: Views = 1,
     abstain_below: AbstainBelow = None,
-    weights: Weights = None,
-    device: Device = "auto",
     as_json: Json = False,
     *,
     requested: dict[str, Any],
@@ -281,17 +276,8 @@ def evaluate(
     from regraft.inference import predict
 
     progress = _progress()
-    found = predict.evaluate(
-        model,
-        data,
-        known_only=known_only,
-        tta=tta,
-        abstain_below=abstain_below,
-        weights=weights,
-        device=device,
-        progress=progress,
-        **requested,
-    )
+    how: dict[str, Any] = {"known_only": known_only, "tta": tta, "abstain_below": abstain_below}
+    found = predict.evaluate(model, data, **how, progress=progress, **requested)
     for name, reason in found.skipped.items():
         progress.warn(f"{name} is left out: {reason}.")
     if as_json:
@@ -322,8 +308,6 @@ def predict(
     ] = None,
     tta: Views = 1,
     abstain_below: AbstainBelow = None,
-    weights: Weights = None,
-    device: Device = "auto",
     as_json: Json = False,
     *,
     requested: dict[str, Any],
@@ -335,17 +319,8 @@ def predict(
 
     form = "json" if as_json else tables.format_of(form, output)
     tables.check_writable(output)
-    rows = predict.predict(
-        model,
-        pictures,
-        top=top,
-        tta=tta,
-        abstain_below=abstain_below,
-        weights=weights,
-        device=device,
-        progress=_progress(),
-        **requested,
-    )
+    how: dict[str, Any] = {"top": top, "tta": tta, "abstain_below": abstain_below}
+    rows = predict.predict(model, pictures, **how, progress=_progress(), **requested)
     tables.write(rows, form, output, bundle.unfinished(Path(model)))
     if all(row["error"] for row in rows):
         _end("None of these pictures can be read.", 1)
@@ -370,8 +345,6 @@ def explain(
             help="Where to look; earlier stages are finer and know less. Default: the one before the last.",
         ),
     ] = None,
-    weights: Weights = None,
-    device: Device = "auto",
     as_json: Json = False,
     *,
     requested: dict[str, Any],
@@ -381,17 +354,7 @@ def explain(
 
     from regraft.inference import bundle, explain
 
-    rows = explain.explain(
-        model,
-        pictures,
-        out=out,
-        label=label,
-        layer=layer,
-        weights=weights,
-        device=device,
-        progress=_progress(),
-        **requested,
-    )
+    rows = explain.explain(model, pictures, out=out, label=label, layer=layer, progress=_progress(), **requested)
     if as_json:
         print_json({**bundle.unfinished(Path(model)), "rows": list(rows)})
         return
@@ -412,15 +375,6 @@ def features(
     pool: Annotated[
         bool, typer.Option("--pool/--no-pool", help="The mean over height and width, or the whole maps.")
     ] = True,
-    weights: Weights = None,
-    img_size: Annotated[
-        int | None, typer.Option("--img-size", help="Side in pixels of the square that the network sees.")
-    ] = None,
-    device: Device = "auto",
-    engine: Engine = "auto",
-    cache_limit: Annotated[
-        float, typer.Option("--cache-limit", help="Most gigabytes that kept rows may take on disk, over all runs.")
-    ] = Config.cache_limit,
     verbose: Verbose = False,
     as_json: Json = False,
     *,
@@ -435,20 +389,8 @@ def features(
 
     from regraft.inference import features
 
-    written = features.extract(
-        model,
-        pictures,
-        output,
-        layer=layer,
-        pool=pool,
-        weights=weights,
-        img_size=img_size,
-        device=device,
-        engine=engine,
-        cache_limit=cache_limit,
-        progress=_progress(verbose),
-        **requested,
-    )
+    progress = _progress(verbose)
+    written = features.extract(model, pictures, output, layer=layer, pool=pool, progress=progress, **requested)
     if as_json:
         print_json(written.as_dict())
     else:

@@ -99,8 +99,6 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Verbose = Annotated[
     bool, typer.Option("--verbose", "-v", help="Also say which stages train and why outputs are kept or not.")
 ]
-Device = Annotated[str, typer.Option("--device", help=ABOUT["device"].described)]
-Engine = Annotated[str, typer.Option("--engine", help=ABOUT["engine"].described)]
 AbstainBelow = Annotated[
     float | None,
     typer.Option(
@@ -119,4 +117,3 @@ Views = Annotated[
         help="Predict from the mean over V views of each picture, drawn as in training: V times as long.",
     ),
 ]
-Weights = Annotated[str | None, typer.Option("--weights", help="Where a pretrained network's tensors come from.")]
