@@ -20,6 +20,7 @@ import torch
 from pyarrow import parquet
 
 import regraft as public
+from regraft.activations import Kept, prefix
 from regraft.activations import store as storing
 from regraft.backbones import Backbone, build
 from regraft.data import decode, natural_key
@@ -179,7 +180,7 @@ def check_file(output: Path) -> None:
 
 
 def test_ctrl_c_keeps_what_was_computed(drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(features, "BATCH", 8)
+    monkeypatch.setattr(prefix, "BATCH", 8)
     output = tmp_path / "rows.npz"
     stop = Counter(lambda done: signal.raise_signal(signal.SIGINT) if done == 16 else None)
     with pytest.raises(KeyboardInterrupt):
@@ -197,7 +198,7 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 import test_features as here
 here.storing.SEGMENT_S = 0.0  # every batch is a segment
-here.features.BATCH = 8
+here.prefix.BATCH = 8
 stop = here.Counter(lambda done: os.kill(os.getpid(), signal.SIGKILL) if done == 16 else None)
 here.features.extract(here.NETWORK, [sys.argv[2]], Path(sys.argv[3]), progress=stop, **here.SMALL)
 """
@@ -224,7 +225,7 @@ def test_rows_are_read_back_a_few_at_a_time(
     store = storing.Store(tmp_path, {}, whole.shape[1:], "float32")
     with store.writer() as writer:
         writer.add(list("abcdefg"), whole)
-    chunks = list(features.Kept(store, pictures[:7], list("abcdefg"), {}).chunks())
+    chunks = list(features.Kept(Kept([store], "abcdefg"), list("abcdefg"), list(range(7)), {}).chunks())
     assert [len(chunk) for chunk in chunks] == [2, 2, 2, 1]
     np.testing.assert_array_equal(np.concatenate(chunks), whole)
 

@@ -17,7 +17,7 @@ import torch
 from regraft.activations import engines, planner
 from regraft.activations.engines import Engine
 from regraft.activations.sources import BATCH, Activations, Computed, Kept, Pictures, Pixels, batched
-from regraft.activations.store import Store, Writer, free_bytes, make_room
+from regraft.activations.store import FEWER, NOT_KEPT, Store, Writer, free_bytes, make_room
 from regraft.backbones import Backbone
 from regraft.data import DECODER
 from regraft.errors import BadImage
@@ -53,6 +53,7 @@ class Means:
     dtype: str = "float16"
     limit_gb: float = 20.0
     root: Path | None = None  # the folder of caches
+    instead: str | None = None  # what helps where rows do not fit; of a training, fewer of them
 
 
 class Prefix:
@@ -202,7 +203,8 @@ class Prefix:
 
     def _make_room(self, needed: int) -> None:
         """Keep rows and exports of all runs below the limit; an export, once it is loaded, may go like any other."""
-        make_room([self.root / "activations", self.root / "prefixes"], needed, self.limit, spare=self._own_folders())
+        folders, instead = [self.root / "activations", self.root / "prefixes"], self.means.instead or FEWER
+        make_room(folders, needed, self.limit, spare=self._own_folders(), instead=instead)
 
     @property
     def _compute_type(self) -> str:
@@ -222,6 +224,7 @@ class Prefix:
             self._recipe(cut, view, engine),
             self._shape(cut),
             self.dtype if cut else "uint8",
+            instead=self.means.instead or NOT_KEPT,
             warn=self.progress.warn,
         )
 
@@ -246,7 +249,7 @@ class Prefix:
             "what": "activations",
             "backbone": self.backbone.name,
             "after": self.backbone.stages[cut - 1].name,
-            "pooled": "mean, maximum" if cut == len(self.backbone.stages) else "",
+            "pooled": ", ".join(self.backbone.pools) if cut == len(self.backbone.stages) else "",
             "weights": hashlib.sha256("".join(self._stage_digests[:cut]).encode()).hexdigest(),
             "pixels": preprocessing,
             "decoder": DECODER,
@@ -258,7 +261,7 @@ class Prefix:
         size = self.pictures.preprocessing.size
         if cut == 0:
             return (size, size, 3)
-        if cut == len(self.backbone.stages):
+        if cut == len(self.backbone.stages) and self.backbone.pools:
             return (self.backbone.embedding_width,)
         return self._shapes[cut - 1]
 

@@ -40,7 +40,8 @@ from regraft.utils import files
 FORMAT = 2  # part of every key: rows of format 1 had no checksums, and are never read
 SEGMENT_BYTES = 256 << 20
 SEGMENT_S = 20.0  # a killed run loses about this much work; later segments may take longer, so that few files are open
-FEWER = "use fewer --views, or use --keep never"
+NOT_KEPT = "use --keep never"
+FEWER = f"use fewer --views, or {NOT_KEPT}"
 """What a training may do where its rows do not fit; who else keeps rows says what helps there."""
 STALE_S = 24 * 3600  # a temporary file this old belongs to a run that died
 
@@ -97,7 +98,7 @@ class Store:
         shape: Sequence[int],
         dtype: str,
         *,
-        instead: str = "use --keep never",
+        instead: str = NOT_KEPT,
         warn: Callable[[str], None] = lambda line: None,
     ) -> None:
         self._segments: list[_Segment] = []
@@ -322,7 +323,7 @@ class Writer:
 
 
 @contextlib.contextmanager
-def writing(folder: Path, instead: str = "use --keep never") -> Iterator[None]:
+def writing(folder: Path, instead: str = NOT_KEPT) -> Iterator[None]:
     """Say what is wrong with a cache folder that cannot be written to; `instead` ends what a full disk is told with."""
     try:
         yield

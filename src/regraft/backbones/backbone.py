@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 
@@ -16,6 +16,9 @@ from regraft.backbones.libraries import LIBRARIES, published
 from regraft.backbones.stages import Stage, parse
 from regraft.data.decode import Preprocessing
 from regraft.errors import ConfigError, UnknownName
+
+MEAN_AND_MAXIMUM = ("mean", "maximum")
+_POOLS: dict[str, Callable[[Tensor, tuple[int, int]], Tensor]] = {"mean": torch.mean, "maximum": torch.amax}
 
 
 class PixelNorm(nn.Module):
@@ -50,9 +53,13 @@ class GlobalPool(nn.Module):
     AdaptiveConcatPool2d.
     """
 
+    def __init__(self, pools: Sequence[str] = MEAN_AND_MAXIMUM) -> None:
+        super().__init__()
+        self.pools = tuple(pools)
+
     def forward(self, x: Tensor) -> Tensor:
-        """[b, c, h, w] or [b, 2 c] -> [b, 2 c]."""
-        return torch.cat([x.mean((2, 3)), x.amax((2, 3))], 1) if x.ndim == 4 else x
+        """[b, c, h, w] or [b, pools c] -> [b, pools c]."""
+        return torch.cat([_POOLS[name](x, (2, 3)) for name in self.pools], 1) if x.ndim == 4 else x
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,11 +76,12 @@ class Backbone:
     width: int  # channels of the last stage
     auxiliaries: tuple[Auxiliary, ...] = ()  # side exits for training; no part of ``model``
     known_shapes: dict[int, list[tuple[int, ...]]] = field(default_factory=dict)  # by the pictures' size
+    pools: tuple[str, ...] = MEAN_AND_MAXIMUM  # of the last stage's maps; none: they are given whole
 
     @property
     def embedding_width(self) -> int:
         """The length of an embedding: mean and maximum of each channel."""
-        return 2 * self.width
+        return len(self.pools) * self.width
 
     def sized(self, size: int | None, fit: str) -> Backbone:
         """The same network, looking at squares of ``size`` pixels (None: as before) that ``fit`` makes of pictures."""
@@ -81,6 +89,17 @@ class Backbone:
         size = size or preprocessing.size
         resize = size if fit == "stretch" else round(size * preprocessing.resize / preprocessing.size)
         return replace(self, preprocessing=replace(preprocessing, size=size, resize=resize, fit=fit))
+
+    def until(self, layer: str | None, *, pool: bool = True) -> Backbone:
+        """The same network up to a stage (None: the last one), which gives its maps' means, or the maps.
+
+        Raises:
+            UnknownName: lists the stages.
+        """
+        cut = len(self.stages) if layer is None else self.cut_above(layer)
+        shapes = self.shapes(self.preprocessing.size)[:cut]
+        known, pools = {self.preprocessing.size: shapes}, ("mean",) if pool else ()
+        return replace(self, stages=self.stages[:cut], width=shapes[-1][0], pools=pools, known_shapes=known)
 
     def prefix(self, cut: int, start: int = 0) -> nn.Module:
         """The frozen part: uint8 [b, s, s, 3] RGB -> float [b, c, h, w], in eval mode.
@@ -91,7 +110,7 @@ class Backbone:
         on a frozen network).
         """
         norm = [] if start else [PixelNorm(self.preprocessing)]
-        pool = [GlobalPool()] if cut == len(self.stages) else []
+        pool = [GlobalPool(self.pools)] if cut == len(self.stages) and self.pools else []
         return nn.Sequential(*norm, *(stage.module for stage in self.stages[start:cut]), *pool).eval()
 
     def tail(self, cut: int) -> nn.Sequential:

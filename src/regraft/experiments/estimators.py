@@ -30,7 +30,7 @@ from regraft.experiments.fitting import Fitting
 from regraft.experiments.session import Session, idle_options, load_network, means_of
 from regraft.inference import bundle
 from regraft.inference.classifier import Classifier
-from regraft.inference.features import Network, features, opened
+from regraft.inference.features import features, opened
 from regraft.metrics.calibration import tempered
 from regraft.training.batches import Examples
 from regraft.training.loop import predict
@@ -228,8 +228,7 @@ class FeatureExtractor(TransformerMixin, _OfPictures):  # type: ignore[misc]
         with gathered(pictures, progress) as files:
             seen = survey([file.path for file in files]).value_range if self.model_.spec is None else None
         self.range_ = None if seen is None else f"{seen[0]!r}:{seen[1]!r}"
-        network = Network(self.model_.backbone, self.layer)
-        self.width_, self.weights_digest_ = network.shape[0], _digest(self.model_)
+        self.width_, self.weights_digest_ = self.model_.backbone.until(self.layer).width, _digest(self.model_)
         return self
 
     def transform(self, X: Iterable[Picture]) -> NDArray[np.float32]:  # noqa: N803

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor, nn
 
-from regraft.activations import BATCH, batched, cache_folder, engines
+from regraft.activations import Activations, Demand, Means, Prefix, sources
 from regraft.activations.devices import pick_device
-from regraft.activations.store import Store, make_room
 from regraft.backbones import Backbone
 from regraft.config import Config
-from regraft.data import DECODER, Pictures, adjusted, gathered, read_digests, read_pixels
+from regraft.data import Pictures, adjusted, gathered, read_digests
 from regraft.errors import BadImage, ConfigError, NoImages
 from regraft.inference import bundle
 from regraft.inference.classifier import Classifier
@@ -26,7 +23,6 @@ from regraft.inference.results import Features
 from regraft.utils import arrays
 from regraft.utils.progress import Progress
 from regraft.weights.loading import filled
-from regraft.weights.state import digest_state
 
 CHUNK_BYTES = 16 << 20  # read back and written at once: what memory a file of any size takes
 
@@ -87,7 +83,7 @@ def features(
     for name, reason in kept.skipped.items():
         more = f" ({len(kept.skipped) - 1} more cannot)" if len(kept.skipped) > 1 else ""
         raise BadImage(f"{name} cannot be read: {reason}{more}. Leave it out of the list.")
-    return Features(kept.store.rows(kept.digests), kept.names)
+    return Features(kept.read(kept.which), kept.names)
 
 
 @dataclass(frozen=True)
@@ -133,8 +129,8 @@ def extract(
     if not kept.names:
         name, reason = next(iter(skipped.items()))
         raise NoImages(f"None of the {len(skipped)} pictures can be read; the first: {name}: {reason}.")
-    arrays.write(output, [_text(name) for name in kept.names], kept.chunks(), kept.store.shape)
-    return Written(output, (len(kept.names), *kept.store.shape), skipped)
+    arrays.write(output, [_text(name) for name in kept.names], kept.chunks(), kept.rows.shape)
+    return Written(output, (len(kept.names), *kept.rows.shape), skipped)
 
 
 def _text(name: str) -> str:
@@ -149,16 +145,20 @@ def _text(name: str) -> str:
 class Kept:
     """The pictures that could be read, in order, where their rows are, and why others could not be read."""
 
-    store: Store
+    rows: Activations
     names: list[str]
-    digests: list[str]
+    which: list[int]  # the row of each
     skipped: dict[str, str]
 
     def chunks(self) -> Iterator[np.ndarray]:
         """Read the rows back, a few MB at once."""
-        size = max(1, CHUNK_BYTES // self.store.row_bytes)
-        for start in range(0, len(self.digests), size):
-            yield self.store.rows(self.digests[start : start + size])
+        size = max(1, CHUNK_BYTES // (4 * math.prod(self.rows.shape)))
+        for start in range(0, len(self.which), size):
+            yield self.read(self.which[start : start + size])
+
+    def read(self, which: Sequence[int]) -> np.ndarray:
+        """Return rows float32 [m, ...], in the order asked for."""
+        return self.rows.rows(which, [0] * len(which))
 
 
 def _compute(
@@ -170,33 +170,29 @@ def _compute(
         backbone, trained = _sized(model, config.img_size)
         shown = backbone.preprocessing.showing(**config.of_files)
         preprocessing = adjusted(shown, paths, trained=trained, progress=progress)
-        network = Network(replace(backbone, preprocessing=preprocessing), layer, pool)
-        device = pick_device(config.device)
-        extractor = Extractor(network, device, engines.choose(config.engine, device, len(paths)), progress)
-        store, digests = extractor.store(), read_digests(paths)
-        answers = _filled(extractor, store, dict(zip(digests, paths, strict=True)), config)
-    kept = Kept(store, [], [], {})
+        digests = read_digests(paths)
+        one_each = {digest: path for digest, path in zip(digests, paths, strict=True) if isinstance(digest, str)}
+        network = replace(backbone, preprocessing=preprocessing).until(layer, pool=pool)
+        contents = list(one_each)
+        files = sources.Pictures(list(one_each.values()), contents, preprocessing)
+        prefix = _prefix(network, files, config, progress)
+        bad = {contents[at]: reason for at, reason in prefix.plain().items()}
+    row_of = {digest: at for at, digest in enumerate(prefix.pictures.digests)}
+    kept = Kept(prefix.at(len(network.stages)), [], [], {})
     for picture, digest in zip(found, digests, strict=True):
-        answer = digest if isinstance(digest, BadImage) else answers.get(digest, digest)
-        if isinstance(answer, BadImage):
-            kept.skipped[picture.name] = str(answer)
+        if isinstance(digest, BadImage) or digest in bad:
+            kept.skipped[picture.name] = str(digest if isinstance(digest, BadImage) else bad[digest])
         else:
             kept.names.append(picture.name)
-            kept.digests.append(answer)
+            kept.which.append(row_of[digest])
     return kept
 
 
-def _filled(
-    extractor: Extractor, store: Store, one_each: Mapping[str | BadImage, Path], config: Config
-) -> dict[str, BadImage]:
-    """Compute the rows that are not kept yet; returns the pictures that cannot be decoded, by digest."""
-    gone = store.missing(digest for digest in one_each if isinstance(digest, str))
-    missing = {digest: path for digest, path in one_each.items() if isinstance(digest, str) and digest in gone}
-    needed, limit = len(missing) * store.row_bytes, int(config.cache_limit * 1e9)
-    if not missing:
-        return {}
-    make_room([store.folder.parent], needed, limit, spare=[store.folder], instead=SMALLER)
-    return extractor.fill(store, missing)
+def _prefix(backbone: Backbone, pictures: sources.Pictures, config: Config, progress: Progress) -> Prefix:
+    """Return the whole network as what is frozen: its rows are gone through once, and always kept."""
+    device, demand = pick_device(config.device), Demand({len(backbone.stages): 1}, trained=0)
+    means = Means(device, config.engine, "always", "float32", config.cache_limit, instead=SMALLER)
+    return Prefix(backbone, pictures, demand, means, progress)
 
 
 def opened(model: Model, weights: str | None) -> Classifier | Backbone:
@@ -224,75 +220,3 @@ def _sized(found: Classifier | Backbone, img_size: int | None) -> tuple[Backbone
         return found.sized(img_size, Config.fit), False
     own = found.backbone
     return own.sized(img_size, own.preprocessing.fit) if img_size else own, found.spec is not None
-
-
-# ---- the network, and what runs it ----------------------------------------------------------------------------------
-
-
-class Network(nn.Module):
-    """The stages up to one of them, and the mean over their places where that is wanted."""
-
-    def __init__(self, backbone: Backbone, layer: str | None = None, pool: bool = True) -> None:
-        super().__init__()
-        cut = len(backbone.stages) if layer is None else backbone.cut_above(layer)
-        self.backbone, self.layer, self.pool = backbone, backbone.stages[cut - 1].name, pool
-        maps = backbone.shapes(backbone.preprocessing.size)[cut - 1]
-        self.shape = maps[:1] if pool else maps
-        self.body = nn.Sequential(backbone.prefix(0), *(stage.module for stage in backbone.stages[:cut]))
-        self.eval()
-
-    def forward(self, pixels: Tensor) -> list[Tensor]:
-        """uint8 [b, s, s, 3] -> [b, c] or [b, c, h, w]; in a list, as the engines expect."""
-        maps = self.body(pixels)  # [b, c, h, w]
-        return [maps.mean((2, 3)) if self.pool else maps]
-
-
-@dataclass(frozen=True, eq=False)
-class Extractor:
-    """A network on an engine, whose rows are kept."""
-
-    network: Network
-    device: torch.device
-    engine: str
-    progress: Progress
-
-    @cached_property
-    def recipe(self) -> dict[str, Any]:
-        """Everything that a row depends on, beside the picture."""
-        return {
-            "what": "features",
-            "backbone": self.network.backbone.name,
-            "after": self.network.layer,
-            "pooled": "mean" if self.network.pool else "",
-            "weights": digest_state(self.network.body.state_dict()),
-            "pixels": self.network.backbone.preprocessing.as_dict(),
-            "decoder": DECODER,
-            "engine": self.engine if self.device.type == "cpu" else f"{self.engine}/{self.device.type}",
-        }
-
-    def store(self) -> Store:
-        """Open the rows that are there already."""
-        root, warn = cache_folder() / "activations", self.progress.warn
-        return Store(root, self.recipe, self.network.shape, "float32", instead=SMALLER, warn=warn)
-
-    def fill(self, store: Store, missing: Mapping[str, Path]) -> dict[str, BadImage]:
-        """Add the rows of pictures, by digest; returns those that cannot be decoded, and why."""
-        digests, bad = list(missing), dict[str, BadImage]()
-        pictures = read_pixels(list(missing.values()), self.network.backbone.preprocessing, digests=digests)
-        tracked = self.progress.track(self.network.backbone.name, len(missing), "pictures")
-        with store.writer() as writer, tracked as tick:
-            for batch in batched(pictures, BATCH):
-                good = {digests[index]: pixels for index, pixels in batch if not isinstance(pixels, BadImage)}
-                bad |= {digests[index]: pixels for index, pixels in batch if isinstance(pixels, BadImage)}
-                if good:
-                    writer.add(list(good), self.run(np.stack(list(good.values())))[0])
-                tick(len(batch))
-        return bad
-
-    @cached_property
-    def run(self) -> engines.Engine:
-        """The engine, started when the first picture needs it."""
-        size, folder = self.network.backbone.preprocessing.size, cache_folder() / "prefixes"
-        name = self.network.backbone.name
-        job = engines.Job(self.network, size, lambda: self.recipe, folder, name, self.device, progress=self.progress)
-        return engines.open_engine(self.engine, job)
