@@ -67,8 +67,8 @@ def test_settings_come_back_as_they_were_written(config: Config) -> None:
 def test_a_suggested_command_is_read_by_a_shell_and_the_command_line_as_it_was_meant(config: Config) -> None:
     read: dict[str, Any] = {}
 
-    def train(data: options.Data, *, given: dict[str, Any]) -> None:
-        read.update(given, data=data)
+    def train(data: options.Data, *, requested: dict[str, Any]) -> None:
+        read.update(requested, data=data)
 
     app = typer.Typer()
     app.command()(options.settings(train))

@@ -71,8 +71,8 @@ def test_a_model_that_is_worse_than_one_answer_for_all_says_so_first(
     said = " ".join(regraft("eval", small_run, drawn).out.split())
     right = 100 * found["test"]["accuracy"]
     assert said.startswith(
-        f"Worse than always predicting '{found['baseline']['class']}': of the test pictures {right:.1f} % are answered "
-        "right, against 25.0 %. Nor does it rank the classes better than chance: are the labels right"
+        f"Worse than always predicting '{found['baseline']['class']}': of the test pictures {right:.1f} % are "
+        "predicted correctly, against 25.0 %. Nor does it rank the classes better than chance: are the labels right"
     )
 
 

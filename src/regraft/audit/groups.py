@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regraft import run_folder
-from regraft.audit.judging import out_of_fold
+from regraft.audit.judging import nearest_among, out_of_fold, reduced
 from regraft.config import option
 from regraft.data import (
     PATIENT,
@@ -259,12 +259,8 @@ class _Seen:
         found = np.full(len(self.points), -1)
         for label in np.unique(self.labels):
             here = np.flatnonzero(self.labels == label)
-            points, groups = self.points[here], group_of[here]
-            norms = (points**2).sum(1)
-            distances = norms[:, None] + norms - 2 * points @ points.T
-            distances[groups[:, None] == groups] = np.inf
-            best = distances.argmin(1)
-            found[here] = np.where(np.isinf(distances.min(1)), -1, here[best])
+            distances, nearest = nearest_among(self.points, here, here, group_of)
+            found[here] = np.where(np.isinf(distances), -1, nearest)
         return found
 
     def support(self, groups: Sequence[str], beyond: NDArray[np.int64] | None = None) -> Support:
@@ -318,18 +314,11 @@ def _numbered(groups: Sequence[str]) -> NDArray[np.int64]:
 
 def _points(rows: NDArray[Any]) -> NDArray[np.float32] | None:
     """Return principal components [n, 128 at most] of standardized embeddings; None where all are the same."""
-    from sklearn.decomposition import PCA
-
-    found = rows.reshape(len(rows), -1).astype(np.float32)
-    if len(found) < 2 or not np.isfinite(found).all():
+    found = rows.reshape(len(rows), -1)
+    if not np.isfinite(found).all():
         return None
-    found -= found.mean(0)
-    found /= np.maximum(found.std(0), 1e-6)
-    if not found.any():
-        return None
-    count = min(COMPONENTS, len(found) - 1, found.shape[1])
-    points = PCA(count, svd_solver="randomized", iterated_power=2, random_state=0).fit_transform(found)
-    return np.asarray(points / max(float(points.std()), 1e-6), np.float32)
+    points = reduced(found, COMPONENTS)
+    return points if points.any() else None
 
 
 def _best(ways: Sequence[Naming], seen: _Seen) -> list[tuple[Naming, Naming | None]]:

@@ -272,8 +272,8 @@ def audit_of(
     )
 
 
-def reduced(embeddings: NDArray[Any]) -> NDArray[np.float32]:
-    """Return the principal components [n, 256 at most] of standardized embeddings, scaled to a spread of 1.
+def reduced(embeddings: NDArray[Any], most: int = COMPONENTS) -> NDArray[np.float32]:
+    """Return so many principal components [n, c] of standardized embeddings at most, scaled to a spread of 1.
 
     Raises:
         WeightsError: some are no numbers.
@@ -281,7 +281,7 @@ def reduced(embeddings: NDArray[Any]) -> NDArray[np.float32]:
     rows = standardized(embeddings)
     if len(rows) < 2:
         return np.zeros((len(rows), 1), np.float32)
-    points = fit_pca(rows, COMPONENTS).transform(rows)
+    points = fit_pca(rows, most).transform(rows)
     return np.asarray(points / max(float(points.std()), 1e-6), np.float32)
 
 
@@ -365,12 +365,12 @@ def _close_parts(manifest: Manifest, points: NDArray[np.float32]) -> list[Remark
     if len(train) < 2:
         return []
     of = None if groups is None else np.unique(groups, return_inverse=True)[1]
-    within, _ = _nearest_in(points, train, train, of)
+    within, _ = nearest_among(points, train, train, of)
     limits = {label: np.quantile(within[labels[train] == label], CLOSER) for label in np.unique(labels[train]).tolist()}
     return [
         remark
         for part in ("val", "test")
-        for remark in _close(manifest, part, *_nearest_in(points, manifest.part(part), train, None), limits)
+        for remark in _close(manifest, part, *nearest_among(points, manifest.part(part), train, None), limits)
     ]
 
 
@@ -393,7 +393,7 @@ def _close(
     return [Remark("close-parts", item.name, manifest.classes[item.label], other.name, count / len(which), said)]
 
 
-def _nearest_in(
+def nearest_among(
     points: NDArray[np.float32], which: NDArray[np.int64], among: NDArray[np.int64], groups: NDArray[np.int64] | None
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Return distance and index of the nearest other picture among some; with groups, of another group [m]."""
