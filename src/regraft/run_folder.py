@@ -186,7 +186,7 @@ def settings_of(folder: Path, requested: Mapping[str, Any]) -> Config:
             "Start a new run without --resume."
         ) from error
     now = {**kept, **Config(**requested).as_dict()}
-    whole = kept["folds"] or learned(folder)  # some answers have their threshold already
+    whole = kept["folds"] or learned(folder)  # some predictions have their threshold already
     may_differ = MACHINE_SETTINGS if whole else MACHINE_SETTINGS | AFTERWARDS
     if may_differ & requested.keys() & set(TARGETS):  # another target takes the place of the earlier one
         kept |= dict.fromkeys(TARGETS)

@@ -20,7 +20,7 @@ PATIENTS, TEST = 80, 0.5  # so 40 are tested: of fewer, or with fewer mistakes, 
 def demo(
     out: Path, *, difficulty: float, per_class: int, seed: int, progress: Progress | None = None
 ) -> tuple[Run, Predictions]:
-    """Return the run, and the answers for four pictures that it held out.
+    """Return the run, and the predictions for four pictures that it held out.
 
     The pictures are drawn anew only where a folder with the same settings is not there yet.
     """

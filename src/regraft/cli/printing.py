@@ -51,7 +51,7 @@ def _report_of(run: Any) -> str:
 
 
 def print_folds(run: Any, whole_s: float) -> None:
-    """Print the figures of each fold, their mean and deviation, and those of all answers together."""
+    """Print the figures of each fold, their mean and deviation, and those of all predictions together."""
     measures = {"accuracy": "accuracy", "balanced_accuracy": "balanced", "macro_f1": "macro F1", "auroc": "AUROC"}
     measures["log_loss"] = "log loss"
     print_baseline(run)
@@ -229,7 +229,7 @@ def print_recommendation(found: Any) -> None:
 
 
 def print_explained(rows: tables.Rows, label: str | None, table: str) -> None:
-    """Print what each picture was answered, or what speaks for `label`, and where its heat map lies."""
+    """Print what each picture was taken for, or what speaks for `label`, and where its heat map lies."""
     asked = "" if label is None else "what speaks for "
     for row in rows:
         said = f"{asked}{row['label']}, {row['prob']:.3f}" if row["label"] else f"cannot be read: {row['error']}"

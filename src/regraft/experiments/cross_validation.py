@@ -38,7 +38,7 @@ def begin_folds(session: Session, network: ActivatedNetwork, plan: Plan, folder:
 
 
 def cross_validate(session: Session, network: ActivatedNetwork, plan: Plan, folder: Path, started: float) -> Run:
-    """Train for each fold and measure the answers of all of them together.
+    """Train for each fold and measure the predictions of all of them together.
 
     Raises:
         KeyboardInterrupt: Ctrl-C; what the fold has learned so far is kept.
@@ -59,7 +59,7 @@ def cross_validate(session: Session, network: ActivatedNetwork, plan: Plan, fold
 
 
 def _together(session: Session, learned: Sequence[Run], folder: Path, started: float) -> Run:
-    """Measure the answers of all folds together, and keep them in the order of the pictures.
+    """Measure the predictions of all folds together, and keep them in the order of the pictures.
 
     Probabilities of different models stand side by side here: AUROC compares them with each other, so it may lie a
     little below the mean over the folds (Forman & Scholz 2010).
@@ -87,7 +87,7 @@ def _together(session: Session, learned: Sequence[Run], folder: Path, started: f
 
 
 def _predictions_of(session: Session, learned: Sequence[Run]) -> Predicted:
-    """Return what the folds have answered, in the order of the pictures."""
+    """Return what the folds have predicted, in the order of the pictures."""
     manifest = session.manifest
     probabilities = np.zeros((len(manifest), len(manifest.classes)))
     predicted = np.zeros(len(manifest), np.int64)

@@ -153,10 +153,10 @@ class RegraftClassifier(ClassifierMixin, _OfPictures):  # type: ignore[misc]
         return self
 
     def predict(self, X: Iterable[Picture]) -> NDArray[Any]:  # noqa: N803
-        """Return the label answered for each picture, [n].
+        """Return the predicted label for each picture, [n].
 
         Raises:
-            BadImage: a picture that cannot be read: it has no answer.
+            BadImage: a picture that cannot be read: it has no prediction.
             ConfigError: what is no picture.
         """
         probabilities = self.predict_proba(X)

@@ -84,7 +84,7 @@ class Fitting:
     # ---- what it has learned ----------------------------------------------------------------------------------------
 
     def _measured(self, head: Head, stopped: Stop | None, awaits: bool) -> Run:
-        """Calibrate, choose where each class is answered, keep the model, and measure it on the test part."""
+        """Calibrate, choose where each class is predicted, keep the model, and measure it on the test part."""
         learner, split = self.learner, self.split
         untempered = {part: learner.probabilities(head, part) for part in MEASURED}
         labels = {part: split.labels[split.part(part)] for part in MEASURED}
@@ -120,7 +120,7 @@ class Fitting:
         return run
 
     def classifier(self, head: Head, stopped: Stop | None, val: np.ndarray) -> Classifier:
-        """Return what was learned, calibrated on its answers for the val part, and where each class is answered.
+        """Return what was learned, calibrated on its predictions for the val part, and where each class is predicted.
 
         `val` are the probabilities [n, classes] that the head gives; it is cooled by this.
         """
@@ -190,7 +190,7 @@ def _about_model(network: LoadedNetwork, plan: Plan, config: Config, stopped: St
 def write_predictions(
     folder: Path, split: Manifest, predictions: Predicted, scores: Scores, folds: np.ndarray | None = None
 ) -> None:
-    """Write what was answered on the test part, picture by picture and as a confusion matrix."""
+    """Write what was predicted on the test part, picture by picture and as a confusion matrix."""
     predictions.save(folder)
     names = [split.items[index].name for index in split.part("test")]
     predictions.write_csv(folder / "predictions.csv", names, split.classes, folds)

@@ -1,4 +1,4 @@
-"""Where one of two classes is answered: a threshold that was asked for, and what it reaches."""
+"""Where one of two classes is predicted: a threshold that was asked for, and what it reaches."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ MOST_EXPORTS = 5 * 10**9  # bytes of exports that predicting leaves behind; trai
 
 @dataclass(frozen=True)
 class Prediction:
-    """One picture's answer: probabilities [classes], or why there is none."""
+    """One picture's prediction: probabilities [classes], or why there is none."""
 
     path: Path
     probabilities: NDArray[np.float32] | None
@@ -39,7 +39,7 @@ class Prediction:
 
 @dataclass(frozen=True, eq=False)
 class Classifier:
-    """A network with its class names; ``spec`` is None where the network's own ImageNet head answers."""
+    """A network with its class names; ``spec`` is None where the network's own ImageNet head predicts."""
 
     backbone: Backbone
     head: nn.Module
@@ -47,24 +47,24 @@ class Classifier:
     spec: HeadSpec | None = None
     about: dict[str, Any] = field(default_factory=dict)  # bundle.json
     temperature: float = 1.0  # divides the head's scores, see regraft.calibration
-    threshold: Threshold | None = None  # where one of two classes is answered; None: the most probable class is
+    threshold: Threshold | None = None  # where one of two classes is predicted; None: the most probable class is
     class_weights: tuple[float, ...] | None = None  # what each probability counts in that, without a threshold
 
     def answers(self, probabilities: np.ndarray) -> np.ndarray:
-        """Return the class answered for each picture: probabilities [n, classes] -> indices [n]."""
+        """Return the predicted class for each picture: probabilities [n, classes] -> indices [n]."""
         if self.threshold is not None:
             return self.threshold.answers(probabilities, self.classes)
         return weighed(probabilities, self._weights)
 
     def ranking(self, probabilities: np.ndarray) -> np.ndarray:
-        """Return the classes of one picture, the one answered first: probabilities [classes] -> indices [classes]."""
+        """Return the classes of one picture, the predicted one first: probabilities [classes] -> indices [classes]."""
         order: np.ndarray = np.argsort(-probabilities * self._weights, kind="stable")
-        # with a threshold there are two classes, and the one that is answered may be the less probable one
+        # with a threshold there are two classes, and the predicted one may be the less probable one
         return order if order[0] == self.answers(probabilities[None])[0] else order[::-1]
 
     @property
     def rule(self) -> str:
-        """Say what is answered, where that is not always the most probable class; else nothing."""
+        """Say what is predicted, where that is not always the most probable class; else nothing."""
         if self.threshold is not None:
             return str(self.threshold)
         return "" if self.class_weights is None else weighing(self.class_weights, self.classes)
@@ -179,7 +179,7 @@ class Classifier:
 def _mean_predictions(
     run: engines.Engine, pictures: list[np.ndarray], views: int, augment: Sequence[str]
 ) -> np.ndarray:
-    """Answer from the plain pictures and the views drawn of them: n of uint8 [s, s, 3] -> [n, classes]."""
+    """Predict from the plain pictures and the views drawn of them: n of uint8 [s, s, 3] -> [n, classes]."""
     total = run(np.stack(pictures))[0]
     digests = [digest(pixels.tobytes()) for pixels in pictures] if views > 1 else []
     for view in range(1, views):

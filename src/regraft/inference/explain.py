@@ -53,7 +53,7 @@ def explain(
         model: as in `regraft.predict`.
         pictures: as in `regraft.predict`.
         out: the folder; one that exists is left alone, and ``-2`` is put behind the name. Default: ``heatmaps``.
-        label: the class to explain, by its name. Default: the one that is answered, by the threshold if there is one.
+        label: the class to explain, by its name. Default: the predicted one, by the threshold if there is one.
         layer: the stage whose output is explained. Default: the one before the last.
         weights: where a pretrained network's tensors come from.
         channels, range, max_megapixels: as in training; by default those of the model's.

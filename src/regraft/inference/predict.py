@@ -95,7 +95,7 @@ def called(model: Model) -> str:
 def rows_of(
     filename: str, prediction: Prediction, classifier: Classifier, top: int, abstain_below: float
 ) -> list[PredictionRow]:
-    """Return a row for each of the first `top` classes, the class answered first.
+    """Return a row for each of the first `top` classes, the predicted class first.
 
     A picture that cannot be read, and one whose highest probability is below `abstain_below`, has one row without a
     label; the first has no probability and an error, the second its highest probability and no error.
@@ -222,7 +222,7 @@ class Evaluation:
     test: Scores
     skipped: dict[str, str]  # pictures that could not be read, and why
     threshold: dict[str, Any] | None = None  # of a model that has one, and what it reaches here
-    abstain: dict[str, Any] | None = None  # coverage and accuracy where unsure pictures are not answered
+    abstain: dict[str, Any] | None = None  # coverage and accuracy where unsure pictures are not predicted
     baseline: Baseline | None = None  # always predicting the commonest class; None where there is one class only
 
     def _repr_html_(self) -> str:

@@ -21,10 +21,10 @@ SHOWN = 6  # heat maps in a notebook: each has some 50 kB
 
 
 class PredictionRow(TypedDict):
-    """One answer for one picture."""
+    """One prediction for one picture."""
 
     filename: str
-    rank: int  # 1: the class that is answered
+    rank: int  # 1: the predicted class
     index: int | None  # of the class
     label: str | None  # None: unsure, or not readable
     prob: float | None
@@ -90,7 +90,7 @@ class Rows(Sequence[R]):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Predictions(Rows[PredictionRow]):
-    """The answers for pictures, in their order: a sequence of rows, one for each picture and rank."""
+    """The predictions for pictures, in their order: a sequence of rows, one for each picture and rank."""
 
     classes: tuple[str, ...]
     probabilities: NDArray[np.float64]
@@ -98,7 +98,7 @@ class Predictions(Rows[PredictionRow]):
 
     @property
     def labels(self) -> list[str | None]:
-        """The class answered for each picture; None where it is unsure or could not be read."""
+        """The predicted class for each picture; None where it is unsure or could not be read."""
         return [row["label"] for row in self.rows if row["rank"] == 1]
 
     @property

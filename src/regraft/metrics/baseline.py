@@ -24,7 +24,7 @@ class Baseline:
     accuracy: float  # its share of the test pictures
     of_model: float  # the model's accuracy
     told_apart: bool  # whether the model's is more than chance would make it
-    learned: bool  # whether it is shown to rank the classes better than chance, though it may answer no better
+    learned: bool  # whether it is shown to rank the classes better than chance, though it may predict no better
     reasons: tuple[str, ...] = ()  # why it may be no better, the likeliest first
     chance: bool = False  # whether its ranking may be chance; without an interval of the AUROC neither is known
 
@@ -39,7 +39,7 @@ class Baseline:
         *,
         seed: int = 0,
     ) -> Baseline:
-        """Compare answers [n] with labels [n]; `scores` are the figures of these."""
+        """Compare predictions [n] with labels [n]; `scores` are the figures of these."""
         common, of_model = int(np.bincount(labels).argmax()), float((predicted == labels).mean())
         correct, always = predicted == labels, labels == common
         # the test alone will not do: of five groups it cannot give less than 0.06
@@ -106,8 +106,8 @@ class Circumstances:
     unfinished: str = ""  # where it was stopped
     diverged: bool = False
     random: bool = False  # the frozen part has random weights
-    costly: bool = False  # the most probable class would have been right more often than what is answered
-    aimed: bool = False  # what is answered goes by a target, such as a recall; else rare classes may be weighed
+    costly: bool = False  # the most probable class would have been right more often than what is predicted
+    aimed: bool = False  # what is predicted goes by a target, such as a recall; else rare classes may be weighed
 
 
 def reasons(found: Baseline, known: Circumstances) -> tuple[str, ...]:

@@ -47,7 +47,7 @@ def _log_tempered(probabilities: np.ndarray, temperature: float, shares: np.ndar
 
 
 def fit_temperature(probabilities: np.ndarray, labels: np.ndarray, shares: np.ndarray | None = None) -> float:
-    """Return the temperature with the least log loss on validation answers; 1 where none lowers it.
+    """Return the temperature with the least log loss on validation predictions; 1 where none lowers it.
 
     The true class counts as 1 - 1 / (n + 2), for Platt's reason (1999): few pictures, all of them right, would call for
     a temperature of 0 and so for a model that is certain of everything. And to go below 1 takes evidence: the total

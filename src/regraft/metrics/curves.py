@@ -33,10 +33,10 @@ class Bin(NamedTuple):
 
 
 class Covered(NamedTuple):
-    """The pictures that are answered when all below `confidence` are left to a human."""
+    """The pictures that are predicted when all below `confidence` are left to a human."""
 
     confidence: float
-    coverage: float  # share that is answered
+    coverage: float  # share that is predicted
     accuracy: float  # on these
 
 
@@ -52,7 +52,7 @@ class Curve(NamedTuple):
 
     x: np.ndarray  # [points]
     y: np.ndarray  # [points]
-    thresholds: np.ndarray  # [points], the class is answered where its probability is that or more
+    thresholds: np.ndarray  # [points], the class is predicted where its probability is that or more
     grid: np.ndarray  # [places], along x
     low: np.ndarray  # [places], of the band
     high: np.ndarray  # [places]
@@ -197,9 +197,9 @@ def reliability(probabilities: np.ndarray, labels: np.ndarray) -> list[Bin]:
 
 
 def coverage_accuracy(probabilities: np.ndarray, labels: np.ndarray) -> list[Covered]:
-    """Return how many pictures are answered, and how well, for each confidence that may be asked for; strictest first.
+    """Return how many pictures are predicted, and how well, for each confidence that may be asked for; strictest first.
 
-    Pictures of equal confidence are answered together (El-Yaniv & Wiener 2010). The last point answers all.
+    Pictures of equal confidence are predicted together (El-Yaniv & Wiener 2010). The last point predicts all.
 
     Args:
         probabilities: [n, k].

@@ -135,7 +135,7 @@ class Metric:
     kind: Kind
     meaning: str  # in plain words
     best: float = 1.0  # of a perfect model
-    of_predicted: bool = False  # looks at which class is answered, not at how probable it is
+    of_predicted: bool = False  # looks at which class is predicted, not at how probable it is
     scale: Scale = SHARE  # on which errors are about as large on either side
     least_classes: int = 2  # with fewer it says nothing
     compared: bool = True  # whether a leaderboard, which has little room, has a column of it
@@ -262,7 +262,7 @@ def evaluate(
 ) -> Scores:
     """Score probabilities [n, k] against labels [n], indices into classes [k].
 
-    `predicted` [n] are the classes answered, where that is not the most probable one, as with a threshold; what judges
+    `predicted` [n] are the predicted classes, where that is not the most probable one, as with a threshold; what judges
     the probabilities (AUROC, log loss, calibration) does not look at it.
 
     The intervals are those of a bootstrap over pictures, unless `again` draws otherwise. Pictures of one patient

@@ -121,7 +121,7 @@ def groups_of_classes(labels: Array, groups: Sequence[Any], classes: int) -> Arr
 def share_for_groups_to_come(share: float, without: Array, sizes: Array) -> Interval:
     """Return the interval of a share of pictures as `for_groups_to_come`, whose arguments it takes.
 
-    Where `few` pictures tell, it is the exact one of as many answers as there are groups: wide, and safe.
+    Where `few` pictures tell, it is the exact one of as many predictions as there are groups: wide, and safe.
     """
     if len(without) >= LEAST_GROUPS and few(share, int(sizes.sum())):
         return exact(share, effective(sizes))
@@ -331,7 +331,7 @@ def few_of_classes(labels: Array, groups: Sequence[Any] | None, classes: Sequenc
 
 
 def few_mistakes(count: int | None, accuracy: float, pictures: int) -> list[str]:
-    """Return a sentence where so few answers are wrong, or right, that they do not show how groups differ."""
+    """Return a sentence where so few predictions are wrong, or right, that they do not show how groups differ."""
     if count is None or count < LEAST_GROUPS or not few(accuracy, pictures):
         return []
     number, what = round(min(accuracy, 1 - accuracy) * pictures), "wrong" if accuracy > 0.5 else "right"

@@ -1,4 +1,4 @@
-"""Keep what a model answered on the test part: every figure and curve of a report is computed from it."""
+"""Keep what a model predicted on the test part: every figure and curve of a report is computed from it."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ class Predicted:
     probabilities: np.ndarray  # [n, classes]
     labels: np.ndarray  # [n]
     groups: list[str] | None  # [n]
-    decided: np.ndarray | None = None  # [n], the classes answered; None: the most probable ones
+    decided: np.ndarray | None = None  # [n], the predicted classes; None: the most probable ones
 
     @classmethod
     def of(
         cls, split: Manifest, probabilities: np.ndarray, decided: np.ndarray | None = None, part: str = "test"
     ) -> Predicted:
-        """Return the answers for a part of a split."""
+        """Return the predictions for a part of a split."""
         which, groups = split.part(part), split.groups
         return cls(probabilities, split.labels[which], groups and [groups[index] for index in which], decided)
 
@@ -49,19 +49,19 @@ class Predicted:
 
     @property
     def predicted(self) -> np.ndarray:
-        """The classes answered, [n]."""
+        """The predicted classes, [n]."""
         predicted: np.ndarray = self.probabilities.argmax(1) if self.decided is None else self.decided
         return predicted
 
     @property
     def correct(self) -> np.ndarray:
-        """Whether the class answered is the true one, [n]."""
+        """Whether the predicted class is the true one, [n]."""
         right: np.ndarray = self.predicted == self.labels
         return right
 
     @property
     def most_probable(self) -> Predicted:
-        """The same, answered by the probabilities alone."""
+        """The same, predicted by the probabilities alone."""
         return replace(self, decided=None)
 
     def scores(self, classes: Sequence[str], seed: int = 0) -> Scores:
@@ -70,15 +70,15 @@ class Predicted:
         return evaluate(self.probabilities, self.labels, classes, predicted=self.decided, again=again)
 
     def baseline(self, scores: Scores, classes: Sequence[str], seed: int = 0) -> Baseline:
-        """Set the answers beside always predicting the commonest class; `scores` are their figures."""
+        """Set the predictions beside always predicting the commonest class; `scores` are their figures."""
         return Baseline.of(self.predicted, self.labels, scores, classes, self.groups, seed=seed)
 
     def write_csv(
         self, path: Path, names: Sequence[str], classes: Sequence[str], folds: np.ndarray | None = None
     ) -> None:
-        """Write predictions.csv: filename, index, label, prob of the class answered, truth (a class name).
+        """Write predictions.csv: filename, index, label, prob of the predicted class, truth (a class name).
 
-        With `folds` [n] also the fold whose model answered, a number from 1. The file appears whole or not at all. A
+        With `folds` [n] also the fold whose model predicted, a number from 1. The file appears whole or not at all. A
         file name that is not valid UTF-8 keeps its bytes.
         """
         predicted = self.predicted

@@ -20,7 +20,7 @@ MOST_WEIGHT, MOST_GIVEN_UP = 3.0, 0.01
 
 @dataclass(frozen=True)
 class Threshold:
-    """Answer `positive`, one of two classes, wherever its probability is `value` or more; else the other one."""
+    """Predict `positive`, one of two classes, wherever its probability is `value` or more; else the other one."""
 
     positive: str
     value: Share
@@ -28,7 +28,7 @@ class Threshold:
     wanted: Share  # how much of it
 
     def answers(self, probabilities: np.ndarray, classes: Sequence[str]) -> np.ndarray:
-        """Return the class answered for each picture: probabilities [n, 2] -> indices into classes [n]."""
+        """Return the predicted class for each picture: probabilities [n, 2] -> indices into classes [n]."""
         index = classes.index(self.positive)
         scores = probabilities[:, index].astype(np.float64)  # or the threshold would be rounded to their half or float
         predicted: np.ndarray = np.where(scores >= self.value, index, 1 - index)
@@ -45,9 +45,9 @@ def rounded(probability: float) -> str:
 
 
 def class_weights(shares: np.ndarray, requested: str, probabilities: np.ndarray) -> tuple[float, ...] | None:
-    """Return what each class's probability counts when the answer is chosen; None where all count alike.
+    """Return what each class's probability counts when the prediction is chosen; None where all count alike.
 
-    Who answers the most probable class is right most often, and passes over rare classes. Who weighs each class by the
+    Who predicts the most probable class is right most often, and passes over rare classes. Who weighs each class by the
     inverse of its share finds the classes equally well, and is wrong far more often. Neither touches a probability.
 
     Args:
@@ -80,7 +80,7 @@ def weighed(probabilities: np.ndarray, weights: Sequence[float] | np.ndarray) ->
 
 
 def weighing(weights: Sequence[float], classes: Sequence[str]) -> str:
-    """Say what weights [k] do: of two classes, from which probability on the rare one is answered."""
+    """Say what weights [k] do: of two classes, from which probability on the rare one is predicted."""
     if len(classes) == 2:
         rare = int(np.argmax(weights))
         return f"{classes[rare]!r} from a probability of {rounded(weights[1 - rare] / sum(weights))} on, as it is rare"
@@ -95,8 +95,8 @@ def fit_threshold(
     """Return the threshold that reaches the target on these pictures, and gives up least for it.
 
     Thresholds lie between two neighbouring probabilities, halfway, so that a rounding in the last digit changes no
-    answer. Of those that reach the target, it is the one with the highest specificity where a recall is wanted, and the
-    one with the highest recall where a precision or a specificity is wanted; among equals, the one with the most of
+    prediction. Of those that reach the target, it is the one with the highest specificity where a recall is wanted, and
+    the one with the highest recall where a precision or a specificity is wanted; among equals, the one with the most of
     what is wanted. One that finds no positive picture, or calls all of them positive, tells nothing apart and is
     not considered.
 
@@ -206,7 +206,7 @@ def rates(
     those that were called positive for precision, the negative ones for specificity.
 
     Args:
-        found: bool [n], whether positive was answered.
+        found: bool [n], whether positive was predicted.
         truth: bool [n], whether it is.
         groups: [n].
         seed: of the bootstrap.
@@ -227,16 +227,16 @@ def abstaining(
     predicted: np.ndarray | None = None,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Return what is left when pictures whose highest probability is below `below` are not answered, for JSON.
+    """Return what is left when pictures whose highest probability is below `below` are not predicted, for JSON.
 
-    That is the coverage, the share of the pictures that are answered, and the accuracy on these, each with a ``…_ci``.
+    That is the coverage, the share of the pictures that are predicted, and the accuracy on these, each with a ``…_ci``.
 
     Args:
         probabilities: [n, k].
         labels: [n].
         below: a probability.
         groups: [n].
-        predicted: the classes answered, [n]; the most probable ones by default.
+        predicted: the predicted classes, [n]; the most probable ones by default.
         seed: of the bootstrap.
     """
     sure = probabilities.max(1) >= below

@@ -147,7 +147,7 @@ class Control:
     def of(
         cls, best: Row, pretrained: Learned, scratch: Learned, epochs: int, *, fold: int | None = None, seed: int = 0
     ) -> Control:
-        """Compare the two curves, and the answers of both on the same test pictures."""
+        """Compare the two curves, and the predictions of both on the same test pictures."""
         curves, predictions = (pretrained.curve, scratch.curve), (pretrained.predictions, scratch.predictions)
         accuracy, scratch_accuracy = (float(of.correct.mean()) for of in predictions)
         state, groups = _state(scratch, seed), predictions[0].groups

@@ -93,7 +93,7 @@ def reliability_diagram(bins: Sequence[Bin]) -> str:
 
 
 def coverage_curve(points: Sequence[Covered]) -> str:
-    """Return an SVG: how accurate the answers are when the least sure ones are left to a human."""
+    """Return an SVG: how accurate the predictions are when the least sure ones are left to a human."""
     return _inline(lambda: _draw_coverage(points))
 
 

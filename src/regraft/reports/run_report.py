@@ -77,7 +77,7 @@ class Shown:
     name: str
     truth: str
     predicted: str
-    probability: float  # of the answer
+    probability: float  # of the predicted class
     pixels: np.ndarray  # uint8 [s, s, 3]
     heat: np.ndarray | None  # uint8 [s, s, 3], it under its heat map; None where no place speaks for the prediction
 
@@ -135,7 +135,7 @@ class Report:
 
     @property
     def folds(self) -> int:
-        """How many models answered; 0 where it is one, on a test part."""
+        """How many models predicted; 0 where it is one, on a test part."""
         return len(self.metrics.get("folds", ()))
 
     @property
@@ -454,13 +454,13 @@ def read(folder: Path) -> Report:
 
 
 def worst_mistakes(predictions: Predicted) -> list[int]:
-    """Return the wrong answers that leave the true class least probability, the worst first."""
+    """Return the wrong predictions that leave the true class least probability, the worst first."""
     true = predictions.probabilities[np.arange(len(predictions.labels)), predictions.labels]
     return [at for at in np.argsort(true, kind="stable").tolist() if not predictions.correct[at]][:MISTAKES]
 
 
 def typical_correct(predictions: Predicted) -> list[int]:
-    """Return right answers, the surest of each class in turn."""
+    """Return correct predictions, the surest of each class in turn."""
     sureness = predictions.probabilities[np.arange(len(predictions.labels)), predictions.predicted]
     right = [at for at in np.argsort(-sureness, kind="stable").tolist() if predictions.correct[at]]
     nth: Counter[int] = Counter()
@@ -499,7 +499,7 @@ class _Pictures:
             return None
 
     def _heats(self, rows: Sequence[Mapping[str, str]], pixels: Sequence[np.ndarray]) -> list[np.ndarray | None]:
-        """Return each picture under its heat map, of the model that answered; all pictures of a model at once."""
+        """Return each picture under its heat map, of the model that predicted; all pictures of a model at once."""
         shown: list[np.ndarray | None] = [None] * len(rows)
         for fold in sorted({row.get("fold", "") for row in rows}):
             of = [at for at, row in enumerate(rows) if row.get("fold", "") == fold]
@@ -510,7 +510,7 @@ class _Pictures:
         return shown
 
     def _model(self, fold: str) -> Classifier:
-        """Return the model that gave the answer."""
+        """Return the model that gave the prediction."""
         if fold not in self.models:
             self.models[fold] = bundle.load(self.folder / f"fold-{fold}")
         return self.models[fold]
