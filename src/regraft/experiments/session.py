@@ -138,9 +138,7 @@ class Session:
     _said: int = 0  # how many of the skipped ones the user has been told of
 
     @classmethod
-    def open(
-        cls, data: Path, config: Config, requested: Mapping[str, Any], progress: Progress, *, networks: int = 1
-    ) -> Session:
+    def open(cls, data: Path, config: Config, requested: Mapping[str, Any], progress: Progress) -> Session:
         """Read which pictures there are, and say how the data were read, before anything is computed on them.
 
         Raises:
@@ -152,7 +150,7 @@ class Session:
         for notice in manifest.notices:
             progress.warn(notice)
         check_target(config, manifest)
-        return cls(data, config, requested, progress, replace(manifest, notices=()), networks)
+        return cls(data, config, requested, progress, replace(manifest, notices=()))
 
     # ---- which pictures, in which parts -----------------------------------------------------------------------------
 
