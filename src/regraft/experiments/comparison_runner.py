@@ -14,7 +14,7 @@ import numpy as np
 
 from regraft import catalog, methods, run_folder
 from regraft.audit.groups import proposed_in, write_proposal
-from regraft.config import Config
+from regraft.config import METHOD, NETWORK, Config, names_of
 from regraft.data import Manifest, write_split
 from regraft.errors import NotWritten, RegraftError, RunError, reason_of
 from regraft.experiments.fitting import Fitting
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     import pandas
 
 CONTROL_EPOCHS = 5  # a curve long enough to see start and slope; random weights need far more to end well
-PRETRAINED: Mapping[str, Any] = dict.fromkeys(("weights", "from_run", "unfreeze", "train_layers"))
+PRETRAINED: Mapping[str, Any] = dict.fromkeys(set(names_of(NETWORK, METHOD)) - {"backbone", "method"})
 """What speaks of pretrained weights, and means nothing to a network without them."""
 
 
