@@ -366,7 +366,7 @@ def test_predict_and_eval_answer_by_the_threshold(regraft: Callable[..., Any], r
     assert threshold is not None
     answer = regraft("predict", run, two, "--top", 2, "--json")
     rows = json.loads(answer.out)["rows"]
-    assert "answers 'red' from a probability of" in answer.err
+    assert "predicts 'red' from a probability of" in answer.err
     red = {row["filename"]: row["prob"] for row in rows if row["label"] == "red"}
     first = [row for row in rows if row["rank"] == 1]
     assert all((row["label"] == "red") == (red[row["filename"]] >= threshold.value - 1e-6) for row in first)
@@ -390,7 +390,7 @@ def test_a_model_at_hand_is_called_the_model(run: Path, two: Path, tmp_path: Pat
     model, pictures = bundle.load(run), [two / "red" / "red1.png"]
     package.predict(model, pictures, progress=Listening())
     package.explain(model, pictures, out=tmp_path / "heat", progress=Listening())
-    assert notes == [f"The model answers {model.threshold}."] * 2
+    assert notes == [f"The model predicts {model.threshold}."] * 2
 
 
 def test_an_older_regraft_refuses_a_bundle_with_a_threshold_and_reads_one_without(run: Path, small_run: Path) -> None:
@@ -586,7 +586,7 @@ def test_two_rules_of_answering_do_not_go_together(
 ) -> None:
     answer = regraft(command, run, two, "--abstain-below", 0.9)
     assert (answer.status, len(answer.err.splitlines())) == (1, 1)
-    assert "answers 'red' from a probability of" in answer.err
+    assert "predicts 'red' from a probability of" in answer.err
     assert regraft(command, run, two, "--abstain-below", 1.5).status == 2
 
 
