@@ -138,6 +138,22 @@ def test_a_finished_comparison_is_left_alone(whole: Comparison, shapes: Path) ->
     assert (whole.folder / "leaderboard.json").read_bytes() == before
 
 
+def test_a_stopped_comparison_of_version_0_1_0_goes_on(shapes: Path, tmp_path: Path) -> None:
+    """Its files called two things otherwise."""
+    asked: dict[str, Any] = {"backbones": ["squeezenet1_1"], "methods": "features,frozen"}
+    stopped = quick(shapes, tmp_path / "early", **asked, progress=StopAfter(1))
+    for path in (stopped.folder / "comparison.json", *stopped.folder.rglob("row.json")):
+        said = path.read_text().replace('"requested"', '"wish"').replace('"feature_extraction_s"', '"pass_s"')
+        path.write_text(said)
+    ended = quick(shapes, tmp_path / "early", **asked)
+    assert ended.folder == stopped.folder
+    assert len(ended.findings.rows) == 2
+    (first,) = stopped.findings.rows
+    kept = next(row for row in ended.findings.rows if row.method == first.method)
+    assert (kept.feature_extraction_s, kept.fit_s) == (first.feature_extraction_s, first.fit_s)
+    assert kept.feature_extraction_s > 0
+
+
 def test_a_stopped_comparison_goes_on_to_the_same_end(whole: Comparison, shapes: Path, tmp_path: Path) -> None:
     stopped = quick(shapes, tmp_path / "halves", progress=StopAfter(2))
     assert stopped.interrupted
