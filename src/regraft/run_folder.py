@@ -238,6 +238,7 @@ class Measured:
     unfinished: Stop | None = None
     baseline: dict[str, Any] | None = None
     threshold: dict[str, Any] | None = None
+    tta: dict[str, Any] | None = None
     folds: tuple[dict[str, Any], ...] = ()
 
 

@@ -17,8 +17,9 @@ import torch
 from PIL import Image
 
 from regraft.activations import Demand, Means, Pictures, Prefix
+from regraft.activations.sources import View
 from regraft.backbones import Backbone, build
-from regraft.data import Preprocessing, decode, draw_view, read_digests
+from regraft.data import Preprocessing, Tta, decode, draw_view, read_digests
 from regraft.errors import ActivationOverflow, BadImage, CacheFull
 from regraft.utils.progress import Progress
 from regraft.weights.loading import load
@@ -78,7 +79,9 @@ def pictures_of(folder: Path, look: Preprocessing = LOOK, **settings: Any) -> Pi
 def frozen(
     backbone: Backbone, pictures: Pictures, root: Path, cuts: Iterable[int] = (LAST,), **settings: Any
 ) -> Prefix:
-    of_demand = {name: settings.pop(name) for name in ("trained", "views", "epochs") if name in settings}
+    of_demand = {
+        name: settings.pop(name) for name in ("trained", "views", "epochs", "tested", "tested_at") if name in settings
+    }
     demand = Demand(**{"epochs": dict.fromkeys(cuts, 5), "trained": len(pictures.paths), **of_demand})
     progress = settings.pop("progress", None)
     usual = {"device": torch.device("cpu"), "engine": "torch", "dtype": "float32", "keep": "always", "root": root}
@@ -312,7 +315,7 @@ def test_what_is_no_number_is_refused_also_where_nothing_is_kept(folder: Path, t
 def test_half_and_single_precision_of_a_gpu_are_not_taken_for_each_other(folder: Path, tmp_path: Path) -> None:
     said = {
         frozen(network(), pictures_of(folder), tmp_path, device=torch.device("cuda"), dtype=dtype)
-        ._store(LAST, 0)
+        ._store(LAST, View(0))
         .recipe["engine"]
         for dtype in ("float16", "float32")
     }
@@ -326,6 +329,61 @@ def test_the_torch_engine_gives_the_same_rows_as_onnx_runtime(folder: Path, tmp_
     ]
     np.testing.assert_allclose(found[0], found[1], rtol=0, atol=1e-4 * np.abs(found[0]).max())
     assert not np.shares_memory(*found)
+
+
+# ---- the views of test-time augmentation -----------------------------------------------------------------------------
+
+TTA = Tta(8, ("flip", "turn"))
+
+
+def rows_of_tta(prefix: Prefix, cut: int, which: list[int]) -> np.ndarray:
+    assert prefix.plain() == {}
+    prefix.tested(which)
+    rows = prefix.at(cut, TTA.views, tta=True)
+    return np.stack([rows.rows(which, [view] * len(which)) for view in range(TTA.views)])
+
+
+@pytest.mark.parametrize("cut", [0, 4, LAST])
+@pytest.mark.parametrize("keep", ["always", "never"])
+def test_fixed_views_kept_or_computed_again_are_the_rows_of_turned_pictures(
+    folder: Path, tmp_path: Path, cut: int, keep: str
+) -> None:
+    which, pictures = [1, 4, 6], pictures_of(folder, tta=TTA, augment=("crop",))
+    prefix = frozen(network(), pictures, tmp_path, [cut], keep=keep, tested=len(which), tested_at=frozenset([cut]))
+    found = rows_of_tta(prefix, cut, which)
+    for view, rows in enumerate(found):
+        for index, row in zip(which, rows, strict=True):
+            seen = TTA.view(decode(pictures.paths[index].read_bytes(), LOOK), view)[None]
+            if cut:
+                with torch.no_grad():
+                    seen = network().prefix(cut)(torch.from_numpy(seen)).numpy()
+            np.testing.assert_allclose(row, seen[0], rtol=1e-4, atol=1e-4)
+
+
+def test_fixed_views_run_once_and_only_at_the_cut_and_for_the_pictures_that_need_them(
+    folder: Path, tmp_path: Path
+) -> None:
+    which, pictures = [0, 5], pictures_of(folder, tta=TTA)
+    for_tta = {"tested": len(which), "tested_at": frozenset([4])}
+    first = rows_of_tta(frozen(network(), pictures, tmp_path, [4, LAST], **for_tta), 4, which)
+    kept = [len(path.read_bytes().split()) - 1 for path in (tmp_path / "activations").rglob("*.index")]
+    assert sorted(kept) == [2 * len(which)] * 7 + [2 * COUNT] * 2  # a digest and a checksum for each row
+    backbone, passes = fresh(), list[object]()
+    backbone.stages[0].module.register_forward_hook(lambda _, given, __: passes.append(given[0].device.type))
+    again = rows_of_tta(frozen(backbone, pictures, tmp_path, [4, LAST], **for_tta), 4, which)
+    np.testing.assert_array_equal(first, again)
+    assert set(passes) <= {"meta"}  # shapes, no numbers
+
+
+def test_fixed_views_that_do_not_fit_cost_no_training_row_its_place(folder: Path, tmp_path: Path) -> None:
+    pictures, limit = pictures_of(folder, tta=TTA), COUNT * ROW * 1.5 / 1e9
+    for_tta = {"tested": COUNT, "tested_at": frozenset([LAST])}
+    prefix = frozen(network(), pictures, tmp_path, keep="auto", limit_gb=limit, **for_tta)
+    found = rows_of_tta(prefix, LAST, list(range(COUNT)))
+    assert prefix.keeps(LAST)
+    assert not prefix.keeps(LAST, tta=True)
+    assert kept_bytes(tmp_path) == COUNT * ROW
+    np.testing.assert_allclose(found[0], truth(network(), pictures, LAST), rtol=1e-4, atol=1e-5)
 
 
 def test_rows_that_are_all_there_decide_the_engine(folder: Path, tmp_path: Path) -> None:

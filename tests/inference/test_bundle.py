@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from regraft.backbones import build
-from regraft.data import Preprocessing
+from regraft.data import Preprocessing, Tta
 from regraft.errors import BundleError, ChecksumMismatch, RegraftError
 from regraft.inference import bundle
 from regraft.inference.classifier import Classifier
@@ -99,6 +99,19 @@ def test_class_weights_are_kept_and_an_older_regraft_refuses_to_answer_past_them
     even = np.full((1, len(CLASSES)), 1 / len(CLASSES))
     assert found.answers(even) == found.ranking(even[0])[0] == len(CLASSES) - 1
     assert original.answers(even) == 0
+
+
+def test_the_views_of_test_time_augmentation_are_kept_and_an_older_regraft_refuses_to_look_once(
+    folder: Path, original: Classifier, shapes: Path
+) -> None:
+    assert bundle.load(folder).tta == Tta()
+    model = replace(original, tta=Tta(4, ("flip", "turn")))
+    bundle.save(folder, model)
+    assert json.loads((folder / "bundle.json").read_bytes())["format"] == 4
+    loaded = bundle.load(folder)
+    assert loaded.tta == model.tta
+    np.testing.assert_array_equal(answers(loaded, shapes), answers(model, shapes))
+    assert not np.allclose(answers(loaded, shapes), answers(original, shapes), atol=1e-6)
 
 
 def test_a_bundle_says_nothing_of_the_machine_it_was_made_on(folder: Path) -> None:

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from regraft.backbones import build
-from regraft.data import Preprocessing, decode, digest, draw_view
+from regraft.data import Preprocessing, Tta
 from regraft.errors import ActivationOverflow, StoreError
 from regraft.inference.classifier import Classifier
 from regraft.training.head import HeadSpec, build_head
@@ -61,19 +62,34 @@ def test_answers_that_are_no_numbers_are_an_error(classifier: Classifier, pictur
         list(classifier.predict([picture], device="cpu"))
 
 
-def test_an_answer_from_several_views_is_the_mean_over_them(classifier: Classifier, shapes: Path) -> None:
+def test_an_answer_from_several_views_is_the_mean_of_what_predict_says_of_turned_files(
+    classifier: Classifier, shapes: Path, tmp_path: Path
+) -> None:
+    """Pictures are turned by NumPy and written to files; the mean is that of the logarithms."""
     pictures = sorted(shapes.rglob("*.png"))[:40:4]
-    found = list(classifier.predict(pictures, views=4, augment=("flip", "turn", "crop"), device="cpu"))
-    network = classifier.network()
+    classifier = replace(
+        classifier, backbone=replace(classifier.backbone, preprocessing=Preprocessing(size=72, resize=72))
+    )
+    found = classifier.predict(pictures, tta=Tta(8, ("flip", "turn")), device="cpu")
     for answer in found:
-        plain = decode(answer.path.read_bytes(), classifier.backbone.preprocessing)
-        of = digest(plain.tobytes())
-        views = [draw_view(plain, view=v, digest=of, augment=("flip", "turn", "crop"), seed=0) for v in range(4)]
-        with torch.no_grad():
-            each = [network(torch.from_numpy(view[None]))[0][0].numpy() for view in views]
+        plain = np.asarray(Image.open(answer.path))
+        turned = [np.rot90(side, turns) for side in (plain, plain[:, ::-1]) for turns in range(4)]
+        for number, pixels in enumerate(turned):
+            Image.fromarray(pixels).save(tmp_path / f"{number}.png")
+        each = np.stack([one.probabilities for one in classifier.predict(sorted(tmp_path.iterdir()), device="cpu")])  # type: ignore[misc]
+        mean = np.exp(np.log(each).mean(0))
         assert answer.probabilities is not None
-        np.testing.assert_allclose(answer.probabilities, np.mean(each, axis=0), atol=1e-5)
+        np.testing.assert_allclose(answer.probabilities, mean / mean.sum(), atol=1e-5)
         assert not np.allclose(answer.probabilities, each[0], atol=1e-6)  # the plain picture alone says something else
+
+
+def test_a_symmetric_picture_is_answered_alike_from_all_its_views(classifier: Classifier, tmp_path: Path) -> None:
+    y, x = np.mgrid[-15.5:16, -15.5:16]
+    Image.fromarray(np.stack([np.hypot(x, y) * 5, abs(x * y) / 4, 99 + 0 * x], 2).astype(np.uint8)).save(
+        tmp_path / "round.png"
+    )
+    once, often = (next(classifier.predict([tmp_path / "round.png"], tta=Tta(n, ("flip", "turn")))) for n in (1, 8))
+    np.testing.assert_allclose(once.probabilities, often.probabilities, rtol=1e-5)  # type: ignore[arg-type]
 
 
 def test_several_views_answer_alike_in_any_company_and_pass_bad_pictures_by(
@@ -81,7 +97,7 @@ def test_several_views_answer_alike_in_any_company_and_pass_bad_pictures_by(
 ) -> None:
     bad = tmp_path / "bad.png"
     bad.write_bytes(b"none")
-    asked = {"views": 3, "augment": ("crop",), "device": "cpu"}
+    asked = {"tta": Tta(3, ("crop",)), "device": "cpu"}
     (alone,) = classifier.predict([picture], **asked)  # type: ignore[arg-type]
     between = list(classifier.predict([bad, picture, bad], **asked))  # type: ignore[arg-type]
     assert [answer.probabilities is None for answer in between] == [True, False, True]

@@ -16,7 +16,17 @@ import torch
 
 from regraft.activations import engines, planner
 from regraft.activations.engines import Engine
-from regraft.activations.sources import BATCH, Activations, Computed, Kept, Pictures, Pixels, batched
+from regraft.activations.sources import (
+    BATCH,
+    Activations,
+    Computed,
+    Kept,
+    Pictures,
+    Pixels,
+    View,
+    batched,
+    first_views,
+)
 from regraft.activations.store import FEWER, NOT_KEPT, Store, Writer, free_bytes, make_room
 from regraft.backbones import Backbone
 from regraft.data import DECODER
@@ -41,6 +51,8 @@ class Demand:
     epochs: Mapping[int, int]  # how often the rows at each cut are gone through
     trained: int  # pictures that are trained on, about
     views: int = 1  # stored views of each of them
+    tested: int = 0  # pictures that are answered from the views of test-time augmentation, at the end
+    tested_at: frozenset[int] = frozenset()  # the cuts from which they are
 
 
 @dataclass(frozen=True)
@@ -84,8 +96,9 @@ class Prefix:
             f"{stage.name} {digest_state(stage.module.state_dict())}" for stage in backbone.stages[: self.cuts[-1]]
         ]
         self._engines: dict[tuple[int, ...], Engine] = {}
-        self._stores: dict[tuple[int, int], Store] = {}  # by cut and view; what is open stays readable to the end
+        self._stores: dict[tuple[int, View], Store] = {}  # by cut and view; what is open stays readable to the end
         self.engine = self._pick_engine(means.engine)
+        self._keeps_tta: set[int] = set()  # cuts
         self.decisions: dict[int, planner.Decision] = {}  # deciding may export, and an export asks for them
         self.decisions = self._decide()
         self._stores = {key: store for key, store in self._stores.items() if self.decisions[key[0]].keep}
@@ -95,41 +108,51 @@ class Prefix:
     def plain(self) -> dict[int, BadImage]:
         """Run view 0 of every picture; returns those that cannot be read, by index, and goes on without them."""
         count = len(self.pictures.paths)
-        bad = self._fill(range(count), [0])
+        bad = self._fill(range(count), [View(0)])
         self.pictures = self.pictures.only([index for index in range(count) if index not in bad])
         return bad
 
     def augmented(self, which: Sequence[int], views: int) -> None:
         """Run views 1 to ``views - 1`` of the training pictures, at the cuts that keep their rows."""
         if any(cut > 0 and decision.keep for cut, decision in self.decisions.items()):
-            for first in range(1, views, VIEWS_AT_ONCE):
-                self._fill(which, range(first, min(first + VIEWS_AT_ONCE, views)))
+            self._fill_all(which, first_views(views))
 
-    def keeps(self, cut: int) -> bool:
+    def tested(self, which: Sequence[int]) -> None:
+        """Run the views of test-time augmentation of the pictures that are measured, where their rows are kept."""
+        if self._keeps_tta:
+            self._fill_all(which, first_views(self.pictures.tta.views, tta=True))
+
+    def _fill_all(self, which: Sequence[int], views: Sequence[View]) -> None:
+        """Run all views but the plain one."""
+        for first in range(1, len(views), VIEWS_AT_ONCE):
+            self._fill(which, views[first : first + VIEWS_AT_ONCE])
+
+    def keeps(self, cut: int, *, tta: bool = False) -> bool:
         """Say whether the rows at one cut are on disk, so that they are read without running anything."""
-        return cut > 0 and self.decisions[cut].keep
+        return cut > 0 and self.decisions[cut].keep and (not tta or cut in self._keeps_tta)
 
-    def at(self, cut: int, views: int = 1) -> Activations:
-        """Return the activations at one cut, wherever they come from."""
-        pixels = self._pixels()
+    def at(self, cut: int, views: int = 1, *, tta: bool = False) -> Activations:
+        """Return the activations at one cut, wherever they come from; of drawn views, or those of `Pictures.tta`."""
+        pixels = self._pixels(tta)
         if cut == 0:
             return pixels
-        if self.keeps(cut):
-            return Kept([self._store(cut, view) for view in range(views)], self.pictures.digests)
+        if self.keeps(cut, tta=tta):
+            stores = [self._store(cut, view) for view in first_views(views, tta=tta)]
+            return Kept(stores, self.pictures.digests)
         return Computed(pixels, lambda batch: self._run([cut], batch)[0], self._shape(cut))
 
     # ---- the pass ---------------------------------------------------------------------------------------------------
 
-    def _fill(self, which: Sequence[int], views: Sequence[int]) -> dict[int, BadImage]:
+    def _fill(self, which: Sequence[int], views: Sequence[View]) -> dict[int, BadImage]:
         """Compute what is missing of these views; each picture is decoded once for all of them."""
         stores = {
             (cut, view): self._store(cut, view)
             for cut, decision in self.decisions.items()
             for view in views
-            if decision.keep and view < self._views_at(cut)
+            if decision.keep and view in self._views_at(cut)
         }
         missing = {key: self._missing(store, which) for key, store in stores.items()}
-        todo: dict[int, list[int]] = {} if stores else {index: list(views) for index in which}
+        todo: dict[int, list[View]] = {} if stores else {index: list(views) for index in which}
         for (_, view), indices in missing.items():
             for index in indices:
                 if view not in todo.setdefault(index, []):
@@ -142,9 +165,7 @@ class Prefix:
         with contextlib.ExitStack() as open_writers:
             writers = {key: open_writers.enter_context(store.writer()) for key, store in stores.items()}
             what = self.backbone.name if any(cut for cut, _ in stores) else "Decoding"
-            tick = open_writers.enter_context(
-                self.progress.track(f"{what}, augmented views" if any(views) else what, len(todo), "pictures")
-            )
+            tick = open_writers.enter_context(self.progress.track(f"{what}{_which(views)}", len(todo), "pictures"))
             for batch in batched(self._drawn(todo, bad, tick), BATCH):
                 self._keep(writers, *zip(*batch, strict=True))
         return bad
@@ -155,8 +176,8 @@ class Prefix:
         return [index for index in which if self.pictures.digests[index] in gone]
 
     def _drawn(
-        self, todo: Mapping[int, Sequence[int]], bad: dict[int, BadImage], tick: Tick
-    ) -> Iterator[tuple[int, int, np.ndarray]]:
+        self, todo: Mapping[int, Sequence[View]], bad: dict[int, BadImage], tick: Tick
+    ) -> Iterator[tuple[int, View, np.ndarray]]:
         """Yield (index, view, pixels), and note the pictures that cannot be read."""
         for index, found in self._pixels().drawn(todo):
             if isinstance(found, BadImage):
@@ -165,11 +186,12 @@ class Prefix:
                 yield from ((index, view, pixels) for view, pixels in zip(todo[index], found, strict=True))
             tick(1)
 
-    def _pixels(self) -> Pixels:
-        return Pixels(self.pictures, self._store(0, 0) if 0 in self.decisions and self.decisions[0].keep else None)
+    def _pixels(self, tta: bool = False) -> Pixels:
+        kept = 0 in self.decisions and self.decisions[0].keep
+        return Pixels(self.pictures, self._store(0, View(0)) if kept else None, tta)
 
     def _keep(
-        self, writers: Mapping[tuple[int, int], Writer], which: Sequence[int], views: Sequence[int], pixels: Any
+        self, writers: Mapping[tuple[int, View], Writer], which: Sequence[int], views: Sequence[View], pixels: Any
     ) -> None:
         rows = {0: np.stack(pixels)}
         deep = sorted({cut for cut, _ in writers if cut})
@@ -213,12 +235,12 @@ class Prefix:
 
     # ---- what is kept, and under which name -------------------------------------------------------------------------
 
-    def _store(self, cut: int, view: int) -> Store:
+    def _store(self, cut: int, view: View) -> Store:
         if (cut, view) not in self._stores:
             self._stores[cut, view] = self._open_store(cut, view, self.engine)
         return self._stores[cut, view]
 
-    def _open_store(self, cut: int, view: int, engine: str) -> Store:
+    def _open_store(self, cut: int, view: View, engine: str) -> Store:
         return Store(
             self.root / "activations",
             self._recipe(cut, view, engine),
@@ -231,13 +253,10 @@ class Prefix:
     def _own_folders(self) -> list[Path]:
         """Return the stores that this run reads: room for one is not made by deleting another."""
         kept = [cut for cut in self.cuts if cut not in self.decisions or self.decisions[cut].keep]
-        return [self._store(cut, view).folder for cut in kept for view in range(self._views_at(cut))]
+        return [self._store(cut, view).folder for cut in kept for view in self._views_at(cut)]
 
-    def _recipe(self, cut: int, view: int, engine: str) -> dict[str, Any]:
-        preprocessing = self.pictures.preprocessing.as_dict()
-        drawn = (
-            {"view": view, "augment": list(self.pictures.augment), "seed": self.pictures.seed} if view else {"view": 0}
-        )
+    def _recipe(self, cut: int, view: View, engine: str) -> dict[str, Any]:
+        preprocessing, drawn = self.pictures.preprocessing.as_dict(), self.pictures.recipe_of(view)
         if cut == 0:  # pixels: no network has touched them, so all networks that decode alike share them
             return {
                 "what": "pixels",
@@ -287,10 +306,10 @@ class Prefix:
         return bool(engines.module(engine).ready(self._export_recipe(cuts, engine), self.root / "prefixes"))
 
     def _export_recipe(self, cuts: Sequence[int], engine: str) -> dict[str, Any]:
-        return {"cuts": list(cuts), **self._recipe(max(cuts), 0, engine)}
+        return {"cuts": list(cuts), **self._recipe(max(cuts), View(0), engine)}
 
     def _count_kept(self, cut: int, engine: str) -> int:
-        store = self._open_store(cut, 0, engine)
+        store = self._open_store(cut, View(0), engine)
         return sum(digest in store for digest in self.pictures.digests)
 
     # ---- keep or compute again --------------------------------------------------------------------------------------
@@ -305,13 +324,25 @@ class Prefix:
             decisions[cut] = decision = planner.decide(self.means.keep, costs, min(limit - there, free))
             if decision.keep:
                 limit, free = limit - there - costs.missing_bytes, free - costs.missing_bytes
+                more = self._decide_tta(cut, min(limit, free))
+                limit, free = limit - more, free - more
             say = self.progress.detail if decision.keep else self.progress.note  # what makes a run slow is always said
             say(f"After {self.backbone.stages[cut - 1].name if cut else 'decoding'}: {decision.reason}.")
         return decisions
 
+    def _decide_tta(self, cut: int, room: int) -> int:
+        """Keep the views of test-time augmentation too where they fit; returns the bytes that they take of the room."""
+        views = self._tta_at(cut)
+        missing = sum(max(self.demand.tested - len(self._store(cut, view)), 0) for view in views)
+        needed = missing * self._row_bytes(cut)
+        if not views or (needed > room and self.means.keep != "always"):
+            return 0
+        self._keeps_tta.add(cut)
+        return needed
+
     def _costs(self, cut: int) -> planner.Costs:
         views, trained, pictures = self._views_at(cut), self.demand.trained, len(self.pictures.paths)
-        rows = pictures + trained * (views - 1)
+        rows = pictures + trained * (len(views) - 1)
         missing = rows if self.means.keep == "never" else self._count_missing(cut, trained)
         # pooled rows cost next to nothing to read; a few missing ones are computed in the time of measuring
         measured = self.means.keep == "auto" and cut < len(self.backbone.stages) and missing > 2 * BATCH
@@ -325,11 +356,15 @@ class Prefix:
         )
 
     def _bytes_there(self, cut: int) -> int:
-        return self._row_bytes(cut) * sum(len(self._store(cut, view)) for view in range(self._views_at(cut)))
+        return self._row_bytes(cut) * sum(len(self._store(cut, view)) for view in self._views_at(cut))
 
-    def _views_at(self, cut: int) -> int:
+    def _views_at(self, cut: int) -> list[View]:
         """Return the views that are stored; those of plain pixels cost next to nothing and are drawn when needed."""
-        return self.demand.views if cut else 1
+        return [*first_views(self.demand.views if cut else 1), *(self._tta_at(cut) if cut in self._keeps_tta else ())]
+
+    def _tta_at(self, cut: int) -> list[View]:
+        """Return the views of test-time augmentation that are needed at a cut, without the plain one."""
+        return first_views(self.pictures.tta.views, tta=True)[1:] if cut and cut in self.demand.tested_at else []
 
     def _row_bytes(self, cut: int) -> int:
         return int(np.prod(self._shape(cut))) * np.dtype(self.dtype if cut else "uint8").itemsize
@@ -337,8 +372,7 @@ class Prefix:
     def _count_missing(self, cut: int, trained: int) -> int:
         """Return how many rows are to be computed; of augmented views about: the training pictures are drawn later."""
         plain, *others = (
-            sum(digest in self._store(cut, view) for digest in self.pictures.digests)
-            for view in range(self._views_at(cut))
+            sum(digest in self._store(cut, view) for digest in self.pictures.digests) for view in self._views_at(cut)
         )
         return len(self.pictures.digests) - plain + sum(max(trained - count, 0) for count in others)
 
@@ -355,9 +389,16 @@ class Prefix:
         seconds = 0.0
         for _ in range(2):
             start = time.perf_counter()
-            drawn = Pixels(self.pictures).drawn({index: [0] for index in sample})
+            drawn = Pixels(self.pictures).drawn({index: [View(0)] for index in sample})
             pixels = [views[0] for _, views in drawn if not isinstance(views, BadImage)]
             if cut and pixels:
                 self._run([deep for deep in self.cuts if deep] or [cut], np.stack(pixels))
             seconds = time.perf_counter() - start
         return seconds / max(len(sample), 1)
+
+
+def _which(views: Sequence[View]) -> str:
+    """Say which views are computed, where they are not the plain ones."""
+    if not any(view.number for view in views):
+        return ""
+    return ", views of test pictures" if views[-1].tta else ", augmented views"

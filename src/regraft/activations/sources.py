@@ -8,15 +8,27 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from regraft.activations.store import Store, finite
-from regraft.data import THREADS, Preprocessing, ahead_of, draw_view, read_picture
+from regraft.data import THREADS, Preprocessing, Tta, ahead_of, draw_view, read_picture
 from regraft.errors import BadImage
 
 BATCH = 32  # pictures per call of the frozen part: larger ones were not faster on CPU, and cost memory
+
+
+class View(NamedTuple):
+    """One view of every picture: 0 is plain, the others are drawn for training, or those of test-time augmentation."""
+
+    number: int
+    tta: bool = False
+
+
+def first_views(count: int, *, tta: bool = False) -> list[View]:
+    """Return so many views, the plain one first, which training and test-time augmentation share."""
+    return [View(0), *(View(number, tta) for number in range(1, count))]
 
 
 @dataclass(frozen=True)
@@ -28,6 +40,7 @@ class Pictures:
     preprocessing: Preprocessing
     augment: tuple[str, ...] = ()
     seed: int = 0
+    tta: Tta = Tta()
 
     def only(self, which: Sequence[int]) -> Pictures:
         """Return these pictures only."""
@@ -35,9 +48,17 @@ class Pictures:
             self, paths=[self.paths[index] for index in which], digests=[self.digests[index] for index in which]
         )
 
-    def view_of(self, pixels: np.ndarray, index: int, view: int) -> np.ndarray:
-        """Draw one view ``[s, s, 3]`` of a decoded picture; view 0 is the plain one."""
-        return draw_view(pixels, view=view, digest=self.digests[index], augment=self.augment, seed=self.seed)
+    def view_of(self, pixels: np.ndarray, index: int, view: View) -> np.ndarray:
+        """Draw one view ``[s, s, 3]`` of a decoded picture."""
+        if view.tta:
+            return self.tta.view(pixels, view.number)
+        return draw_view(pixels, view=view.number, digest=self.digests[index], augment=self.augment, seed=self.seed)
+
+    def recipe_of(self, view: View) -> dict[str, Any]:
+        """Return what the pixels of a view depend on, beside the picture."""
+        if view.tta:
+            return self.tta.recipe(view.number)
+        return {"view": view.number, **({"augment": list(self.augment), "seed": self.seed} if view.number else {})}
 
 
 class Activations(Protocol):
@@ -81,6 +102,7 @@ class Pixels:
 
     pictures: Pictures
     store: Store | None = None
+    tta: bool = False  # views beyond the plain one are those of test-time augmentation
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -91,7 +113,7 @@ class Pixels:
         """Decode those pictures, each in the view beside it."""
         return np.stack(list(self._pool.map(self._row, which, views)))
 
-    def drawn(self, views: Mapping[int, Sequence[int]]) -> Iterator[tuple[int, list[np.ndarray] | BadImage]]:
+    def drawn(self, views: Mapping[int, Sequence[View]]) -> Iterator[tuple[int, list[np.ndarray] | BadImage]]:
         """Yield (index, those views of the picture, or what is wrong), drawn a few ahead of the consumer."""
         indices = list(views)
         most = max(map(len, views.values()), default=1)
@@ -104,14 +126,14 @@ class Pixels:
 
     def _row(self, index: int, view: int) -> np.ndarray:
         try:
-            return self._views(index, [view])[0]
+            return self._views(index, [View(view, self.tta)])[0]
         except BadImage as reason:
             raise BadImage(
                 f"{self.pictures.paths[index]} could be read before and cannot now: {reason}. "
                 "Was it changed during the run?"
             ) from reason
 
-    def _views(self, index: int, views: Sequence[int]) -> list[np.ndarray]:
+    def _views(self, index: int, views: Sequence[View]) -> list[np.ndarray]:
         digest = self.pictures.digests[index]
         if self.store is not None and digest in self.store:
             plain = self.store.rows([digest])[0]

@@ -264,7 +264,7 @@ def evaluate(
     known_only: Annotated[
         bool, typer.Option("--known-only", help="Leave out pictures of classes that the model does not know.")
     ] = False,
-    tta: Views = 1,
+    tta: Views = None,
     abstain_below: AbstainBelow = None,
     as_json: Json = False,
     *,
@@ -306,7 +306,7 @@ def predict(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Write to this file instead of the terminal.")
     ] = None,
-    tta: Views = 1,
+    tta: Views = None,
     abstain_below: AbstainBelow = None,
     as_json: Json = False,
     *,

@@ -110,10 +110,11 @@ AbstainBelow = Annotated[
     ),
 ]
 Views = Annotated[
-    int,
+    int | None,
     typer.Option(
         "--tta",
         metavar="V",
-        help="Predict from the mean over V views of each picture, drawn as in training: V times as long.",
+        help="Predict from the mean over V views of each picture, mirrored and turned as in training: V times as long. "
+        "1: from the plain picture alone. Default: as the model was trained to predict.",
     ),
 ]

@@ -20,6 +20,7 @@ def print_run(run: Any, title: str, whole_s: float) -> None:
         print_baseline(run)
     print_scores(f"UNFINISHED: {run.stopped}. {title}, so far" if run.stopped else title, run.test)
     print_threshold(run.threshold)
+    print_tta(run)
     if run.stopped:
         print_baseline(run)
         say(f"\nUnfinished: {run.stopped}. These are not the figures of the finished run. It lies in {run.folder}")
@@ -64,6 +65,7 @@ def print_folds(run: Any, whole_s: float) -> None:
     )
     print_scores("All folds together", run.test, "pictures")
     print_threshold(run.threshold)
+    print_tta(run)
     say(
         "The deviation: how much the figures vary from fold to fold. The interval: how sure those of all folds are.\n"
         f"\n{_took(run, whole_s)} The run: {run.folder}{_report_of(run)}\n"
@@ -73,8 +75,9 @@ def print_folds(run: Any, whole_s: float) -> None:
 
 def print_comparison(found: Any) -> None:
     """Print the rows of a comparison, the best first, what was dropped or failed, and the advice."""
-    header = ("network, method", "accuracy", "95 % interval", "AUROC", "ms a picture", "MB")
     findings = found.findings
+    without = ("at one look",) if findings.best.tta else ()
+    header = ("network, method", "accuracy", "95 % interval", "AUROC", "ms a picture", "MB", *without)
     ties = findings.ties if len(findings.ties) > 1 else ()
     total = len(findings.rows) + findings.missing
     tables.print_table(
@@ -88,6 +91,7 @@ def print_comparison(found: Any) -> None:
                 _number(row.test["auroc"]),
                 f"{row.predict_ms:.1f}",
                 f"{row.size_mb:.1f}",
+                *([_number(row.accuracy_without_tta)] if without else []),
             )
             for row in findings.done
         ],
@@ -181,6 +185,14 @@ def print_threshold(found: dict[str, Any] | None) -> None:
         say(f"{UNDEFINED}: the pictures counted are of too few groups to show how others vary.")
     if fitted := found.get("fitted_on"):
         say(f"Fitted on {fitted['positive']} {found['positive']!r} and {fitted['other']} other validation pictures.")
+
+
+def print_tta(run: Any) -> None:
+    """Print how often each picture was looked at, and what one look gives."""
+    from regraft.metrics.tta import sentence
+
+    if said := sentence(run.tta, run.test.values["accuracy"]):
+        say(said)
 
 
 def print_abstain(found: Any) -> None:

@@ -15,6 +15,7 @@ from regraft.data.splits import learned_digests, other_pictures, split, split_fr
 from regraft.data.survey import Surveyed, adjusted, shares, survey
 from regraft.data.synthetic import draw_cells
 from regraft.data.thumbnails import THUMBNAIL_SIDE, Thumbnail, read_thumbnails
+from regraft.data.tta import Tta
 from regraft.data.views import augmentations, draw_view
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "Reading",
     "Surveyed",
     "Thumbnail",
+    "Tta",
     "adjusted",
     "ahead_of",
     "as_source",

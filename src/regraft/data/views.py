@@ -29,7 +29,7 @@ def draw_view(
     _check(augment)
     if view == 0:
         return pixels
-    rng = _generator(seed, view, digest, *augment)
+    rng = generator(seed, view, digest, *augment)
     image = Image.fromarray(pixels)
     for name in augment:
         image = AUGMENTATIONS[name](image, rng)
@@ -53,7 +53,8 @@ def _check(names: Sequence[str]) -> None:
             raise UnknownName("augmentation", name, AUGMENTATIONS)
 
 
-def _generator(*key: object) -> np.random.Generator:
+def generator(*key: object) -> np.random.Generator:
+    """Return what draws the same numbers for the same key, on every machine."""
     entropy = blake2b("/".join(map(str, key)).encode(), digest_size=16).digest()
     return np.random.default_rng(int.from_bytes(entropy, "big"))
 

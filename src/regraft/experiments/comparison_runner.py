@@ -17,11 +17,11 @@ from regraft.audit.groups import proposed_in, write_proposal
 from regraft.config import METHOD, NETWORK, Config, names_of
 from regraft.data import Manifest, write_split
 from regraft.errors import NotWritten, RegraftError, RunError, reason_of
-from regraft.experiments.fitting import Fitting
+from regraft.experiments.fitting import Fitting, about_tta
 from regraft.experiments.run import Run
-from regraft.experiments.session import ActivatedNetwork, LoadedNetwork, Session, load_network
+from regraft.experiments.session import ActivatedNetwork, LoadedNetwork, Session, load_network, tta_of
 from regraft.methods._plan import Plan
-from regraft.metrics.predictions import Predicted
+from regraft.metrics.predictions import PLAIN, Predicted
 from regraft.reports import comparison_page
 from regraft.reports.comparison_report import COLUMNS, Control, Findings, Learned, Row, duration, name_of
 from regraft.training.learner import least_epochs
@@ -98,8 +98,8 @@ class Planned:
 
     @property
     def predict_s(self) -> float:
-        """Seconds for one picture, decoding included."""
-        return self.network.prefix.seconds_per_picture()
+        """Seconds for one picture, decoding included; looked at as often as pictures are."""
+        return self.network.prefix.seconds_per_picture() * tta_of(self.session.config).views
 
 
 @dataclass(eq=False)
@@ -225,13 +225,13 @@ class ComparisonRunner:
 
     def _train(self, candidate: Candidate, planned: Planned) -> None:
         before = time.perf_counter()
-        folder, found, folds = self.folder / candidate.name, list[Predicted](), self.session.config.folds
-        for number, split in enumerate(self.session.splits, start=1):
-            where = folder / f"fold-{number}" if folds else folder
+        folder, splits, folds = self.folder / candidate.name, self.session.splits, self.session.config.folds
+        runs = [folder / f"fold-{number}" if folds else folder for number in range(1, len(splits) + 1)]
+        for where, split in zip(runs, splits, strict=True):
             self._fit(candidate, planned, split, where)
-            found.append(Predicted.load(where))
-        predictions = Predicted.together(found)
-        row = self._row(candidate, planned, predictions, where, time.perf_counter() - before)
+        predictions = Predicted.together([Predicted.load(where) for where in runs])
+        row = self._row(candidate, planned, predictions, runs[-1], time.perf_counter() - before)
+        row = replace(row, tta=self._without_tta(runs))
         predictions.save(folder)
         row.save(folder)
         self.predictions[candidate] = predictions
@@ -262,6 +262,15 @@ class ComparisonRunner:
             test=scores.as_dict(),
             baseline=predictions.baseline(scores, classes, seed).as_dict(),
         )
+
+    def _without_tta(self, runs: Sequence[Path]) -> dict[str, Any]:
+        """Return what was predicted from plain pictures alone, measured; nothing where that is all that was done."""
+        config = self.session.config
+        views = tta_of(config).views
+        if views == 1:
+            return {}
+        plain = Predicted.together([Predicted.load(where, PLAIN) for where in runs])
+        return about_tta(views, plain, self.session.manifest.classes, config.seed)
 
     def read_back(self, candidate: Candidate) -> bool:
         """Take the result of a candidate that an earlier, stopped comparison has trained.

@@ -10,18 +10,19 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from regraft import run_folder
 from regraft.data import write_split
-from regraft.experiments.fitting import Fitting, about_run, write_metrics, write_predictions
+from regraft.experiments.fitting import Fitting, about_run, about_tta, write_metrics, write_predictions
 from regraft.experiments.operating_point import reached_by_folds
 from regraft.experiments.run import Run
-from regraft.experiments.session import ActivatedNetwork, Session
+from regraft.experiments.session import ActivatedNetwork, Session, tta_of
 from regraft.experiments.splitting import fold_numbers, folders
 from regraft.methods._plan import Plan
-from regraft.metrics.predictions import Predicted
+from regraft.metrics.predictions import PLAIN, PREDICTIONS, Predicted
 from regraft.training.learner import lengthened
 from regraft.utils.progress import PartOf
 
@@ -80,19 +81,30 @@ def _together(session: Session, learned: Sequence[Run], folder: Path, started: f
         scores,
         threshold=reached_by_folds(predictions, tested, session.config),
         baseline=baseline,
+        tta=_without_tta(session, learned),
         folds=tuple(learned),
     )
     write_metrics(run, tested, {}, awaits=True)
     return run
 
 
-def _predictions_of(session: Session, learned: Sequence[Run]) -> Predicted:
+def _without_tta(session: Session, learned: Sequence[Run]) -> dict[str, Any] | None:
+    """Return what all folds have predicted from plain pictures alone, measured; None where that is all they did."""
+    views = tta_of(session.config).views
+    if views == 1:
+        return None
+    plain = _predictions_of(session, learned, PLAIN)
+    plain.save(learned[0].folder.parent, PLAIN)
+    return about_tta(views, plain, session.manifest.classes, session.config.seed)
+
+
+def _predictions_of(session: Session, learned: Sequence[Run], name: str = PREDICTIONS) -> Predicted:
     """Return what the folds have predicted, in the order of the pictures."""
     manifest = session.manifest
     probabilities = np.zeros((len(manifest), len(manifest.classes)))
     predicted = np.zeros(len(manifest), np.int64)
     for split, run in zip(session.splits, learned, strict=True):
-        predictions, which = Predicted.load(run.folder), split.part("test")
+        predictions, which = Predicted.load(run.folder, name), split.part("test")
         probabilities[which], predicted[which] = predictions.probabilities, predictions.predicted
     decided = (
         None if (predicted == probabilities.argmax(1)).all() else predicted

@@ -32,6 +32,7 @@ from regraft.inference import bundle
 from regraft.inference.classifier import Classifier
 from regraft.inference.features import features, opened
 from regraft.metrics.calibration import tempered
+from regraft.metrics.tta import mean_over_views
 from regraft.training.batches import Examples
 from regraft.training.loop import predict
 from regraft.utils.progress import Progress
@@ -382,7 +383,7 @@ def _learned(session: Session) -> tuple[Classifier, int]:
         head, stopped = fitting.learner.learn(earlier=loaded.earlier_head)
         if stopped:
             raise KeyboardInterrupt(f"The training was {stopped}.")
-        return fitting.classifier(head, None, fitting.learner.probabilities(head, "val")), plan.cut
+        return fitting.classifier(head, None, mean_over_views(fitting.learner.probabilities(head, "val"))), plan.cut
 
 
 def _answered(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -16,23 +16,22 @@ from regraft.config import Config
 from regraft.data import Manifest, write_split
 from regraft.experiments.operating_point import few_to_fit, reached, threshold_of
 from regraft.experiments.run import Run, read_back
-from regraft.experiments.session import ActivatedNetwork, LoadedNetwork, Session
+from regraft.experiments.session import MEASURED, ActivatedNetwork, LoadedNetwork, Session, tta_of
 from regraft.inference import bundle
 from regraft.inference.classifier import Classifier
 from regraft.methods._plan import Plan
 from regraft.metrics.baseline import Baseline, Circumstances, diverged, is_random, reasons
 from regraft.metrics.calibration import before_and_after, fit_temperature, tempered
 from regraft.metrics.functions import Scores
-from regraft.metrics.predictions import Predicted
+from regraft.metrics.predictions import PLAIN, Predicted
 from regraft.metrics.thresholds import class_weights
+from regraft.metrics.tta import mean_over_views
 from regraft.reports.plots import confusion_matrix
 from regraft.training.head import Head
 from regraft.training.history import Stop, read_history
 from regraft.training.learner import Learner, lengthened
 from regraft.utils import files
 from regraft.utils.progress import Progress
-
-MEASURED = ("val", "test")
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +85,8 @@ class Fitting:
     def _measured(self, head: Head, stopped: Stop | None, awaits: bool) -> Run:
         """Calibrate, choose where each class is predicted, keep the model, and measure it on the test part."""
         learner, split = self.learner, self.split
-        untempered = {part: learner.probabilities(head, part) for part in MEASURED}
+        views = {part: learner.probabilities(head, part) for part in MEASURED}
+        untempered = {part: mean_over_views(rows) for part, rows in views.items()}
         labels = {part: split.labels[split.part(part)] for part in MEASURED}
         model = self.classifier(head, stopped, untempered["val"])
         temperature = model.temperature
@@ -107,6 +107,7 @@ class Fitting:
             stopped,
             reached(model.threshold, found, split, self.config),
             self._baseline(found["test"], scores["test"], stopped),
+            self._once(model, tempered(views["test"][0], temperature, learner.shares)),
         )
         calibrated = before_and_after(
             {part: (untempered[part], labels[part]) for part in MEASURED}, temperature, learner.shares
@@ -138,7 +139,16 @@ class Fitting:
             temperature,
             threshold,
             None if threshold else class_weights(shares, self.config.class_weights, predictions.probabilities),
+            tta_of(self.config),
         )
+
+    def _once(self, model: Classifier, plain: np.ndarray) -> dict[str, Any] | None:
+        """Keep what the model predicts from plain test pictures [n, classes] alone; None where that is all it does."""
+        if model.tta.views == 1:
+            return None
+        predictions = Predicted.of(self.split, plain, model.answers(plain))
+        predictions.save(self.folder, PLAIN)
+        return about_tta(model.tta.views, predictions, self.split.classes, self.config.seed)
 
     def _baseline(self, found: Predicted, scores: Scores, stopped: Stop | None) -> Baseline:
         """Set a run beside always predicting the commonest class; where it is no better, say what the reason may be."""
@@ -185,6 +195,11 @@ def _about_model(network: LoadedNetwork, plan: Plan, config: Config, stopped: St
     trained = [stage.name for stage in network.backbone.stages[plan.cut :]]
     about = {"method": config.method, "trained": [*trained, "head"], "lineage": list(network.lineage)}
     return {**about, "unfinished": asdict(stopped)} if stopped else about
+
+
+def about_tta(views: int, plain: Predicted, classes: Sequence[str], seed: int) -> dict[str, Any]:
+    """Return what metrics.json says of test-time augmentation: the figures without it, from the plain pictures."""
+    return {"views": views, "without": plain.scores(classes, seed).as_dict()}
 
 
 def write_predictions(

@@ -14,6 +14,7 @@ from regraft.data import Manifest, split
 from regraft.errors import SplitError
 from regraft.experiments.comparison_runner import Candidate, ComparisonRunner, Planned
 from regraft.experiments.fitting import Fitting
+from regraft.metrics.tta import mean_over_views
 from regraft.training.learner import steps
 from regraft.utils.progress import Bars
 from regraft.utils.records import Seconds, Share
@@ -123,7 +124,7 @@ class Round:
             head, stopped = learner.learn(earlier=network.loaded.earlier_head, resume=True)
             if stopped:
                 raise KeyboardInterrupt
-            probabilities = learner.probabilities(head, "val")
+            probabilities = mean_over_views(learner.probabilities(head, "val"))
         return float((probabilities.argmax(1) == sample.labels[sample.part("val")]).mean())
 
 

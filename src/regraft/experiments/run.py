@@ -35,6 +35,7 @@ class Run:
     stopped: Stop | None = None  # where Ctrl-C ended it; None: it is finished
     threshold: dict[str, Any] | None = None  # with a target: the threshold, and what it reaches on val and test
     baseline: Baseline | None = None  # what always predicting the commonest class would be right for
+    tta: dict[str, Any] | None = None  # where pictures were looked at several times: how often, and figures without
     folds: tuple[Run, ...] = ()  # of a cross-validation, whose `test` is measured on the predictions of all of them
 
     def __fspath__(self) -> str:
@@ -77,6 +78,7 @@ class Run:
             "test": self.test.as_dict(),
             **({"baseline": self.baseline.as_dict()} if self.baseline else {}),
             **({"threshold": self.threshold} if self.threshold else {}),
+            **({"tta": self.tta} if self.tta else {}),
             **({"interrupted": True, "unfinished": asdict(self.stopped)} if self.stopped else {}),
             **(self._folds_as_dict() if self.folds else {}),
         }
@@ -113,6 +115,7 @@ def read_back(folder: Path, split: Manifest, config: Config) -> Run:
         scores,
         threshold=about.threshold,
         baseline=replace(baseline, reasons=tuple((about.baseline or {}).get("reasons", ()))),
+        tta=about.tta,
     )
 
 

@@ -29,6 +29,7 @@ from regraft.data import (
     Preprocessing,
     Reading,
     Surveyed,
+    Tta,
     augmentations,
     other_pictures,
     read_thumbnails,
@@ -47,6 +48,7 @@ from regraft.utils.progress import Progress
 from regraft.weights.loading import filled
 
 MOST_JUDGED = 20_000  # pictures: a minute of reading for the report; `regraft check` takes any number
+MEASURED = ("val", "test")
 MOST_BAD = 0.05  # a folder with more unreadable files than this is rather the wrong folder than a good one with losses
 
 
@@ -150,6 +152,9 @@ class Session:
         for notice in manifest.notices:
             progress.warn(notice)
         check_target(config, manifest)
+        tta = tta_of(config)
+        if tta.views < config.tta:
+            progress.warn(tta.fewer(config.tta))
         return cls(data, config, requested, progress, replace(manifest, notices=()))
 
     # ---- which pictures, in which parts -----------------------------------------------------------------------------
@@ -179,6 +184,11 @@ class Session:
         if not self.splits:
             return list(range(len(self.manifest)))
         return sorted({index for split in self.splits for index in split.part("train").tolist()})
+
+    @property
+    def measured(self) -> list[int]:
+        """The pictures that any split validates or tests on."""
+        return sorted({index for split in self.splits for part in MEASURED for index in split.part(part).tolist()})
 
     @property
     def tested(self) -> Manifest:
@@ -292,6 +302,7 @@ class Session:
             backbone.preprocessing,
             augmentations(self.config.augment),
             self.config.seed,
+            tta_of(self.config),
         )
         prefix = self._prefix(backbone, pictures, plans)
         names = [item.name for item in self.manifest.items]
@@ -302,8 +313,9 @@ class Session:
         return ActivatedNetwork(replace(loaded, backbone=backbone), prefix)
 
     def augment(self, network: ActivatedNetwork, plans: Sequence[Plan]) -> None:
-        """Run the frozen part on the augmented views of what is trained on, as many as any plan keeps."""
+        """Run the frozen part on further views: drawn ones of what is trained on, fixed ones of what is measured."""
         network.prefix.augmented(self.learned, max(plan.kept_views for plan in plans))
+        network.prefix.tested(self.measured)
 
     def _prefix(self, backbone: Backbone, pictures: Pictures, plans: Sequence[Plan]) -> Prefix:
         at_once = max((len(split.part("train")) for split in self.splits), default=len(self.manifest))
@@ -311,7 +323,8 @@ class Session:
         for plan in plans:
             for cut, count in lengthened(plan, at_once, self.config).epochs.items():
                 epochs[cut] = max(count * max(len(self.splits), 1), epochs.get(cut, 0))
-        demand = Demand(epochs, len(self.learned), max(plan.kept_views for plan in plans))
+        views, tested_at = max(plan.kept_views for plan in plans), frozenset(plan.cut for plan in plans)
+        demand = Demand(epochs, len(self.learned), views, len(self.measured), tested_at)
         return Prefix(backbone, pictures, demand, means_of(self.config), self.progress)
 
     def _refuse_many_bad(self, total: int) -> None:
@@ -373,6 +386,11 @@ def _shown(preprocessing: Preprocessing, seen: Surveyed, config: Config) -> Prep
     )
 
 
+def tta_of(config: Config) -> Tta:
+    """Return the views that pictures are answered from, as the settings say."""
+    return Tta(config.tta, augmentations(config.augment)).different
+
+
 def means_of(config: Config) -> Means:
     """Return what computes and keeps rows, as the settings say."""
     return Means(pick_device(config.device), config.engine, config.keep, config.keep_dtype, config.cache_limit)
@@ -380,5 +398,5 @@ def means_of(config: Config) -> Means:
 
 def idle_options(plan: Plan, config: Config, requested: Mapping[str, Any]) -> list[str]:
     """Return a sentence on the settings that were given and mean nothing to the plan."""
-    idle = [option(name) for name in requested if name in methods.idle_settings(plan)]
+    idle = [option(name) for name in requested if name in methods.idle_settings(plan, config.tta)]
     return [f"--method {config.method} makes no use of {', '.join(idle)} here."] if idle else []

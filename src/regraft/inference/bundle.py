@@ -25,7 +25,7 @@ from torch import Tensor
 
 from regraft.backbones import Backbone, build
 from regraft.backbones.families import names
-from regraft.data import Preprocessing, learned_digests
+from regraft.data import Preprocessing, Tta, augmentations, learned_digests
 from regraft.errors import BundleError, ChecksumMismatch, ModelMissing, RegraftError, UnknownName, reason_of
 from regraft.inference.classifier import Classifier
 from regraft.metrics.thresholds import TARGETS, Threshold
@@ -38,8 +38,8 @@ from regraft.weights.state import load_state, misfits
 
 Named = TypeVar("Named")
 
-FORMAT, WITH_THRESHOLD, PLAIN = 3, 2, 1
-"""Who reads only 1 would answer past a threshold, who reads only 2 past class weights; other bundles keep 1."""
+FORMAT, WITH_WEIGHTS, WITH_THRESHOLD, PLAIN = 4, 3, 2, 1
+"""Who reads only 1 would answer past a threshold, only 2 past class weights, only 3 from one view; others keep 1."""
 TENSORS, ABOUT = "model.safetensors", "bundle.json"
 KEPT_ABOUT = ("method", "trained", "lineage", "unfinished")  # of a run; unfinished: where Ctrl-C has ended it
 
@@ -60,6 +60,7 @@ def save(folder: Path, classifier: Classifier) -> None:
         "temperature": classifier.temperature,
         **({} if classifier.threshold is None else {"threshold": asdict(classifier.threshold)}),
         **({} if classifier.class_weights is None else {"class_weights": list(classifier.class_weights)}),
+        **({} if classifier.tta.views == 1 else {"tta": asdict(classifier.tta)}),
         **{key: value for key, value in classifier.about.items() if key in KEPT_ABOUT},
     }
     with files.whole(folder, instead=True) as temporary:
@@ -165,8 +166,10 @@ def _no_model(path: Path) -> str:
 
 
 def _format(classifier: Classifier) -> int:
-    if classifier.class_weights is not None:
+    if classifier.tta.views > 1:
         return FORMAT
+    if classifier.class_weights is not None:
+        return WITH_WEIGHTS
     return PLAIN if classifier.threshold is None else WITH_THRESHOLD
 
 
@@ -208,6 +211,7 @@ class _About:
     temperature: Above0 = 1.0  # bundles from before there were temperatures
     threshold: dict[str, Any] | None = None
     class_weights: tuple[Above0, ...] | None = None
+    tta: dict[str, Any] | None = None  # None: from the plain picture alone
     method: str = ""
     trained: tuple[str, ...] = ()
     lineage: tuple[dict[str, str | list[str]], ...] = ()
@@ -252,7 +256,8 @@ def _build(folder: Path, about: dict[str, Any]) -> Classifier:
     if found := misfits(head.state_dict(), own):
         raise ValueError(f"of the head's tensors, {found}")
     head.load_state_dict(own)
-    return Classifier(backbone, head, said.classes, spec, about, said.temperature, threshold, said.class_weights)
+    tta = Tta() if said.tta is None else _tta(said.tta)
+    return Classifier(backbone, head, said.classes, spec, about, said.temperature, threshold, said.class_weights, tta)
 
 
 def _content(folder: Path, about: dict[str, Any], *, most: int) -> bytes:
@@ -294,6 +299,12 @@ def _threshold(said: _About) -> Threshold | None:
     found = fitted(said.threshold, Threshold, "threshold")
     if found.positive not in said.classes or len(said.classes) != 2 or found.target not in TARGETS:
         raise ValueError(f"threshold is {said.threshold!r}, not a probability of one of two classes")
+    return found
+
+
+def _tta(said: dict[str, Any]) -> Tta:
+    found = fitted(said, Tta, "tta")
+    augmentations(",".join(found.augment))  # raises where there is no such one
     return found
 
 

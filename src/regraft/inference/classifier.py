@@ -16,9 +16,10 @@ from regraft.activations import BATCH, batched, cache_folder, engines
 from regraft.activations.devices import pick_device
 from regraft.activations.store import make_room
 from regraft.backbones import Backbone
-from regraft.data import Pictures, adjusted, digest, draw_view, gathered, read_pixels
+from regraft.data import Pictures, Tta, adjusted, gathered, read_pixels
 from regraft.errors import ActivationOverflow, BadImage, StoreError, WeightsMissing
 from regraft.metrics.thresholds import Threshold, weighed, weighing
+from regraft.metrics.tta import mean_over_views
 from regraft.training.head import HeadSpec
 from regraft.utils.progress import Progress
 from regraft.weights.imagenet import imagenet_classes
@@ -49,6 +50,7 @@ class Classifier:
     temperature: float = 1.0  # divides the head's scores, see regraft.calibration
     threshold: Threshold | None = None  # where one of two classes is predicted; None: the most probable class is
     class_weights: tuple[float, ...] | None = None  # what each probability counts in that, without a threshold
+    tta: Tta = Tta()  # the views of a picture that it is answered from
 
     def answers(self, probabilities: np.ndarray) -> np.ndarray:
         """Return the predicted class for each picture: probabilities [n, classes] -> indices [n]."""
@@ -94,8 +96,7 @@ class Classifier:
         self,
         pictures: Pictures,
         *,
-        views: int = 1,
-        augment: Sequence[str] = (),
+        tta: Tta | None = None,
         device: str = "auto",
         engine: str = "auto",
         progress: Progress | None = None,
@@ -106,12 +107,7 @@ class Classifier:
         """
         with gathered(pictures, progress, absent_ok=True) as files:
             of_files = self.predict_files(
-                [file.path for file in files],
-                views=views,
-                augment=augment,
-                device=device,
-                engine=engine,
-                progress=progress,
+                [file.path for file in files], tta=tta, device=device, engine=engine, progress=progress
             )
             for file, prediction in zip(files, of_files, strict=True):
                 yield replace(prediction, path=Path(file.name))
@@ -120,24 +116,24 @@ class Classifier:
         self,
         paths: Sequence[Path],
         *,
-        views: int = 1,
-        augment: Sequence[str] = (),
+        tta: Tta | None = None,
         device: str = "auto",
         engine: str = "auto",
         progress: Progress | None = None,
     ) -> Iterator[Prediction]:
         """Classify files, in order, in constant memory; a file that cannot be read gives its reason.
 
-        With more `views` than one, the probabilities are the mean over the plain picture and views that `augment`
-        draws. They depend on the picture alone: asking twice, or for other pictures beside it, gives the same answer.
+        With `tta`, by default the model's own, the probabilities are the mean over several views of a picture. They
+        depend on the picture alone: asking twice, or for other pictures beside it, gives the same answer.
 
         `engine` is as in the settings: ``auto`` exports to ONNX Runtime where there are many pictures and no GPU.
         """
-        run = self._engine(device, engine, len(paths) * views, progress or Progress())
+        views = self.tta if tta is None else tta
+        run = self._engine(device, engine, len(paths) * views.views, progress or Progress())
         with (progress or Progress()).track("Predicting", len(paths), "pictures") as tick:
             for batch in batched(read_pixels(paths, self.backbone.preprocessing), BATCH):
                 good = [pixels for _, pixels in batch if not isinstance(pixels, BadImage)]
-                predictions = iter(_finite(_mean_predictions(run, good, views, augment)) if good else ())
+                predictions = iter(predictions_from(run, good, views) if good else ())
                 for position, pixels in batch:
                     bad = isinstance(pixels, BadImage)
                     yield Prediction(paths[position], None if bad else next(predictions), str(pixels) if bad else "")
@@ -176,28 +172,19 @@ class Classifier:
         return engines.open_engine(engine, job)
 
 
-def _mean_predictions(
-    run: engines.Engine, pictures: list[np.ndarray], views: int, augment: Sequence[str]
-) -> np.ndarray:
-    """Predict from the plain pictures and the views drawn of them: n of uint8 [s, s, 3] -> [n, classes]."""
-    total = run(np.stack(pictures))[0]
-    digests = [digest(pixels.tobytes()) for pixels in pictures] if views > 1 else []
-    for view in range(1, views):
-        drawn = [
-            draw_view(pixels, view=view, digest=of, augment=augment, seed=0)
-            for pixels, of in zip(pictures, digests, strict=True)
-        ]
-        total = total + run(np.stack(drawn))[0]
-    mean: np.ndarray = total / views
-    return mean
+def predictions_from(run: engines.Engine, pictures: Sequence[np.ndarray], tta: Tta) -> np.ndarray:
+    """Return probabilities [n, classes] of n pictures uint8 [s, s, 3], from several views of each.
 
-
-def _finite(predictions: np.ndarray) -> np.ndarray:
+    Raises:
+        ActivationOverflow: they are no numbers.
+    """
+    views = range(tta.views)
+    predictions = np.stack([run(np.stack([tta.view(pixels, number) for pixels in pictures]))[0] for number in views])
     if not np.isfinite(predictions).all():
         raise ActivationOverflow(
             "The network's predictions are not numbers. Half precision on a GPU may overflow: use --device cpu."
         )
-    return predictions
+    return mean_over_views(predictions)
 
 
 class _Tempered(nn.Module):

@@ -15,7 +15,7 @@ from regraft.activations.devices import pick_device
 from regraft.config import Config
 from regraft.data import Named, Pictures, gathered, read_pixels
 from regraft.errors import BadImage, NoImages, UnknownName
-from regraft.inference.classifier import Classifier
+from regraft.inference.classifier import Classifier, predictions_from
 from regraft.inference.heatmaps import heat_maps, overlay
 from regraft.inference.predict import Model, called, open_model
 from regraft.inference.results import Explanation, ExplanationRow
@@ -124,7 +124,7 @@ def _explained(
         pairs: dict[int, Image.Image] = {}
         if good:
             together = np.stack([pixels for _, pixels in good])  # [b, s, s, 3]
-            probabilities = network(together)[0]  # [b, classes]
+            probabilities = predictions_from(network, list(together), classifier.tta)  # [b, classes]
             chosen = classifier.answers(probabilities) if number is None else np.full(len(good), number)
             heats = heat_maps(classifier, together, chosen, layer=layer, device=device)  # [b, s, s]
             for (position, pixels), answer, found, heat in zip(good, chosen, probabilities, heats, strict=True):

@@ -19,6 +19,7 @@ from regraft.data import (
     Manifest,
     Pictures,
     Reading,
+    Tta,
     as_source,
     augmentations,
     gathered,
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
 
     from regraft.utils import keywords
 
-MOST_VIEWS = 1000  # as many as training may draw
 WNID = re.compile(r"n\d{8}(?![^ _-])")  # WordNet's identifier, alone or before a name
 
 
@@ -130,21 +130,40 @@ def check_abstaining(model: str, classifier: Classifier, below: float | None) ->
         )
 
 
-def _drawn_views(model: Model, classifier: Classifier, views: int, progress: Progress) -> dict[str, Any]:
-    """Return the arguments of `Classifier.predict` for so many views, drawn as the model's training was to draw them.
+def _answering(model: Model, classifier: Classifier, views: int | None, progress: Progress) -> Classifier:
+    """Return the model as it answers from so many views; None: as it was trained to. What that costs is said.
 
     Raises:
         ConfigError: `views` is out of range.
     """
-    if not 1 <= views <= MOST_VIEWS:
-        raise ConfigError(f"--tta is {views}; expected 1 (the plain picture alone) to {MOST_VIEWS} views.")
-    if views > 1 and classifier.threshold is not None:
+    own = classifier.tta
+    asked = own if views is None else Tta(views, _augmented_with(model, own))
+    tta = asked.different
+    if tta.views < asked.views:
+        progress.warn(tta.fewer(asked.views))
+    if tta.views != own.views and classifier.threshold is not None:
         progress.warn(
-            f"The threshold, {rounded(classifier.threshold.value)}, was chosen on plain pictures: with --tta the model "
-            "may reach less than was asked, or more."
+            f"The threshold, {rounded(classifier.threshold.value)}, was chosen {_looked_at(own.views)}: with --tta "
+            f"{tta.views} the model may reach less than was asked, or more."
         )
+    if views is None and tta.views > 1:
+        progress.note(
+            f"{called(model)} looks at each picture {tta.views} times, as in its training; --tta 1 is {tta.views} "
+            "times as quick."
+        )
+    return replace(classifier, tta=tta)
+
+
+def _looked_at(views: int) -> str:
+    return "on plain pictures" if views == 1 else f"with --tta {views}"
+
+
+def _augmented_with(model: Model, own: Tta) -> tuple[str, ...]:
+    """Return what the training of a model may do to pictures, in an order that names it."""
+    if own.augment:
+        return own.augment
     asked = _setting_of(model, "augment")
-    return {"views": views, "augment": augmentations(Config.augment if asked is None else asked)}
+    return augmentations(Config.augment if asked is None else asked)
 
 
 def predict(
@@ -152,7 +171,7 @@ def predict(
     pictures: Pictures,
     *,
     top: int = 1,
-    tta: int = 1,
+    tta: int | None = None,
     abstain_below: float | None = None,
     weights: str | None = None,
     channels: str | None = None,
@@ -169,7 +188,8 @@ def predict(
     has one row with that probability and no label. A model with a threshold answers by it: its label may be the less
     probable one. `channels`, `range` and `max_megapixels` are as in training; by default those of the model's.
     With `tta`, the probabilities are the mean over so many views of a picture, the plain one among them, which takes
-    so many times as long; the others are drawn as in the model's training.
+    so many times as long; the others are mirrored, turned and changed as in the model's training. By default as the
+    model was trained to answer; 1: from the plain picture alone.
 
     Args:
         model: a run or bundle folder, a `Run`, a network's name, or what `regraft.load` gives.
@@ -192,7 +212,7 @@ def predict(
     progress = progress or Progress()
     classifier = open_model(model, weights=weights, progress=progress)
     check_abstaining(called(model), classifier, abstain_below)
-    views = _drawn_views(model, classifier, tta, progress)
+    classifier = _answering(model, classifier, tta, progress)
     if classifier.rule:
         progress.note(f"{called(model)} predicts {classifier.rule}.")
     config = Config(channels=channels, range=range, max_megapixels=max_megapixels)
@@ -201,7 +221,7 @@ def predict(
         paths = [picture.path for picture in found]
         classifier = classifier.seeing(paths, progress, **config.of_files)
         probabilities = np.full((len(found), len(classifier.classes)), np.nan)
-        given = classifier.predict_files(paths, **views, device=device, engine=engine, progress=progress)
+        given = classifier.predict_files(paths, device=device, engine=engine, progress=progress)
         for at, (picture, prediction) in enumerate(zip(found, given, strict=True)):
             rows += rows_of(picture.name, prediction, classifier, top, abstain_below or 0.0)
             if prediction.probabilities is not None:
@@ -236,6 +256,7 @@ class Evaluation:
             "method": self.classifier.about.get("method", "pretrained"),
             "n_test": self.test.n,
             "seconds": round(self.seconds, 2),
+            **({"tta": self.classifier.tta.views} if self.classifier.tta.views > 1 else {}),
             "test": self.test.as_dict(),
             **({"baseline": self.baseline.as_dict()} if self.baseline else {}),
             **({"threshold": self.threshold} if self.threshold else {}),
@@ -249,7 +270,7 @@ def evaluate(
     data: Labelled,
     *,
     known_only: bool = False,
-    tta: int = 1,
+    tta: int | None = None,
     abstain_below: float | None = None,
     weights: str | None = None,
     channels: str | None = None,
@@ -278,7 +299,7 @@ def evaluate(
     started, progress = time.perf_counter(), progress or Progress()
     classifier = open_model(model, weights=weights, progress=progress)
     check_abstaining(called(model), classifier, abstain_below)
-    views = _drawn_views(model, classifier, tta, progress)
+    classifier = _answering(model, classifier, tta, progress)
     found = _scan(as_source(data), reading, model, progress)
     for notice in found.notices:
         progress.warn(notice)
@@ -290,7 +311,7 @@ def evaluate(
     paths = [item.path for item in manifest.items]
     config = Config(channels=channels, range=range, max_megapixels=max_megapixels)
     classifier = classifier.seeing(paths, progress, **config.of_files)
-    predictions = list(classifier.predict_files(paths, **views, device=device, engine=engine, progress=progress))
+    predictions = list(classifier.predict_files(paths, device=device, engine=engine, progress=progress))
     readable = {index: one.probabilities for index, one in enumerate(predictions) if one.probabilities is not None}
     skipped = {manifest.items[index].name: one.error for index, one in enumerate(predictions) if one.error}
     if not readable:

@@ -40,13 +40,13 @@ def weights_of(name: str) -> str | None:
     return found
 
 
-def idle_settings(plan: Plan) -> frozenset[str]:
-    """Return the names of settings that mean nothing to this plan."""
+def idle_settings(plan: Plan, tta: int = 1) -> frozenset[str]:
+    """Return the names of settings that mean nothing to this plan, with so many views of each test picture."""
     has = {
         "": True,
         "steps": not all(phase.linear for phase in plan.phases),
         "tail": any(phase.tail_lr for phase in plan.phases),
-        "views": any(phase.views > 1 for phase in plan.phases),
+        "views": tta > 1 or any(phase.views > 1 for phase in plan.phases),
     }
     return frozenset(name for name, about in ABOUT.items() if not has[about.needs])
 

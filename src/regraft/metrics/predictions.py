@@ -17,6 +17,7 @@ from regraft.metrics.intervals import Resampling
 from regraft.utils import files
 
 PREDICTIONS = "answers.npz"
+PLAIN = "answers_plain.npz"  # from the plain pictures alone, where they were predicted from several views of each
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,21 +93,21 @@ class Predicted:
         }
         files.write_csv(path, list(columns), zip(*columns.values(), strict=True))
 
-    def save(self, folder: Path) -> None:
-        """Write answers.npz, whole or not at all."""
+    def save(self, folder: Path, name: str = PREDICTIONS) -> None:
+        """Write answers.npz, or a file of another name, whole or not at all."""
         groups = np.array(self.groups or [], dtype=np.str_)
-        with files.whole(folder / PREDICTIONS) as temporary, temporary.open("wb") as file:
+        with files.whole(folder / name) as temporary, temporary.open("wb") as file:
             arrays = {"probabilities": self.probabilities, "labels": self.labels, "groups": groups}
             np.savez(file, **arrays, **({} if self.decided is None else {"answered": self.decided}))  # type: ignore[arg-type]
 
     @classmethod
-    def load(cls, folder: Path) -> Predicted:
+    def load(cls, folder: Path, name: str = PREDICTIONS) -> Predicted:
         """Read what `save` wrote.
 
         Raises:
             RunError: it is missing, damaged, or does not fit together.
         """
-        path = folder / PREDICTIONS
+        path = folder / name
         try:
             return cls._checked(_arrays(path))
         except Exception as error:

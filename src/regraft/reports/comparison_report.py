@@ -43,6 +43,7 @@ class Row:
     predict_ms: float = 0.0  # for one picture, decoding included
     size_mb: float = 0.0
     test: dict[str, Any] = field(default_factory=dict)
+    tta: dict[str, Any] = field(default_factory=dict)  # as of a run; empty where each picture was looked at once
     baseline: dict[str, Any] = field(default_factory=dict)  # see `regraft.baseline`; empty in rows of before
 
     def __fspath__(self) -> str:
@@ -53,6 +54,11 @@ class Row:
     def accuracy(self) -> float:
         """On the test pictures; -1 where there is none, so that such rows come last."""
         return float(self.test.get("accuracy", -1.0))
+
+    @property
+    def accuracy_without_tta(self) -> float | None:
+        """The accuracy where each test picture is looked at once; None where that is all that was done."""
+        return self.tta["without"]["accuracy"] if self.tta else None
 
     def as_dict(self) -> dict[str, Any]:
         """Return what ``--json`` prints."""
@@ -420,6 +426,7 @@ class Findings:
         low, high = row.test.get("accuracy_ci", (None, None))
         tie = name_of(row) in self.ties
         cells = {**asdict(row), **row.test, "accuracy_low": low, "accuracy_high": high, "tie": tie}
+        cells["accuracy_without_tta"] = row.accuracy_without_tta
         return [cells.get(name) for name in columns()]
 
 
@@ -440,6 +447,7 @@ COLUMNS = (
     "size_mb",
     "n_test",
     "reason",
+    "accuracy_without_tta",
 )
 
 

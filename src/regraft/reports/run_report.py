@@ -34,6 +34,7 @@ from regraft.metrics.functions import METRICS, untested
 from regraft.metrics.intervals import FOLDS, LEAST_GROUPS, few_groups, few_mistakes, few_of_classes, these_groups
 from regraft.metrics.predictions import PREDICTIONS, Predicted
 from regraft.metrics.thresholds import UNBALANCED, shortfall
+from regraft.metrics.tta import sentence as sentence_of_tta
 from regraft.training.history import Stop, epochs_of, read_history
 from regraft.utils import files
 
@@ -178,6 +179,11 @@ class Report:
                 these = test.get(f"{name}_ci_these")
                 found.append(Measure(name.replace("_", " "), test[name], low, high, these, metric.meaning))
         return found
+
+    @property
+    def of_tta(self) -> str:
+        """Say how often each picture was looked at, and what one look gives; nothing where it was one."""
+        return sentence_of_tta(self.metrics.get("tta"), self.accuracy)
 
     @property
     def confusion(self) -> np.ndarray:

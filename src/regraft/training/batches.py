@@ -42,10 +42,10 @@ class Batches:
     def __len__(self) -> int:
         return batches(len(self.examples.which), self.size)
 
-    def plain(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield the plain views, ([b, *shape], [b]), in order."""
+    def plain(self, view: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield the plain views, ([b, *shape], [b]), in order; or another view of each."""
         for batch in self._cut(self.examples.which):
-            yield self._read(batch, np.zeros_like(batch))
+            yield self._read(batch, np.full_like(batch, view))
 
     def shuffled(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield an epoch's views, ([b, *shape], [b]), in an order of its own."""

@@ -74,13 +74,14 @@ class Learner:
         return head.eval(), None
 
     def probabilities(self, head: nn.Module, part: str) -> np.ndarray:
-        """Return probabilities [n, classes] of a part's pictures, in the manifest's order."""
-        return predict(
-            self.backbone.above(self.plan.cut),
-            head,
-            self._examples(part, self.plan.phases[-1]),
-            device=self.prefix.device,
-        )
+        """Return probabilities [views, n, classes] of a part's pictures, in the manifest's order.
+
+        The views are those of test-time augmentation, the plain one first.
+        """
+        views, tail = self.prefix.pictures.tta.views, self.backbone.above(self.plan.cut)
+        rows = self.prefix.at(self.plan.cut, views, tta=True)
+        examples = Examples(rows, self.manifest.labels, self.manifest.part(part))
+        return np.stack([predict(tail, head, examples, view=view, device=self.prefix.device) for view in range(views)])
 
     def _examples(self, part: str, phase: Phase) -> Examples:
         kept_views = phase.views if phase.cut and part == "train" else 1  # only training sees other than plain pictures

@@ -298,14 +298,20 @@ def _threads_for(tail: nn.Module, examples: Examples) -> Iterator[None]:
 
 
 def predict(
-    tail: nn.Module, head: nn.Module, examples: Examples, *, device: torch.device = CPU, batch_size: int = LEAST_CHECKED
+    tail: nn.Module,
+    head: nn.Module,
+    examples: Examples,
+    *,
+    view: int = 0,
+    device: torch.device = CPU,
+    batch_size: int = LEAST_CHECKED,
 ) -> np.ndarray:
-    """Return probabilities float64 [n, classes] of the plain view, in the order of ``examples.which``."""
+    """Return probabilities float64 [n, classes] of one view, in the order of ``examples.which``."""
     network = nn.Sequential(tail, head).eval().to(device).to(memory_format=layout(device))  # type: ignore[call-overload]
     with torch.inference_mode(), _threads_for(tail, examples):
         # cpu first: Apple's GPUs know no float64
         predictions = [
             network(rows.to(device).float()).cpu().double().softmax(1).numpy()
-            for rows, _ in Batches(examples, batch_size).plain()
+            for rows, _ in Batches(examples, batch_size).plain(view)
         ]
     return np.concatenate(predictions)

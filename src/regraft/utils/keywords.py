@@ -42,6 +42,7 @@ class Settings(Reading, total=False):
     allow_bad: bool
     views: int | None
     augment: str
+    tta: int
     epochs: int | None
     batch_size: int
     lr: float | None
