@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 
 from regraft.activations import Demand, Means, Pictures, Prefix
-from regraft.activations.sources import View
+from regraft.activations.sources import Kept, View
 from regraft.backbones import Backbone, build
 from regraft.data import Preprocessing, Tta, decode, draw_view, read_digests
 from regraft.errors import ActivationOverflow, BadImage, CacheFull
@@ -373,6 +373,19 @@ def test_fixed_views_run_once_and_only_at_the_cut_and_for_the_pictures_that_need
     again = rows_of_tta(frozen(backbone, pictures, tmp_path, [4, LAST], **for_tta), 4, which)
     np.testing.assert_array_equal(first, again)
     assert set(passes) <= {"meta"}  # shapes, no numbers
+
+
+def test_views_computed_within_a_prediction_leave_a_network_that_trains(folder: Path, tmp_path: Path) -> None:
+    backbone, pictures = fresh(), pictures_of(folder, tta=TTA)
+    with torch.inference_mode():
+        frozen(backbone, pictures, tmp_path, [4], keep="never").at(4, TTA.views, tta=True).rows([0], [3])
+    assert not any(parameter.is_inference() for parameter in backbone.model.parameters())
+
+
+def test_one_fixed_view_is_the_plain_one_that_is_kept_already(folder: Path, tmp_path: Path) -> None:
+    prefix = frozen(network(), pictures_of(folder), tmp_path)
+    assert prefix.plain() == {}
+    assert isinstance(prefix.at(LAST, tta=True), Kept)
 
 
 def test_fixed_views_that_do_not_fit_cost_no_training_row_its_place(folder: Path, tmp_path: Path) -> None:

@@ -136,7 +136,7 @@ class Prefix:
         pixels = self._pixels(tta)
         if cut == 0:
             return pixels
-        if self.keeps(cut, tta=tta):
+        if self.keeps(cut, tta=tta and views > 1):
             stores = [self._store(cut, view) for view in first_views(views, tta=tta)]
             return Kept(stores, self.pictures.digests)
         return Computed(pixels, lambda batch: self._run([cut], batch)[0], self._shape(cut))
@@ -221,7 +221,8 @@ class Prefix:
             progress=self.progress,
             prepared=lambda: self._make_room(0),
         )
-        return engines.open_engine(self.engine, job)
+        with torch.inference_mode(False):  # moved while predicting, the stages could not be trained afterwards
+            return engines.open_engine(self.engine, job)
 
     def _make_room(self, needed: int) -> None:
         """Keep rows and exports of all runs below the limit; an export, once it is loaded, may go like any other."""
