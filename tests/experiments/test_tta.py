@@ -14,7 +14,7 @@ from PIL import Image
 import regraft as package
 from regraft import Run, run_folder
 from regraft.inference import bundle
-from regraft.metrics.predictions import Answers
+from regraft.metrics.predictions import Predicted
 from regraft.utils.files import read_csv
 from regraft.utils.progress import Progress
 
@@ -39,20 +39,20 @@ def run(shapes: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     return package.train(shapes, out=tmp_path_factory.mktemp("tta") / "run", **TURNING)
 
 
-def tested_in(folder: Path) -> list[str]:
+def names_in_test(folder: Path) -> list[str]:
     return [row["filename"] for row in read_csv(folder / "predictions.csv", needed=["filename"])]
 
 
 def test_a_model_answers_later_as_in_its_own_test(run: Run, shapes: Path) -> None:
-    found = package.predict(run, [shapes / name for name in tested_in(run.folder)])
-    np.testing.assert_allclose(found.probabilities, Answers.load(run.folder).probabilities, atol=5e-3)
-    once = package.predict(run, [shapes / name for name in tested_in(run.folder)], tta=1)
+    found = package.predict(run, [shapes / name for name in names_in_test(run.folder)])
+    np.testing.assert_allclose(found.probabilities, Predicted.load(run.folder).probabilities, atol=5e-3)
+    once = package.predict(run, [shapes / name for name in names_in_test(run.folder)], tta=1)
     assert not np.allclose(once.probabilities, found.probabilities, atol=5e-3)
 
 
 def test_its_answers_are_the_mean_of_those_for_turned_files(run: Run, shapes: Path, tmp_path: Path) -> None:
     """The pictures have 72 pixels and are made smaller: that and turning them change places only up to rounding."""
-    names = tested_in(run.folder)[::3]
+    names = names_in_test(run.folder)[::3]
     each = []
     for turns in range(4):
         for name in names:
@@ -72,7 +72,7 @@ def test_the_figure_without_is_what_one_look_gives(run: Run, shapes: Path, tmp_p
     assert run.tta
     assert run.tta["views"] == 4
     (tmp_path / "test").mkdir()
-    for name in tested_in(run.folder):
+    for name in names_in_test(run.folder):
         (tmp_path / "test" / Path(name).parent).mkdir(exist_ok=True)
         (tmp_path / "test" / name).write_bytes((shapes / name).read_bytes())
     once, often = (package.evaluate(run, tmp_path / "test", tta=views).test.values for views in (1, None))
@@ -112,7 +112,7 @@ def test_views_kept_or_computed_again_give_the_same_answers(shapes: Path, tmp_pa
         package.train(shapes, out=tmp_path / keep, keep=keep, report=False, **settings) for keep in ("always", "never")
     )
     np.testing.assert_allclose(
-        Answers.load(kept.folder).probabilities, Answers.load(again.folder).probabilities, atol=1e-3
+        Predicted.load(kept.folder).probabilities, Predicted.load(again.folder).probabilities, atol=1e-3
     )
 
 
