@@ -421,6 +421,15 @@ class Config:
         may_change=True,
         choices=("auto",),
     )
+    precision: str = _setting(
+        "auto",
+        "What the frozen part is computed in: float32, bfloat16 or float16. auto: the fastest whose rows agree with "
+        "those of float32, measured on your own pictures.",
+        group="Machine",
+        use=Use((*MACHINE.commands, "features")),
+        may_change=True,
+        choices=("auto", "float32", "bfloat16", "float16"),
+    )
     keep: str = _setting(
         "auto",
         "Keep the frozen part's outputs on disk: auto, always or never.",

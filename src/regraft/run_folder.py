@@ -7,7 +7,6 @@ import os
 import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from itertools import count
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -19,7 +18,7 @@ from regraft.errors import ConfigError, RunError, RunMissing, reason_of
 from regraft.training.history import Stop
 from regraft.utils import files, records
 from regraft.utils.records import Count, Seconds
-from regraft.utils.version import __version__
+from regraft.utils.version import __version__, package_version
 
 T = TypeVar("T")
 
@@ -299,6 +298,7 @@ def environment(
         "timm",
         "lightning-fabric",
         "onnxruntime",
+        "openvino",
         "numpy",
         "pillow",
         "scikit-learn",
@@ -308,12 +308,5 @@ def environment(
     return {
         "python": platform.python_version(),
         "system": platform.platform(),
-        **{name: _version(name) for name in packages},
+        **{name: package_version(name) for name in packages},
     }
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "not installed"

@@ -1,9 +1,12 @@
-"""Both engines give what the stages give, at every cut, and what one tap hands out no later stage spoils."""
+"""All engines give what the stages give, at every cut, and what one tap hands out no later stage spoils."""
 
 from __future__ import annotations
 
 import functools
 import hashlib
+import os
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,10 +18,10 @@ import torch
 from torch import nn
 
 from regraft.activations.devices import pick_device
-from regraft.activations.engines import Engine, Job, Taps, choose, onnxruntime, open_engine
-from regraft.activations.engines.onnxruntime import PAYS_FROM, export, export_path
+from regraft.activations.engines import Engine, Job, Runner, Taps, _export, able, choose, module, names, open_engine
+from regraft.activations.engines._export import PAYS_FROM, export, export_path
 from regraft.backbones import FAMILIES, Backbone, build
-from regraft.errors import UnknownName
+from regraft.errors import ConfigError, UnknownName
 from regraft.utils.progress import Progress
 
 SIZE = 64
@@ -27,6 +30,13 @@ SMALLEST = [family.members[0] for family in FAMILIES]  # one real network a row
 # NASNet's export alone takes 12 s; measured by hand, both engines agree within 1e-6
 EXPORTED = [name for name in SMALLEST if name not in ("nasnetalarge", "pnasnet5large")]
 CPU = torch.device("cpu")
+RUNNERS = [
+    Runner(name, precision)
+    for name in names()
+    for precision in ("float32", "bfloat16", "float16")
+    if module(name).supports(CPU, precision) and (name != "torch" or precision == "float32")  # the others take minutes
+]
+BOUNDS = {"float32": 1e-4, "bfloat16": 0.1, "float16": 0.02}
 
 
 class Heard(Progress):
@@ -39,14 +49,26 @@ class Heard(Progress):
         self.said.append(text)
 
 
-def on_onnxruntime(
-    network: nn.Module, folder: Path, recipe: dict[str, Any], size: int = SIZE, said: list[str] | None = None
+def opened(
+    runner: Runner,
+    network: nn.Module,
+    folder: Path,
+    recipe: dict[str, Any],
+    size: int = SIZE,
+    said: list[str] | None = None,
 ) -> Engine:
-    return onnxruntime.open(Job(network, size, lambda: recipe, folder, progress=Heard([] if said is None else said)))
+    heard = Heard([] if said is None else said)
+    return open_engine(
+        runner.engine, Job(network, size, lambda: recipe, folder, precision=runner.precision, progress=heard)
+    )
 
 
-def on_torch(network: nn.Module, device: torch.device, half: bool = False) -> Engine:
-    return open_engine("torch", Job(network, SIZE, dict, Path(), device=device, half=half))
+def on_onnxruntime(network: nn.Module, folder: Path, recipe: dict[str, Any], size: int = SIZE) -> Engine:
+    return opened(Runner("onnxruntime"), network, folder, recipe, size)
+
+
+def on_torch(network: nn.Module, device: torch.device, precision: str = "float32") -> Engine:
+    return open_engine("torch", Job(network, SIZE, dict, Path(), device=device, precision=precision))
 
 
 @functools.cache
@@ -80,21 +102,26 @@ def test_all_taps_at_once_equal_each_prefix_alone(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", EXPORTED)
-def test_both_engines_equal_the_stages_at_every_cut(name: str, tmp_path: Path) -> None:
+def test_every_engine_equals_the_stages_at_every_cut(name: str, tmp_path: Path) -> None:
+    """In float32 up to rounding, in a shorter format within a thousand times as much."""
     backbone, size = real(name), LEAST.get(name, SIZE)
     pixels = pixels_of(size)
     cuts = range(1, len(backbone.stages) + 1)
     expected = each_alone(backbone, cuts, pixels)
-    with_onnx = on_onnxruntime(Taps(backbone, cuts), tmp_path, {"backbone": name}, size)
-    for engine in (with_onnx, on_torch(Taps(backbone, cuts), CPU)):  # torch last: it changes the memory layout
-        for cut, found, alone in zip(cuts, engine(pixels), expected, strict=True):
+    for runner in RUNNERS:  # torch last: it changes the memory layout
+        run = opened(runner, Taps(backbone, cuts), tmp_path, {"backbone": name}, size)
+        for cut, found, alone in zip(cuts, run(pixels), expected, strict=True):
             assert found.dtype == np.float32
             largest = alone.abs().max().item()
-            np.testing.assert_allclose(found, alone.numpy(), rtol=0, atol=1e-4 * largest, err_msg=f"cut {cut}")
+            np.testing.assert_allclose(
+                found, alone.numpy(), rtol=0, atol=BOUNDS[runner.precision] * largest, err_msg=f"{runner}, cut {cut}"
+            )
+    assert len(list(tmp_path.glob("*.onnx"))) == 1  # one for all engines that read it
 
 
-def test_a_batch_of_any_size_gives_the_same_rows(pixels: np.ndarray, tmp_path: Path) -> None:
-    run = on_onnxruntime(Taps(real("squeezenet1_1"), [2, 4]), tmp_path, {})
+@pytest.mark.parametrize("runner", RUNNERS, ids="-".join)
+def test_a_batch_of_any_size_gives_the_same_rows(runner: Runner, pixels: np.ndarray, tmp_path: Path) -> None:
+    run = opened(runner, Taps(real("squeezenet1_1"), [2, 4]), tmp_path, {})
     whole = run(pixels)
     for position in range(len(pixels)):
         for one, all_of_them in zip(run(pixels[position : position + 1]), whole, strict=True):
@@ -118,7 +145,7 @@ def test_an_export_knows_its_own_digest_and_is_still_onnx(tmp_path: Path) -> Non
     onnx.checker.check_model(loaded)
     (entry,) = loaded.metadata_props
     assert entry.key == "sha256"
-    assert entry.value == hashlib.sha256(model[: -onnxruntime._SEAL_BYTES]).hexdigest()
+    assert entry.value == hashlib.sha256(model[: -_export._SEAL_BYTES]).hexdigest()
 
 
 def cut_off(content: bytes) -> bytes:
@@ -138,19 +165,26 @@ def nothing(content: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("harm", [cut_off, flip_a_weight, of_zeros, nothing])
-def test_a_damaged_export_is_said_and_made_again(harm: Any, pixels: np.ndarray, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("engine", "ending", "then"),
+    [("onnxruntime", "onnx", "exported again"), ("openvino", "openvino", "compiled again")],
+)
+def test_what_is_damaged_is_said_and_made_again(
+    engine: str, ending: str, then: str, harm: Any, pixels: np.ndarray, tmp_path: Path
+) -> None:
     said: list[str] = []
 
     def run() -> list[np.ndarray]:
-        network = Taps(real("squeezenet1_1"), [3])
-        return on_onnxruntime(network, tmp_path, {}, said=said)(pixels)
+        return opened(Runner(engine), Taps(real("squeezenet1_1"), [3]), tmp_path, {}, said=said)(pixels)
 
     first = run()
-    path = export_path({}, tmp_path)
+    np.testing.assert_array_equal(run()[0], first[0])
+    assert not said
+    (path,) = tmp_path.glob(f"*.{ending}")
     path.write_bytes(harm(path.read_bytes()))
     np.testing.assert_array_equal(run()[0], first[0])
     assert len(said) == 1
-    assert "exported again" in said[0]
+    assert then in said[0]
     np.testing.assert_array_equal(run()[0], first[0])
     assert len(said) == 1
 
@@ -188,22 +222,44 @@ def test_an_unknown_device_names_those_at_hand() -> None:
     ("wish", "device", "pictures", "exported", "engine"),
     [
         ("auto", "cpu", PAYS_FROM - 1, False, "torch"),
-        ("auto", "cpu", PAYS_FROM, False, "onnxruntime"),
-        ("auto", "cpu", 1, True, "onnxruntime"),
+        ("auto", "cpu", PAYS_FROM, False, "openvino"),
+        ("auto", "cpu", 1, True, "openvino"),
         ("auto", "cuda", 1_000_000, True, "torch"),
         ("torch", "cpu", 1_000_000, True, "torch"),
         ("onnxruntime", "cpu", 1, False, "onnxruntime"),
     ],
 )
-def test_onnx_runtime_is_taken_on_a_cpu_where_it_pays_or_where_it_is_asked_for(
+def test_an_export_is_made_on_a_cpu_where_it_pays_or_where_it_is_asked_for(
     wish: str, device: str, pictures: int, exported: bool, engine: str
 ) -> None:
-    assert choose(wish, torch.device(device), pictures, ready=["onnxruntime"] if exported else []) == engine
+    ready = ["onnxruntime", "openvino"] if exported else []
+    assert choose(wish, torch.device(device), pictures, ready=ready).engine == engine
 
 
 def test_an_unknown_engine_names_those_that_there_are() -> None:
     with pytest.raises(UnknownName, match="Did you mean onnxruntime"):
         choose("onnx-runtime", CPU, 1)
+
+
+def test_what_an_engine_does_not_compute_in_is_refused_with_what_some_do() -> None:
+    with pytest.raises(ConfigError, match="--engine onnxruntime computes in bfloat16"):
+        able(Runner("onnxruntime", "bfloat16"), CPU)
+
+
+def test_openvino_tells_nobody_that_it_is_used(tmp_path: Path) -> None:
+    """Its package sends an event to Google Analytics on import, and leaves an identifier in the home folder."""
+    code = (
+        "import sys, torch; from regraft.activations.engines import module; "
+        "module('openvino').supports(torch.device('cpu'), 'bfloat16'); "
+        "assert 'openvino' in sys.modules; "
+        "print(sum(name.startswith('openvino_telemetry') and found is not None for name, found in sys.modules.items()))"
+    )
+    home = {"HOME": str(tmp_path), "LOCALAPPDATA": str(tmp_path)}
+    ran = subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | home, capture_output=True, text=True, check=True
+    )
+    assert ran.stdout.strip() == "0"
+    assert not list(tmp_path.iterdir())
 
 
 def test_half_precision_is_computed_only_where_it_is_asked_for(pixels: np.ndarray) -> None:
@@ -218,7 +274,7 @@ def test_half_precision_is_computed_only_where_it_is_asked_for(pixels: np.ndarra
         def forward(self, pixels: torch.Tensor) -> list[torch.Tensor]:
             return [self.inner(pixels.permute(0, 3, 1, 2).float())]
 
-    assert np.isinf(on_torch(Large(), CPU, half=True)(pixels)[0]).any()
+    assert np.isinf(on_torch(Large(), CPU, "float16")(pixels)[0]).any()
     assert on_torch(Large(), CPU)(pixels)[0].max() > 65504
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import hashlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,8 +13,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from regraft.activations import engines, planner
-from regraft.activations.engines import Engine
+from regraft.activations import choosing, engines, planner
+from regraft.activations.choosing import Choice
+from regraft.activations.engines import Engine, Runner
+from regraft.activations.recipes import export_recipe, of_decoder, stage_digests, weights_key
 from regraft.activations.sources import (
     BATCH,
     Activations,
@@ -27,16 +28,13 @@ from regraft.activations.sources import (
     batched,
     first_views,
 )
-from regraft.activations.store import FEWER, NOT_KEPT, Store, Writer, free_bytes, make_room
+from regraft.activations.store import FEWER, NOT_KEPT, Store, Writer, free_bytes, make_room, recipe_key
 from regraft.backbones import Backbone
 from regraft.data import DECODER
 from regraft.errors import BadImage
-from regraft.utils.machine import cache_folder
+from regraft.utils.machine import cache_folder, cores, processor
 from regraft.utils.progress import Progress, Tick
-from regraft.weights.state import digest_state
-
-OF_THE_DECODER = ("size", "resize", "fit", "interpolation", "file_channels", "value_range")
-"""What of a preprocessing decides the pixels; the rest is done inside the network."""
+from regraft.utils.version import package_version
 
 VIEWS_AT_ONCE = 8  # of each picture that is decoded; every view has files of its own open
 
@@ -66,6 +64,7 @@ class Means:
     limit_gb: float = 20.0
     root: Path | None = None  # the folder of caches
     instead: str | None = None  # what helps where rows do not fit; of a training, fewer of them
+    precision: str = "auto"
 
 
 class Prefix:
@@ -92,14 +91,14 @@ class Prefix:
         self.cuts, self.device, self.dtype = sorted(demand.epochs), means.device, means.dtype
         self.root, self.limit = means.root or cache_folder(), int(means.limit_gb * 1e9)
         self.progress = progress or Progress()
-        self._stage_digests = [
-            f"{stage.name} {digest_state(stage.module.state_dict())}" for stage in backbone.stages[: self.cuts[-1]]
-        ]
-        self._engines: dict[tuple[int, ...], Engine] = {}
+        self._stage_digests = stage_digests(backbone, self.cuts[-1])
+        self._engines: dict[tuple[Runner, tuple[int, ...]], Engine] = {}
         self._stores: dict[tuple[int, View], Store] = {}  # by cut and view; what is open stays readable to the end
-        self.engine = self._pick_engine(means.engine)
         self._keeps_tta: set[int] = set()  # cuts
-        self.decisions: dict[int, planner.Decision] = {}  # deciding may export, and an export asks for them
+        # choosing and deciding may export, and an export asks for both
+        self.choice: Choice | None = None  # and so it stays where nothing is frozen
+        self.decisions: dict[int, planner.Decision] = {}
+        self.choice = self._choose() if self._deep else None
         self.decisions = self._decide()
         self._stores = {key: store for key, store in self._stores.items() if self.decisions[key[0]].keep}
 
@@ -204,47 +203,97 @@ class Prefix:
 
     def _run(self, cuts: Sequence[int], pixels: np.ndarray) -> list[np.ndarray]:
         """Pixels [b, s, s, 3] -> one array per cut (above 0, in ascending order)."""
-        key = tuple(cuts)
-        if key not in self._engines:
-            self._engines[key] = self._open_engine(key)
-        return self._engines[key](pixels)
+        return self._engine(self._runner, tuple(cuts))(pixels)
 
-    def _open_engine(self, cuts: tuple[int, ...]) -> Engine:
+    def _engine(self, runner: Runner, cuts: tuple[int, ...]) -> Engine:
+        if (runner, cuts) not in self._engines:
+            self._engines[runner, cuts] = self._open_engine(runner, cuts)
+        return self._engines[runner, cuts]
+
+    def _open_engine(self, runner: Runner, cuts: tuple[int, ...]) -> Engine:
         job = engines.Job(
             engines.Taps(self.backbone, cuts),
             self.pictures.preprocessing.size,
-            lambda: self._export_recipe(cuts, self.engine),
+            lambda: self._export_recipe(cuts),
             self.root / "prefixes",
             self.backbone.name,
             self.device,
-            half=self._compute_type == "float16",
+            runner.precision,
             progress=self.progress,
             prepared=lambda: self._make_room(0),
         )
         with torch.inference_mode(False):  # moved while predicting, the stages could not be trained afterwards
-            return engines.open_engine(self.engine, job)
+            return engines.open_engine(runner.engine, job)
 
     def _make_room(self, needed: int) -> None:
         """Keep rows and exports of all runs below the limit; an export, once it is loaded, may go like any other."""
         folders, instead = [self.root / "activations", self.root / "prefixes"], self.means.instead or FEWER
         make_room(folders, needed, self.limit, spare=self._own_folders(), instead=instead)
 
+    # ---- what runs it -----------------------------------------------------------------------------------------------
+
+    def _choose(self) -> Choice:
+        """Take what is asked for, or what is fastest; the user is told where rows are rounded, or could have been."""
+        sample = self._sample()
+        trial = choosing.Trial(
+            len(self.pictures.paths),
+            functools.partial(self._count_kept, self.cuts[-1]),
+            lambda engine: bool(engines.module(engine).ready(self._export_recipe(self._deep), self.root / "prefixes")),
+            lambda runner: self._rows_of(sample, runner),
+            lambda: self._record_of(sample),
+        )
+        choice = choosing.pick(Runner(self.means.engine, self._precision), self.device, trial)
+        say = self.progress.detail if choice.agreement is None else self.progress.note
+        say(f"{self.backbone.name}: {choice}")
+        self._engines = {key: engine for key, engine in self._engines.items() if key[0] == choice.runner}
+        return choice
+
     @property
-    def _compute_type(self) -> str:
-        """Half precision only where a GPU computes it faster and what is wanted is rounded to it anyway."""
+    def _runner(self) -> Runner:
+        return self.choice.runner if self.choice else Runner("torch")
+
+    @property
+    def _precision(self) -> str:
+        """What is asked for; ``auto`` rounds only where kept rows are rounded anyway, and on a GPU as they are."""
+        if self.means.precision != "auto" or (self.device.type == "cpu" and self.dtype == "float16"):
+            return self.means.precision
         return self.dtype if self.device.type == "cuda" else "float32"
+
+    @property
+    def _deep(self) -> tuple[int, ...]:
+        return tuple(cut for cut in self.cuts if cut)
+
+    def _sample(self) -> list[int]:
+        """Return a few pictures, drawn by their contents: the first ones may all be of one class."""
+        return sorted(range(len(self.pictures.paths)), key=self.pictures.digests.__getitem__)[: choosing.SAMPLE]
+
+    def _rows_of(self, sample: Sequence[int], runner: Runner) -> list[np.ndarray]:
+        drawn = Pixels(self.pictures).drawn({index: [View(0)] for index in sample})
+        pixels = [views[0] for _, views in drawn if not isinstance(views, BadImage)]
+        return self._engine(runner, self._deep)(np.stack(pixels)) if pixels else []
+
+    def _record_of(self, sample: Sequence[int]) -> Path:
+        """Return where what is measured is kept: it holds for these pictures, this machine and these engines."""
+        recipe = {
+            **self._export_recipe(self._deep),
+            "pictures": [self.pictures.digests[index] for index in sample],
+            "pixels": self.pictures.preprocessing.as_dict(),
+            "machine": [processor(), cores()],
+            "engines": {name: package_version(engines.module(name).PACKAGE) for name in engines.names()},
+        }
+        return self.root / "prefixes" / f"{recipe_key(recipe)}.measured"
 
     # ---- what is kept, and under which name -------------------------------------------------------------------------
 
     def _store(self, cut: int, view: View) -> Store:
         if (cut, view) not in self._stores:
-            self._stores[cut, view] = self._open_store(cut, view, self.engine)
+            self._stores[cut, view] = self._open_store(cut, view, self._runner)
         return self._stores[cut, view]
 
-    def _open_store(self, cut: int, view: View, engine: str) -> Store:
+    def _open_store(self, cut: int, view: View, runner: Runner) -> Store:
         return Store(
             self.root / "activations",
-            self._recipe(cut, view, engine),
+            self._recipe(cut, view, runner),
             self._shape(cut),
             self.dtype if cut else "uint8",
             instead=self.means.instead or NOT_KEPT,
@@ -253,15 +302,16 @@ class Prefix:
 
     def _own_folders(self) -> list[Path]:
         """Return the stores that this run reads: room for one is not made by deleting another."""
-        kept = [cut for cut in self.cuts if cut not in self.decisions or self.decisions[cut].keep]
+        named = self.cuts if self.choice else [cut for cut in self.cuts if not cut]  # those of rows name the engine
+        kept = [cut for cut in named if cut not in self.decisions or self.decisions[cut].keep]
         return [self._store(cut, view).folder for cut in kept for view in self._views_at(cut)]
 
-    def _recipe(self, cut: int, view: View, engine: str) -> dict[str, Any]:
-        preprocessing, drawn = self.pictures.preprocessing.as_dict(), self.pictures.recipe_of(view)
+    def _recipe(self, cut: int, view: View, runner: Runner) -> dict[str, Any]:
+        drawn = self.pictures.recipe_of(view)
         if cut == 0:  # pixels: no network has touched them, so all networks that decode alike share them
             return {
                 "what": "pixels",
-                "pixels": {name: preprocessing[name] for name in OF_THE_DECODER if name in preprocessing},
+                "pixels": of_decoder(self.pictures.preprocessing),
                 "decoder": DECODER,
                 **drawn,
             }
@@ -270,10 +320,10 @@ class Prefix:
             "backbone": self.backbone.name,
             "after": self.backbone.stages[cut - 1].name,
             "pooled": ", ".join(self.backbone.pools) if cut == len(self.backbone.stages) else "",
-            "weights": hashlib.sha256("".join(self._stage_digests[:cut]).encode()).hexdigest(),
-            "pixels": preprocessing,
+            "weights": weights_key(self._stage_digests[:cut]),
+            "pixels": self.pictures.preprocessing.as_dict(),
             "decoder": DECODER,
-            "engine": engine if self.device.type == "cpu" else f"{engine}/{self.device.type}/{self._compute_type}",
+            "engine": self._computed_by(runner),
             **drawn,
         }
 
@@ -289,28 +339,17 @@ class Prefix:
     def _shapes(self) -> list[tuple[int, ...]]:
         return self.backbone.shapes(self.pictures.preprocessing.size)
 
-    def _pick_engine(self, requested: str) -> str:
-        """Rows of any engine that are all there are used; else the engine that is ready, or pays."""
-        deepest = self.cuts[-1]
-        if requested != "auto" or deepest == 0:
-            return "torch" if requested == "auto" else requested
-        pictures = len(self.pictures.paths)
-        able = [name for name in engines.names() if engines.module(name).supports(self.device)]
-        complete = [name for name in able if self._count_kept(deepest, name) == pictures]
-        if complete:
-            return complete[0]
-        cuts = [cut for cut in self.cuts if cut]
-        ready = [name for name in able if self._is_ready(name, cuts)]
-        return engines.choose(requested, self.device, pictures, ready=ready)
+    def _computed_by(self, runner: Runner) -> str:
+        """Return what tells rows of one engine and precision from those of another."""
+        if self.device.type == "cpu":
+            return runner.engine if runner.precision == "float32" else "/".join(runner)
+        return f"{runner.engine}/{self.device.type}/{runner.precision}"
 
-    def _is_ready(self, engine: str, cuts: Sequence[int]) -> bool:
-        return bool(engines.module(engine).ready(self._export_recipe(cuts, engine), self.root / "prefixes"))
+    def _export_recipe(self, cuts: Sequence[int]) -> dict[str, Any]:
+        return export_recipe(self.backbone, cuts, self._stage_digests)
 
-    def _export_recipe(self, cuts: Sequence[int], engine: str) -> dict[str, Any]:
-        return {"cuts": list(cuts), **self._recipe(max(cuts), View(0), engine)}
-
-    def _count_kept(self, cut: int, engine: str) -> int:
-        store = self._open_store(cut, View(0), engine)
+    def _count_kept(self, cut: int, runner: Runner) -> int:
+        store = self._open_store(cut, View(0), runner)
         return sum(digest in store for digest in self.pictures.digests)
 
     # ---- keep or compute again --------------------------------------------------------------------------------------
@@ -393,7 +432,7 @@ class Prefix:
             drawn = Pixels(self.pictures).drawn({index: [View(0)] for index in sample})
             pixels = [views[0] for _, views in drawn if not isinstance(views, BadImage)]
             if cut and pixels:
-                self._run([deep for deep in self.cuts if deep] or [cut], np.stack(pixels))
+                self._run(self._deep or [cut], np.stack(pixels))
             seconds = time.perf_counter() - start
         return seconds / max(len(sample), 1)
 

@@ -34,7 +34,7 @@ def begin_folds(session: Session, network: ActivatedNetwork, plan: Plan, folder:
         where.mkdir()
         write_split(split, where / "split.csv", session.digests)
     longest = lengthened(plan, min(len(split.part("train")) for split in session.splits), session.config)
-    about = about_run(session.data, session.config, longest, network.loaded)
+    about = about_run(session.data, session.config, longest, network)
     run_folder.write_json(folder / run_folder.SETTINGS, about)
 
 

@@ -16,7 +16,7 @@ from regraft.config import Config
 from regraft.data import Manifest, write_split
 from regraft.experiments.operating_point import few_to_fit, reached, threshold_of
 from regraft.experiments.run import Run, read_back
-from regraft.experiments.session import MEASURED, ActivatedNetwork, LoadedNetwork, Session, tta_of
+from regraft.experiments.session import MEASURED, ActivatedNetwork, Session, tta_of
 from regraft.inference import bundle
 from regraft.inference.classifier import Classifier
 from regraft.methods._plan import Plan
@@ -70,7 +70,7 @@ class Fitting:
         """Write what a run needs to go on: its pictures with their parts, what is left out, and its settings."""
         write_split(self.split, folder / "split.csv", self.session.digests)
         run_folder.write_skipped(folder / "skipped.csv", self.session.skipped)
-        about = about_run(self.session.data, self.config, self.learner.plan, self.network.loaded)
+        about = about_run(self.session.data, self.config, self.learner.plan, self.network)
         run_folder.write_json(folder / run_folder.SETTINGS, about)
 
     @cached_property
@@ -135,7 +135,7 @@ class Fitting:
             head,
             split.classes,
             self.learner.spec(),
-            _about_model(self.network.loaded, self.plan, self.config, stopped),
+            _about_model(self.network, self.plan, self.config, stopped),
             temperature,
             threshold,
             None if threshold else class_weights(shares, self.config.class_weights, predictions.probabilities),
@@ -173,7 +173,7 @@ class Fitting:
 # ---- what is written ------------------------------------------------------------------------------------------------
 
 
-def about_run(data: Path, config: Config, plan: Plan, network: LoadedNetwork) -> dict[str, Any]:
+def about_run(data: Path, config: Config, plan: Plan, network: ActivatedNetwork) -> dict[str, Any]:
     """Return what config.json holds."""
     if config.from_run:  # whose network it is
         config = replace(config, backbone=network.backbone.name)
@@ -186,14 +186,28 @@ def about_run(data: Path, config: Config, plan: Plan, network: LoadedNetwork) ->
             "phases": [asdict(phase) for phase in plan.phases],
             "frozen_layers": list(plan.frozen_layers),
         },
-        "lineage": list(network.lineage),
+        **_frozen_part(network, "engine", "precision", "agreement", "reason"),
+        "lineage": list(network.loaded.lineage),
         "environment": run_folder.environment(),
     }
 
 
-def _about_model(network: LoadedNetwork, plan: Plan, config: Config, stopped: Stop | None) -> dict[str, Any]:
+def _frozen_part(network: ActivatedNetwork, *names: str) -> dict[str, Any]:
+    """Return what computed the frozen part; nothing where nothing is frozen."""
+    choice = network.prefix.choice
+    return {"frozen_part": {name: value for name, value in choice.as_dict().items() if name in names}} if choice else {}
+
+
+def _about_model(network: ActivatedNetwork, plan: Plan, config: Config, stopped: Stop | None) -> dict[str, Any]:
     trained = [stage.name for stage in network.backbone.stages[plan.cut :]]
-    about = {"method": config.method, "trained": [*trained, "head"], "lineage": list(network.lineage)}
+    about = {
+        "method": config.method,
+        "trained": [*trained, "head"],
+        "lineage": list(network.loaded.lineage),
+        **_frozen_part(
+            network, "engine", "precision", "agreement"
+        ),  # the reason may name a time: equal runs, equal bytes
+    }
     return {**about, "unfinished": asdict(stopped)} if stopped else about
 
 

@@ -393,7 +393,14 @@ def tta_of(config: Config) -> Tta:
 
 def means_of(config: Config) -> Means:
     """Return what computes and keeps rows, as the settings say."""
-    return Means(pick_device(config.device), config.engine, config.keep, config.keep_dtype, config.cache_limit)
+    return Means(
+        pick_device(config.device),
+        config.engine,
+        config.keep,
+        config.keep_dtype,
+        config.cache_limit,
+        precision=config.precision,
+    )
 
 
 def idle_options(plan: Plan, config: Config, requested: Mapping[str, Any]) -> list[str]:

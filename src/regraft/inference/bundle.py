@@ -41,7 +41,13 @@ Named = TypeVar("Named")
 FORMAT, WITH_WEIGHTS, WITH_THRESHOLD, PLAIN = 4, 3, 2, 1
 """Who reads only 1 would answer past a threshold, only 2 past class weights, only 3 from one view; others keep 1."""
 TENSORS, ABOUT = "model.safetensors", "bundle.json"
-KEPT_ABOUT = ("method", "trained", "lineage", "unfinished")  # of a run; unfinished: where Ctrl-C has ended it
+KEPT_ABOUT = (
+    "method",
+    "trained",
+    "lineage",
+    "frozen_part",
+    "unfinished",
+)  # of a run; unfinished: where Ctrl-C has ended it
 
 
 def save(folder: Path, classifier: Classifier) -> None:

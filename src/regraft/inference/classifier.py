@@ -141,7 +141,7 @@ class Classifier:
 
     def _engine(self, device: str, engine: str, pictures: int, progress: Progress) -> engines.Engine:
         on = pick_device(device)
-        chosen = engines.choose(engine, on, pictures)
+        chosen = engines.choose(engine, on, pictures).engine
         try:
             return self._opened(chosen, on, progress)
         except StoreError as error:
@@ -165,7 +165,7 @@ class Classifier:
             folder,
             self.backbone.name,
             device,
-            half=device.type == "cuda",
+            precision="float16" if device.type == "cuda" else "float32",
             progress=progress,
             prepared=lambda: make_room([folder], 0, MOST_EXPORTS),
         )

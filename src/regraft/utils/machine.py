@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import os
+import platform
 from pathlib import Path
 
 import platformdirs
@@ -18,3 +21,13 @@ def cores() -> int:
 def cache_folder() -> Path:
     """Return where Regraft keeps what it can make again: ``REGRAFT_CACHE``, or the system's folder for caches."""
     return Path(os.environ.get("REGRAFT_CACHE") or platformdirs.user_cache_dir("regraft", appauthor=False))
+
+
+@functools.cache
+def processor() -> str:
+    """Return the name of the processor's model, as far as the system tells it."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():  # Linux on x86
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

@@ -1,21 +1,32 @@
 """What runs the frozen stages: one file an engine, found by its name.
 
-An engine's file has ``RANK`` (the highest that pays is taken), ``PAYS_FROM`` (pictures), ``supports(device)``,
+An engine's file has ``RANK`` (the highest that pays is taken), ``PAYS_FROM`` (pictures), ``PACKAGE``, ``AUTO`` (the
+precisions that ``auto`` may take, the fastest first), ``supports(device, precision)``, ``known(precision)``,
 ``ready(recipe, folder)`` and ``open(job) -> Engine``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any
+from importlib.util import find_spec
+from typing import Any, NamedTuple
 
 import torch
 
 from regraft.activations.engines._job import Engine, Job, Taps
-from regraft.errors import UnknownName
+from regraft.errors import ConfigError, UnknownName
 from regraft.utils import plugins
 
-__all__ = ["Engine", "Job", "Taps", "choose", "module", "names", "open_engine"]
+__all__ = ["Engine", "Job", "Runner", "Taps", "able", "choose", "known", "module", "names", "open_engine"]
+
+PRECISIONS = ("float32", "bfloat16", "float16")
+
+
+class Runner(NamedTuple):
+    """What computes rows, and in which precision."""
+
+    engine: str
+    precision: str = "float32"
 
 
 def names() -> list[str]:
@@ -28,19 +39,61 @@ def module(name: str) -> Any:
     return plugins.load(__name__, name)
 
 
-def choose(requested: str, device: torch.device, pictures: int, *, ready: Collection[str] = ()) -> str:
-    """Return the engine asked for; ``auto`` takes the highest that runs on the device and is `ready`, or pays.
+def able(asked: Runner, device: torch.device) -> list[Runner]:
+    """Return what runs there of what is asked, where ``auto`` leaves it open; the fastest first, as far as is known.
 
     Raises:
         UnknownName: there is no such engine.
+        ConfigError: the engine asked for is not installed, or nothing computes so there.
     """
     known = names()
-    if requested not in ("auto", *known):
-        raise UnknownName("engine", requested, ("auto", *known))
-    if requested != "auto":
-        return requested
-    able = [name for name in known if module(name).supports(device)]
-    return next(name for name in able if name in ready or pictures >= module(name).PAYS_FROM)
+    if asked.engine not in ("auto", *known):
+        raise UnknownName("engine", asked.engine, ("auto", *known))
+    if asked.engine != "auto" and find_spec(module(asked.engine).PACKAGE) is None:
+        package = module(asked.engine).PACKAGE
+        raise ConfigError(
+            f"--engine {asked.engine} needs the package {package}, which is not installed: pip install {package}"
+        )
+    found = [
+        Runner(name, precision)
+        for name in (known if asked.engine == "auto" else [asked.engine])
+        for precision in (module(name).AUTO if asked.precision == "auto" else [asked.precision])
+        if module(name).supports(device, precision)
+    ]
+    if not found:
+        raise ConfigError(_refusal(asked, device))
+    return found
+
+
+def known(runner: Runner) -> bool:
+    """Say whether it was measured, on a machine like this one, that nothing is faster."""
+    return bool(module(runner.engine).known(runner.precision))
+
+
+def _refusal(asked: Runner, device: torch.device) -> str:
+    others = [one for one in PRECISIONS for name in names() if module(name).supports(device, one)]
+    who = "No engine" if asked.engine == "auto" else f"--engine {asked.engine}"
+    return (
+        f"{who} computes in {asked.precision} on this {device.type}; "
+        f"some do in {', '.join(dict.fromkeys(others))}. Choose one of these, or leave out --engine."
+    )
+
+
+def choose(
+    requested: str,
+    device: torch.device,
+    pictures: int,
+    *,
+    ready: Collection[str] = (),
+    precision: str = "float32",
+) -> Runner:
+    """Return the engine asked for; ``auto`` takes the highest that runs on the device and is `ready`, or pays.
+
+    Raises:
+        UnknownName, ConfigError: as `able`.
+    """
+    found = able(Runner(requested, precision), device)
+    return next((one for one in found if one.engine in ready or pictures >= module(one.engine).PAYS_FROM), found[0])
 
 
 def open_engine(name: str, job: Job) -> Engine:

@@ -29,7 +29,7 @@ class Job:
     folder: Path  # where an engine keeps what it prepares, by the recipe
     name: str = "the network"  # as a reader knows it
     device: torch.device = torch.device("cpu")
-    half: bool = False  # in half precision: faster on a GPU, and values end at 65504
+    precision: str = "float32"  # what it computes in; values of float16 end at 65504
     progress: Progress = field(default_factory=Progress)
     prepared: Callable[[], object] = lambda: None  # called when something new lies in the folder
 

@@ -2,121 +2,36 @@
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import os
-import warnings
-from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import Any
-
 import torch
-from torch import nn
 
+from regraft.activations.engines._export import PAYS_FROM, exported, is_exported
 from regraft.activations.engines._job import Engine, Job
-from regraft.activations.store import recipe_key, writing
-from regraft.utils import files
 from regraft.utils.machine import cores
 
+__all__ = ["AUTO", "PACKAGE", "PAYS_FROM", "RANK", "known", "open", "ready", "supports"]
+
 RANK = 1
-PAYS_FROM = 256  # pictures: an export takes 1 to 3 s, ONNX Runtime saves 3 to 60 ms a picture
+PACKAGE = "onnxruntime"
+AUTO = ("float32",)
+ready = is_exported
 
 
-def supports(device: torch.device) -> bool:
-    """Say whether it runs there."""
-    return device.type == "cpu"
+def supports(device: torch.device, precision: str) -> bool:
+    """Say whether it runs there, in that precision."""
+    return device.type == "cpu" and precision == "float32"
 
 
-def ready(recipe: Mapping[str, Any], folder: Path) -> bool:
-    """Say whether the network is exported already."""
-    return export_path(recipe, folder).exists()
+def known(precision: str) -> bool:
+    """Say whether it was measured that nothing is faster on a CPU like this one."""
+    return False
 
 
 def open(job: Job) -> Engine:
-    """Run a network; its export stays in the job's folder for the next run with the same recipe.
-
-    An export that is not as it was written is deleted and made again, and the user is told.
-    """
+    """Run a network; its export stays in the job's folder."""
     import onnxruntime
 
-    path = export_path(job.recipe(), job.folder)
-    if not path.exists():
-        job.progress.note(f"Exporting {job.name} for ONNX Runtime, once.")
-    model = _kept_export(path, job.progress.warn)
-    if model is None:
-        model = export(job.network, size=job.size, path=path)
-        job.prepared()
-    with contextlib.suppress(OSError):
-        os.utime(path)  # in use: `make_room` takes others first
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = cores()
     options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(exported(job), options, providers=["CPUExecutionProvider"])
     return lambda pixels: session.run(None, {"pixels": pixels})
-
-
-def export_path(recipe: Mapping[str, Any], folder: Path) -> Path:
-    """Return where the export of that recipe is kept; another torch may export otherwise, so its version counts."""
-    return folder / f"{recipe_key({**recipe, 'torch': torch.__version__})}.onnx"
-
-
-def _kept_export(path: Path, warn: Callable[[str], None]) -> bytes | None:
-    """Return the export that is kept, if it is as it was written: a changed weight would load and answer wrongly."""
-    try:
-        model = path.read_bytes()
-    except OSError:  # not there; why none can be written either, writing it will tell
-        return None
-    if model[-_SEAL_BYTES:] == _seal(memoryview(model)[:-_SEAL_BYTES]):
-        return model
-    path.unlink(missing_ok=True)
-    warn(
-        f"{path} had been damaged, as by a loss of power or a failing disk, and was deleted; "
-        "the network is exported again."
-    )
-    return None
-
-
-def _seal(model: bytes | memoryview) -> bytes:
-    """Return what is put at the end of an export: its SHA-256, as one more entry of ONNX's ``metadata_props``.
-
-    A file that tells by itself whether it is whole cannot lose its digest, and two runs that export at once cannot mix
-    theirs. Protocol buffers may be continued by appending (field 14 of the model: key 1, value 2), and loading onnx for
-    it would take half a second.
-    """
-    entry = b"\n\x06sha256\x12\x40" + hashlib.sha256(model).hexdigest().encode()
-    return b"\x72" + bytes([len(entry)]) + entry
-
-
-_SEAL_BYTES = len(_seal(b""))
-
-
-def export(network: nn.Module, *, size: int, path: Path) -> bytes:
-    """Write `network` (uint8 ``[b, size, size, 3]`` -> a list of outputs, any b) as ONNX, whole or not at all.
-
-    Returns what was written. The network is moved to the CPU.
-
-    torch's TorchScript exporter is used for its speed: 1 to 3 s against 6 to 9 s, with equal results.
-
-    Raises:
-        StoreError, CacheFull: the folder may not be written to, or its disk is full.
-    """
-    network = network.eval().cpu()  # the GPU may have run its layers before
-    pixels = torch.zeros(2, size, size, 3, dtype=torch.uint8)
-    outputs = [f"output{index}" for index in range(len(network(pixels)))]
-    with writing(path.parent), files.whole(path) as temporary, warnings.catch_warnings():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        warnings.simplefilter("ignore")  # the exporter's own deprecation and tracing notes say nothing to a user
-        torch.onnx.export(
-            network,
-            (pixels,),
-            str(temporary),
-            dynamo=False,
-            opset_version=17,
-            input_names=["pixels"],
-            output_names=outputs,
-            dynamic_axes={name: {0: "batch"} for name in ("pixels", *outputs)},
-        )
-        model = temporary.read_bytes()
-        model += _seal(model)
-        temporary.write_bytes(model)
-    return model
