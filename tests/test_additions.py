@@ -115,9 +115,9 @@ def plan(backbone, config):
     return replace(frozen.plan(backbone, config), method="wide", hidden=96)
 """
 ENGINE = """\
-from regraft.activations.engines.torch import open, ready, supports
+from regraft.activations.engines.torch import AUTO, PACKAGE, known, open, ready, supports
 
-RANK, PAYS_FROM = 2, 0
+RANK, PAYS_FROM = 3, 0
 """
 SOURCE = """\
 import os
@@ -189,7 +189,7 @@ from regraft.backbones import PixelNorm, build, names
 
 told |= {"docs": settings_page(), "keywords": keywords_module()}
 told |= {"networks": names(), "methods": methods.names(), "engines": engines.names()}
-told["auto"] = str(engines.choose("auto", torch.device("cpu"), 1))
+told["auto"] = engines.choose("auto", torch.device("cpu"), 1).engine
 
 network, picture = build("resnet10t"), torch.zeros(1, 64, 64, 3, dtype=torch.uint8)
 with torch.inference_mode():

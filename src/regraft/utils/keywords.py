@@ -58,7 +58,8 @@ class Settings(Reading, total=False):
     target_precision: float | None
     target_specificity: float | None
     device: Literal["auto", "cpu", "cuda", "mps"]
-    engine: Literal["auto", "onnxruntime", "torch"]
+    engine: Literal["auto", "onnxruntime", "openvino", "torch"]
+    precision: Literal["auto", "float32", "bfloat16", "float16"]
     keep: Literal["auto", "always", "never"]
     keep_dtype: Literal["float16", "float32"]
     cache_limit: float
