@@ -106,7 +106,8 @@ def keywords_module() -> str:
 def _keyword(spec: dataclasses.Field[Any]) -> str:
     about, hint = ABOUT[spec.name], get_type_hints(Config)[spec.name]
     if about.choices:
-        kind = f"Literal[{', '.join(map(json.dumps, about.known))}]"
+        nothing = " | None" if spec.default is None else ""
+        kind = f"Literal[{', '.join(map(json.dumps, about.known))}]{nothing}"
     elif about.path or Path in getattr(hint, "__args__", ()):
         kind = "str | os.PathLike[str] | None"
     else:

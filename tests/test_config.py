@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from regraft.cli import options
-from regraft.config import ABOUT, EXCLUSIVE, Config, command, option
+from regraft.config import ABOUT, EXCLUSIVE, PRESETS, Config, changed, command, option
 from regraft.errors import ConfigError
 
 RANGES = {name: about.within for name, about in ABOUT.items() if about.within}
@@ -164,3 +165,32 @@ def test_channels_that_cannot_be_read_are_refused(wrong: str) -> None:
 def test_a_range_that_cannot_be_read_is_refused(wrong: str) -> None:
     with pytest.raises(ConfigError, match="--range is"):
         Config(range=wrong)
+
+
+# ---- presets ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_preset_is_its_row_below_what_is_given_beside_it(preset: str) -> None:
+    row = dict(PRESETS[preset])
+    config = Config.of(preset=preset)
+    assert {name: getattr(config, name) for name in row} == row
+    assert replace(config, preset=None, **{name: getattr(Config(), name) for name in row}) == Config()
+    for name in row:
+        beside = Config.of(preset=preset, **{name: getattr(Config(), name)})
+        assert getattr(beside, name) == (getattr(Config(), name) or row[name])  # None is nothing that is given
+    assert Config.of(preset=preset, seed=3).seed == 3
+
+
+@pytest.mark.parametrize("beside", [{}, {"tta": 1}, {"augment": "flip,crop", "epochs": 3}])
+def test_the_command_of_a_run_with_a_preset_asks_for_the_same_settings(beside: dict[str, Any]) -> None:
+    config = Config.of(preset="microscopy", **beside)
+    assert Config.of(**changed(config.as_dict())) == config
+    assert set(changed(config.as_dict())) == {"preset", *beside}
+    assert Config.from_dict(config.as_dict()) == config
+
+
+def test_without_a_preset_only_what_is_given_differs_from_the_defaults() -> None:
+    assert Config.of(epochs=3, preset=None) == Config(epochs=3)
+    with pytest.raises(ConfigError, match="expected one of microscopy"):
+        Config.of(preset="telescopy")

@@ -496,3 +496,12 @@ def test_aliases_and_repeats_are_one_network() -> None:
     assert listed_backbones("xception, legacy_xception,resnet18") == ["legacy_xception", "resnet18"]
     assert Candidate("resnet18", "frozen").name == "resnet18-frozen"
     assert len(set(listed_backbones("families"))) == len(listed_backbones("families")) > 5
+
+
+def test_a_comparison_of_a_version_with_fewer_settings_goes_on(shapes: Path, tmp_path: Path) -> None:
+    stopped = quick(shapes, tmp_path / "found", ["squeezenet1_1"], progress=StopAfter(1))
+    about = json.loads((stopped.folder / "comparison.json").read_bytes())
+    for name in ("tta", "preset"):
+        del about["requested"]["settings"][name]
+    (stopped.folder / "comparison.json").write_text(json.dumps(about))
+    assert quick(shapes, tmp_path / "found", ["squeezenet1_1"]).folder == stopped.folder

@@ -44,7 +44,7 @@ def compare(
     """Compare on a folder or table; see `regraft.experiments.api.compare`."""
     started, data, progress = time.perf_counter(), Path(data), progress or Progress()
     refuse_idle("compare", settings)
-    config = Config(**settings)
+    config = Config.of(**settings)
     if config.folds and budget_s is not None:
         raise ConfigError("--budget chooses by a part that --folds would test on; give one of them.")
     session = Session.open(data, config, settings, progress)
@@ -138,9 +138,17 @@ def _folder(wanted: Path, requested: Mapping[str, Any], session: Session) -> Pat
     existing = [folder for folder in run_folder.numbered(wanted) if (folder / comparison_report.SETTINGS).exists()]
     for folder in existing:
         about = run_folder.read_json(folder / comparison_report.SETTINGS)
-        if about.get("requested") == requested and not about.get("finished") and not _changed_since(folder, session):
+        same = _with_defaults(about.get("requested")) == requested
+        if same and not about.get("finished") and not _changed_since(folder, session):
             return folder
     return run_folder.claim(wanted, lambda made: _write_settings(made, requested, finished=False))
+
+
+def _with_defaults(requested: Any) -> Any:
+    """Return what an earlier version was asked for, with the settings that it did not have as they are by default."""
+    if not isinstance(requested, dict) or not isinstance(requested.get("settings"), dict):
+        return requested
+    return {**requested, "settings": {**Config().as_dict(), **requested["settings"]}}
 
 
 def _changed_since(folder: Path, session: Session) -> bool:

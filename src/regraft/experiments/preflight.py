@@ -30,7 +30,7 @@ def preflight(
     Raises:
         ConfigError, UnknownName, DataError: with what was meant, probably.
     """
-    config = Config(**settings)
+    config = Config.of(**settings)
     for method in [config.method] if named is None else listed(named, "methods"):
         methods.check(method)
     for name in [config.backbone] if backbones is None else listed(backbones, "backbones"):

@@ -40,7 +40,7 @@ def train(
     begun = run_folder.folder_to_resume(Path(out) if out else None, Path(data)) if resume else None
     if begun is None:
         run_folder.new_folder(wanted)  # a place that cannot be written to is said now
-    config = run_folder.settings_of(begun, settings) if begun else Config(**settings)
+    config = run_folder.settings_of(begun, settings) if begun else Config.of(**settings)
 
     session = Session.open(Path(data), config, settings, progress or Progress())
     if begun:

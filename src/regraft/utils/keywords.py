@@ -43,6 +43,7 @@ class Settings(Reading, total=False):
     views: int | None
     augment: str
     tta: int
+    preset: Literal["microscopy"] | None
     epochs: int | None
     batch_size: int
     lr: float | None
