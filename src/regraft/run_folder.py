@@ -28,6 +28,7 @@ FORMATS = {SETTINGS: 1, METRICS: 1, LEADERBOARD: 1}
 to its own; files of version 0.1.0 have none, which is 1."""
 RENAMED = {"pass_s": "feature_extraction_s", "wish": "requested"}
 """What entries are called in files of versions up to 0.1.0, and since."""
+ORIENTATION = "orientation.json"  # where turned pictures are predicted as well as upright ones
 PROPOSAL = "groups.json"  # which groups the pictures seem to come in, where none were given
 AWAITS = "awaits"  # of metrics.json: what is still to be written; absent where nothing is, as in runs of version 0.1.0
 MACHINE_SETTINGS = frozenset(name for name, about in ABOUT.items() if about.may_change)

@@ -6,7 +6,7 @@ import contextlib
 import functools
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ from regraft.activations.sources import (
 )
 from regraft.activations.store import FEWER, NOT_KEPT, Store, Writer, free_bytes, make_room, recipe_key
 from regraft.backbones import Backbone
-from regraft.data import DECODER
+from regraft.data import DECODER, Tta
 from regraft.errors import BadImage
 from regraft.utils.machine import cache_folder, cores, processor
 from regraft.utils.progress import Progress, Tick
@@ -139,6 +139,14 @@ class Prefix:
             stores = [self._store(cut, view) for view in first_views(views, tta=tta)]
             return Kept(stores, self.pictures.digests)
         return Computed(pixels, lambda batch: self._run([cut], batch)[0], self._shape(cut))
+
+    def seen_as(self, tta: Tta, cut: int) -> Activations:
+        """Return the activations at one cut of other views, which are computed when they are asked for."""
+        pixels = replace(self._pixels(tta=True), pictures=replace(self.pictures, tta=tta))
+        if cut == 0:
+            return pixels
+        position = self._deep.index(cut)  # all cuts at once, as the engine that is open runs them
+        return Computed(pixels, lambda batch: self._run(self._deep, batch)[position], self._shape(cut))
 
     # ---- the pass ---------------------------------------------------------------------------------------------------
 

@@ -15,12 +15,15 @@ from typing import Any
 
 from regraft import methods, run_folder
 from regraft.audit.groups import Proposal, write_proposal
+from regraft.audit.judging import Remark
+from regraft.audit.orientation import write_orientation
 from regraft.config import Config, command, option
 from regraft.errors import NotWritten, TargetMissed
 from regraft.experiments.cross_validation import begin_folds, cross_validate
 from regraft.experiments.fitting import Fitting
 from regraft.experiments.run import Run, finish
 from regraft.experiments.session import ActivatedNetwork, Session, idle_options, load_network
+from regraft.experiments.turning import turned_alike
 from regraft.methods._plan import Plan, stage_table
 from regraft.metrics.thresholds import shortfall
 from regraft.utils.progress import Progress
@@ -61,8 +64,17 @@ def train(
         for notice in (*shortfall(run.threshold), *run.test.cautions()):
             session.progress.warn(notice)
         if not run.interrupted:
-            finish(run, session, partial(session.judged, network, plan) if report else None)
+            finish(run, session, partial(_judged, session, network, plan, run) if report else None)
     return run
+
+
+def _judged(session: Session, network: ActivatedNetwork, plan: Plan, run: Run) -> list[Remark] | None:
+    """Judge the data, and propose the preset that suits them where turned pictures are predicted as well."""
+    model = run.folds[0] if run.folds else run
+    if found := turned_alike(session, network, plan, model.folder):
+        write_orientation(found, run.folder)
+        session.progress.note(found.notice)
+    return session.judged(network, plan)
 
 
 def _activated(session: Session, begun: Path | None) -> tuple[ActivatedNetwork, Plan]:

@@ -20,6 +20,7 @@ from regraft import run_folder
 from regraft.audit.groups import Proposal, proposed_in
 from regraft.audit.identical import copies_that_differ, identical
 from regraft.audit.judging import FINDINGS, Gathered, Remark, by_kind, gathered, read_remarks
+from regraft.audit.orientation import Orientation, orientation_in
 from regraft.config import ABOUT, Config, changed, command, option
 from regraft.data import PARTS, decode, digest
 from regraft.data.reading import read_file
@@ -125,6 +126,7 @@ class Report:
     correct: list[Shown]
     missing: int  # pictures that were to be shown and are no longer there
     remarks: list[Remark] | None  # findings.csv; None where the data were not judged
+    orientation: Orientation | None  # orientation.json: of pictures without an up or down
     proposal: Proposal | None  # groups.json: of groups that were not given
 
     # ---- figures ----------------------------------------------------------------------------------------------------
@@ -451,6 +453,7 @@ def read(folder: Path) -> Report:
         [one for one in shown if one.truth == one.predicted],
         len(chosen) - len(shown),
         read_remarks(folder / FINDINGS) if (folder / FINDINGS).exists() else None,
+        orientation_in(folder),
         # to the run, or to the cross-validation or comparison that it is part of
         proposed_in(folder) or proposed_in(folder.absolute().parent),
     )
