@@ -10,11 +10,15 @@ import pytest
 import torch
 from PIL import Image
 
+import regraft as public
+from regraft.activations import engines
+from regraft.activations.engines import Runner
 from regraft.backbones import build
 from regraft.data import Preprocessing, Tta
 from regraft.errors import ActivationOverflow, StoreError
 from regraft.inference.classifier import Classifier
 from regraft.training.head import HeadSpec, build_head
+from regraft.utils import files
 from regraft.utils.progress import Progress
 
 
@@ -102,3 +106,54 @@ def test_several_views_answer_alike_in_any_company_and_pass_bad_pictures_by(
     between = list(classifier.predict([bad, picture, bad], **asked))  # type: ignore[arg-type]
     assert [answer.probabilities is None for answer in between] == [True, False, True]
     np.testing.assert_allclose(between[1].probabilities, alone.probabilities, atol=1e-6)  # type: ignore[arg-type]
+
+
+SHORTER = [
+    Runner(name, precision)
+    for name in engines.names()
+    for precision in engines.SHORTER
+    if name != "torch" and engines.module(name).supports(torch.device("cpu"), precision)
+]
+EQUAL = 2e-3  # probabilities: the rows that a head is trained on are kept in float16, others go to it as they are
+
+
+@pytest.mark.parametrize("runner", [Runner("torch"), *SHORTER], ids="-".join)
+def test_a_model_predicts_as_its_run_did(runner: Runner, shapes: Path, tmp_path: Path) -> None:
+    """With the same engine, in the same precision; and in float32 where only a few pictures would need it."""
+    of_run = {"backbone": "squeezenet1_1", "weights": "random", "method": "features", "img_size": 64}
+    asked = {"engine": runner.engine, "precision": runner.precision, "device": "cpu", "seed": 3, "report": False}
+    run = public.train(shapes, out=tmp_path / "run", **of_run, **asked).folder
+    model = public.load(run)
+    assert model.about["frozen_part"] == {"engine": runner.engine, "precision": runner.precision}
+    assert model._runner("auto", torch.device("cpu"), 1) == runner
+    rows = files.read_csv(run / "predictions.csv", needed=["filename", "label", "prob"])
+    found = public.predict(run, [shapes / row["filename"] for row in rows], device="cpu")
+    assert [row["label"] for row in rows] == [row["label"] for row in found]
+    np.testing.assert_allclose([float(row["prob"]) for row in rows], [row["prob"] for row in found], atol=EQUAL)
+
+
+@pytest.mark.parametrize(
+    "part", [None, [], {}, {"engine": "abacus", "precision": "bfloat16"}, {"engine": ["openvino"], "precision": 16}]
+)
+def test_what_a_bundle_says_of_an_engine_that_is_not_here_is_passed_over(classifier: Classifier, part: object) -> None:
+    other = replace(classifier, about={"frozen_part": part, "trained": ["head"]})
+    assert other._runner("auto", torch.device("cpu"), 1) == Runner("torch")
+
+
+@pytest.mark.skipif(not SHORTER, reason="this CPU computes nothing shorter than float32")
+@pytest.mark.parametrize(
+    ("trained", "pictures", "same"), [(["head"], 256, True), (["layer4", "head"], 256, False), (["head"], 1, False)]
+)
+def test_the_precision_of_the_training_is_that_of_a_network_below_the_head_where_it_pays(
+    classifier: Classifier, trained: list[str], pictures: int, same: bool
+) -> None:
+    own = SHORTER[0]
+    of_run = replace(classifier, about={"frozen_part": own._asdict(), "trained": trained})
+    found = of_run._runner("auto", torch.device("cpu"), pictures)
+    assert (found == own) == same
+    assert same or found.precision == "float32"
+
+
+def test_an_engine_of_the_cpu_computes_there_on_a_machine_with_a_gpu(classifier: Classifier) -> None:
+    assert classifier._runner("onnxruntime", torch.device("cuda"), 1) == Runner("onnxruntime", "float32")
+    assert classifier._runner("auto", torch.device("cuda"), 1) == Runner("torch", "float16")

@@ -89,6 +89,7 @@ class Prefix:
     ) -> None:
         self.backbone, self.pictures, self.demand, self.means = backbone, pictures, demand, means
         self.cuts, self.device, self.dtype = sorted(demand.epochs), means.device, means.dtype
+        self._place = engines.placed(means.engine, means.device)  # of the frozen part
         self.root, self.limit = means.root or cache_folder(), int(means.limit_gb * 1e9)
         self.progress = progress or Progress()
         self._stage_digests = stage_digests(backbone, self.cuts[-1])
@@ -225,7 +226,7 @@ class Prefix:
             lambda: self._export_recipe(cuts),
             self.root / "prefixes",
             self.backbone.name,
-            self.device,
+            self._place,
             runner.precision,
             progress=self.progress,
             prepared=lambda: self._make_room(0),
@@ -250,7 +251,7 @@ class Prefix:
             lambda runner: self._rows_of(sample, runner),
             lambda: self._record_of(sample),
         )
-        choice = choosing.pick(Runner(self.means.engine, self._precision), self.device, trial)
+        choice = choosing.pick(Runner(self.means.engine, self._precision), self._place, trial)
         say = self.progress.detail if choice.agreement is None else self.progress.note
         say(f"{self.backbone.name}: {choice}")
         self._engines = {key: engine for key, engine in self._engines.items() if key[0] == choice.runner}
@@ -263,9 +264,9 @@ class Prefix:
     @property
     def _precision(self) -> str:
         """What is asked for; ``auto`` rounds only where kept rows are rounded anyway, and on a GPU as they are."""
-        if self.means.precision != "auto" or (self.device.type == "cpu" and self.dtype == "float16"):
+        if self.means.precision != "auto" or (self._place.type == "cpu" and self.dtype == "float16"):
             return self.means.precision
-        return self.dtype if self.device.type == "cuda" else "float32"
+        return self.dtype if self._place.type == "cuda" else "float32"
 
     @property
     def _deep(self) -> tuple[int, ...]:
@@ -349,9 +350,9 @@ class Prefix:
 
     def _computed_by(self, runner: Runner) -> str:
         """Return what tells rows of one engine and precision from those of another."""
-        if self.device.type == "cpu":
+        if self._place.type == "cpu":
             return runner.engine if runner.precision == "float32" else "/".join(runner)
-        return f"{runner.engine}/{self.device.type}/{runner.precision}"
+        return f"{runner.engine}/{self._place.type}/{runner.precision}"
 
     def _export_recipe(self, cuts: Sequence[int]) -> dict[str, Any]:
         return export_recipe(self.backbone, cuts, self._stage_digests)

@@ -106,6 +106,7 @@ class RegraftClassifier(ClassifierMixin, _OfPictures):  # type: ignore[misc]
         seed: int = Config.seed,
         device: str = Config.device,
         engine: str = Config.engine,
+        precision: str = Config.precision,
         keep: str = Config.keep,
         cache_limit: float = Config.cache_limit,
         progress: Progress | None = None,
@@ -128,6 +129,7 @@ class RegraftClassifier(ClassifierMixin, _OfPictures):  # type: ignore[misc]
         self.seed = seed
         self.device = device
         self.engine = engine
+        self.precision = precision
         self.keep = keep
         self.cache_limit = cache_limit
         self.progress = progress
@@ -200,6 +202,7 @@ class FeatureExtractor(TransformerMixin, _OfPictures):  # type: ignore[misc]
         img_size: int | None = None,
         device: str = Config.device,
         engine: str = Config.engine,
+        precision: str = Config.precision,
         cache_limit: float = Config.cache_limit,
         progress: Progress | None = None,
     ) -> None:
@@ -209,6 +212,7 @@ class FeatureExtractor(TransformerMixin, _OfPictures):  # type: ignore[misc]
         self.img_size = img_size
         self.device = device
         self.engine = engine
+        self.precision = precision
         self.cache_limit = cache_limit
         self.progress = progress
 
@@ -250,6 +254,7 @@ class FeatureExtractor(TransformerMixin, _OfPictures):  # type: ignore[misc]
             range=self.range_,
             device=self.device,
             engine=self.engine,
+            precision=self.precision,
             cache_limit=self.cache_limit,
             progress=self.progress,
         )

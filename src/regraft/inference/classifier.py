@@ -14,6 +14,8 @@ from torch import Tensor, nn
 
 from regraft.activations import BATCH, batched, cache_folder, engines
 from regraft.activations.devices import pick_device
+from regraft.activations.engines import Runner
+from regraft.activations.recipes import export_recipe, stage_digests
 from regraft.activations.store import make_room
 from regraft.backbones import Backbone
 from regraft.data import Pictures, Tta, adjusted, gathered, read_pixels
@@ -79,7 +81,7 @@ class Classifier:
         """Return uint8 pixels [b, s, s, 3] -> probabilities [b, classes], in eval mode."""
         # the ImageNet head brings its own pool; ours follows the pooled prefix
         body = self.backbone.prefix(len(self.backbone.stages)) if self.spec else self.backbone.above(0)
-        return _Outputs(nn.Sequential(body, self.head, _Tempered(self.temperature), nn.Softmax(1))).eval()
+        return _Outputs(nn.Sequential(body, self.head, *self._probabilities())).eval()
 
     def seeing(self, paths: Sequence[Path], progress: Progress, **overrides: Any) -> Classifier:
         """Return the model as it sees these pictures: as in its training, but for what is given.
@@ -126,7 +128,8 @@ class Classifier:
         With `tta`, by default the model's own, the probabilities are the mean over several views of a picture. They
         depend on the picture alone: asking twice, or for other pictures beside it, gives the same answer.
 
-        `engine` is as in the settings: ``auto`` exports to ONNX Runtime where there are many pictures and no GPU.
+        `engine` is as in the settings: ``auto`` takes that of the training, in its precision, where the head alone was
+        trained and it is at hand or pays; the head itself is always computed in float32.
         """
         views = self.tta if tta is None else tta
         run = self._engine(device, engine, len(paths) * views.views, progress or Progress())
@@ -141,35 +144,78 @@ class Classifier:
 
     def _engine(self, device: str, engine: str, pictures: int, progress: Progress) -> engines.Engine:
         on = pick_device(device)
-        chosen = engines.choose(engine, on, pictures).engine
         try:
-            return self._opened(chosen, on, progress)
+            return self._opened(self._runner(engine, on, pictures), engines.placed(engine, on), progress)
         except StoreError as error:
             if engine != "auto":
                 raise
             progress.note(f"{error} Going on with torch, which is slower.")
-            return self._opened("torch", on, progress)
+            return self._opened(Runner("torch"), on, progress)
 
-    def _opened(self, engine: str, device: torch.device, progress: Progress) -> engines.Engine:
-        network, preprocessing, folder = self.network(), self.backbone.preprocessing, cache_folder() / "prefixes"
+    def _runner(self, engine: str, device: torch.device, pictures: int) -> Runner:
+        """Return what computes the network: as its head was trained, where that is at hand or pays, else in float32."""
+        device = engines.placed(engine, device)
+        if device.type == "cuda":
+            return engines.choose(engine, device, pictures, precision="float16")
+        own = self._of_training(device)
+        if own and (engine == own.engine or (engine == "auto" and self._at_hand(own, pictures))):
+            return own
+        return engines.choose(engine, device, pictures)
 
-        def recipe() -> dict[str, Any]:
-            pixels = replace(preprocessing, file_channels=None, value_range=None, max_megapixels=None).as_dict()
-            weights = digest_state(network.state_dict())
-            return {"classifier": weights, "backbone": self.backbone.name, "pixels": pixels}
+    def _of_training(self, device: torch.device) -> Runner | None:
+        """Return what computed the rows that the head was trained on, where it was no float32 and runs here too.
 
+        With a tail that was trained all is computed in float32: what a shorter format does to that is not measured.
+        """
+        part = self.about.get("frozen_part")
+        if not isinstance(part, dict) or list(self.about.get("trained", ())) != ["head"]:
+            return None
+        known = [Runner(name, precision) for name in engines.names() for precision in engines.SHORTER]
+        runs = (one for one in known if [*one] == [part.get("engine"), part.get("precision")])
+        return next((one for one in runs if engines.module(one.engine).supports(device, one.precision)), None)
+
+    def _at_hand(self, runner: Runner, pictures: int) -> bool:
+        """Say whether an engine pays, or what it needs is there from the training; looking for that takes a while."""
+        engine = engines.module(runner.engine)
+        return pictures >= engine.PAYS_FROM or bool(engine.ready(self._body_recipe(), cache_folder() / "prefixes"))
+
+    def _opened(self, runner: Runner, device: torch.device, progress: Progress) -> engines.Engine:
         job = engines.Job(
-            network,
-            preprocessing.size,
-            recipe,
-            folder,
+            engines.Taps(self.backbone, [len(self.backbone.stages)]) if self.spec else self.network(),
+            self.backbone.preprocessing.size,
+            self._body_recipe if self.spec else self._recipe,
+            cache_folder() / "prefixes",
             self.backbone.name,
             device,
-            precision="float16" if device.type == "cuda" else "float32",
+            runner.precision,
             progress=progress,
-            prepared=lambda: make_room([folder], 0, MOST_EXPORTS),
+            prepared=lambda: make_room([cache_folder() / "prefixes"], 0, MOST_EXPORTS),
         )
-        return engines.open_engine(engine, job)
+        opened = engines.open_engine(runner.engine, job)
+        return self._below_the_head(opened) if self.spec else opened
+
+    def _below_the_head(self, body: engines.Engine) -> engines.Engine:
+        """Run the head in float32 on what an engine makes of pictures: it is small, and probabilities are precise."""
+        above = nn.Sequential(self.head.cpu(), *self._probabilities()).eval()
+
+        def run(pixels: np.ndarray) -> list[np.ndarray]:
+            with torch.inference_mode():
+                return [above(torch.from_numpy(body(pixels)[0])).numpy()]
+
+        return run
+
+    def _probabilities(self) -> list[nn.Module]:
+        return [_Tempered(self.temperature), nn.Softmax(1)]
+
+    def _body_recipe(self) -> dict[str, Any]:
+        """Name the network below the head as a training does that trains no more than a head: they share an export."""
+        cut = len(self.backbone.stages)
+        return export_recipe(self.backbone, [cut], stage_digests(self.backbone, cut))
+
+    def _recipe(self) -> dict[str, Any]:
+        pixels = replace(self.backbone.preprocessing, file_channels=None, value_range=None, max_megapixels=None)
+        weights = digest_state(self.network().state_dict())
+        return {"classifier": weights, "backbone": self.backbone.name, "pixels": pixels.as_dict()}
 
 
 def predictions_from(run: engines.Engine, pictures: Sequence[np.ndarray], tta: Tta) -> np.ndarray:

@@ -43,6 +43,7 @@ def features(
     max_megapixels: int | None = None,
     device: str = "auto",
     engine: str = "auto",
+    precision: str = "auto",
     cache_limit: float = Config.cache_limit,
     progress: Progress | None = None,
 ) -> Features:
@@ -62,7 +63,7 @@ def features(
         img_size: side in pixels of the square that the network sees. Default: what the weights or the model expect.
         channels, range, max_megapixels: as in training; by default those of the model's, and of a network given by its
             name a range that is found from these pictures.
-        device, engine, cache_limit: as in the settings.
+        device, engine, precision, cache_limit: as in the settings; ``auto`` is float32 here, on any device but a GPU.
         progress: says what is going on; silent by default.
 
     Raises:
@@ -77,6 +78,7 @@ def features(
         max_megapixels=max_megapixels,
         device=device,
         engine=engine,
+        precision=precision,
         cache_limit=cache_limit,
     )
     kept = _compute(opened(model, weights), pictures, layer, pool, config, progress or Progress())
@@ -191,7 +193,9 @@ def _compute(
 def _prefix(backbone: Backbone, pictures: sources.Pictures, config: Config, progress: Progress) -> Prefix:
     """Return the whole network as what is frozen: its rows are gone through once, and always kept."""
     device, demand = pick_device(config.device), Demand({len(backbone.stages): 1}, trained=0)
-    means = Means(device, config.engine, "always", "float32", config.cache_limit, instead=SMALLER)
+    means = Means(
+        device, config.engine, "always", "float32", config.cache_limit, instead=SMALLER, precision=config.precision
+    )
     return Prefix(backbone, pictures, demand, means, progress)
 
 

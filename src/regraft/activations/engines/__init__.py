@@ -17,9 +17,25 @@ from regraft.activations.engines._job import Engine, Job, Taps
 from regraft.errors import ConfigError, UnknownName
 from regraft.utils import plugins
 
-__all__ = ["Engine", "Job", "Runner", "Taps", "able", "choose", "known", "module", "names", "open_engine"]
+__all__ = [
+    "PRECISIONS",
+    "SHORTER",
+    "Engine",
+    "Job",
+    "Runner",
+    "Taps",
+    "able",
+    "choose",
+    "known",
+    "module",
+    "names",
+    "open_engine",
+    "placed",
+]
 
-PRECISIONS = ("float32", "bfloat16", "float16")
+CPU = torch.device("cpu")  # made here: once it is loaded, `torch` is the engine of that name
+SHORTER = ("bfloat16", "float16")
+PRECISIONS = ("float32", *SHORTER)
 
 
 class Runner(NamedTuple):
@@ -37,6 +53,13 @@ def names() -> list[str]:
 def module(name: str) -> Any:
     """Return an engine's module."""
     return plugins.load(__name__, name)
+
+
+def placed(engine: str, device: torch.device) -> torch.device:
+    """Return where an engine computes: one that is asked for and knows no other place does on the CPU."""
+    if engine == "auto" or engine not in names() or module(engine).supports(device, "float32"):
+        return device
+    return CPU
 
 
 def able(asked: Runner, device: torch.device) -> list[Runner]:
