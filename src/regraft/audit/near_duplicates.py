@@ -133,10 +133,13 @@ def _alike(
 def fit_pca(rows: NDArray[np.float32], most: int) -> Any:
     """Return scikit-learn's PCA of rows [n, c], with so many components at most.
 
-    Where there are more, they are found by random projections (Halko, Martinsson & Tropp, SIAM Review 2011).
+    Where there are more, they are found by random projections (Halko, Martinsson & Tropp, SIAM Review 2011), with two
+    steps of power iteration, which they advise: four, scikit-learn's choice, took 2 to 5 times as long and explained
+    0.0001 more of the variance.
     """
     from sklearn.decomposition import PCA
 
     count = min(most, *rows.shape)
     with np.errstate(invalid="ignore"):  # rows that are all the same have no variance to take a share of
-        return PCA(count, svd_solver="randomized" if count == most else "full", random_state=0).fit(rows)
+        solver = "randomized" if count == most else "full"
+        return PCA(count, svd_solver=solver, iterated_power=2, random_state=0).fit(rows)
