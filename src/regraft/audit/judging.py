@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from regraft.activations.computed import computed, fingerprint
 from regraft.audit.identical import identical
 from regraft.audit.kinds import KINDS
 from regraft.audit.label_errors import wrong
@@ -524,11 +525,13 @@ class Map(NamedTuple):
 
 
 def map_of(points: NDArray[np.float32], seed: int = 0) -> Map:
-    """Lay pictures out on a plane (t-SNE), of many a random choice; from what `reduced` returns [n, c]."""
+    """Lay pictures out on a plane (t-SNE), of many a random choice; from what `reduced` returns [n, c]. It is kept."""
     chosen = np.arange(len(points))
     if len(points) > MAP_AT_MOST:
         chosen = np.sort(np.random.default_rng(seed).choice(len(points), MAP_AT_MOST, replace=False))
-    return Map(_plane(points[chosen, :50], seed), chosen)
+    seen = points[chosen, :50]
+    kept = computed([__file__], {"map": fingerprint(seen), "seed": seed}, lambda: {"places": _plane(seen, seed)})
+    return Map(kept["places"], chosen)
 
 
 def _plane(points: NDArray[np.float32], seed: int) -> NDArray[np.float64]:

@@ -9,6 +9,7 @@ the nearest in what no turn changes, and the two pictures of each are then laid 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -48,26 +49,46 @@ Pairs = NDArray[np.int64]  # [m, 2], each with the smaller index first
 def near_duplicates(thumbnails: Sequence[Thumbnail], nearest: NDArray[np.int64]) -> list[tuple[int, int, float]]:
     """Return the pairs of pictures that are copies of each other, and how alike they are (0.75 to 1).
 
-    Time grows with n, but for a matrix product with 64 numbers a picture; memory with n.
+    Time grows with n, but for a matrix product with 64 numbers a picture; memory with n. What was found is kept, and
+    asking for the same pictures again takes no time.
 
     Args:
         thumbnails: of `regraft.data.read_thumbnails` [n].
         nearest: for each picture the indices of those with the nearest embeddings, int [n, k]; itself may be there.
     """
+    from regraft.activations.computed import computed, fingerprint  # it needs torch
+
     if len(thumbnails) < 2:
         return []
     greys, shapes, tints = (
         np.array(values)
         for values in zip(*((thumbnail.grey, thumbnail.shape, thumbnail.tint) for thumbnail in thumbnails), strict=True)
     )
-    radii, pairs = _radii(shapes), _unique(nearest)
+    middles = [thumbnail.middle for thumbnail in thumbnails if thumbnail.middle is not None]
+    which = [thumbnail.middle is not None for thumbnail in thumbnails]
+    recipe = {"pictures": fingerprint(greys, shapes, np.array(middles), np.array(which)), "near": fingerprint(nearest)}
+
+    def search() -> dict[str, NDArray[Any]]:
+        found = _found(thumbnails, greys, shapes, _unique(nearest))
+        return {"pairs": np.array(list(found), np.int64).reshape(-1, 2), "alike": np.array(list(found.values()))}
+
+    kept = computed([__file__, str(Path(__file__).with_name("registration.py"))], recipe, search)
+    pairs = zip(kept["pairs"].tolist(), kept["alike"].tolist(), strict=True)
+    return [(one, other, alike) for (one, other), alike in pairs if _of_one_colour(tints[one], tints[other])]
+
+
+def _found(
+    thumbnails: Sequence[Thumbnail], greys: NDArray[np.uint8], shapes: NDArray[np.float64], pairs: Pairs
+) -> dict[tuple[int, int], float]:
+    """Return the pairs that are the same picture, of whatever colour, in order, and how alike they are."""
+    radii = _radii(shapes)
     found = _alike(greys, radii, pairs)
     wide, narrow = shapes[pairs].max(1), shapes[pairs].min(1)
     squeezed = _alike(greys, np.ones_like(radii), pairs[wide > OTHER_SHAPE * narrow], upright=True)
     more = squeezed | _alike_from_near(thumbnails, greys, radii)
     for pair, score in more.items():
         found[pair] = max(score, found.get(pair, 0.0))
-    return [(*pair, score) for pair, score in sorted(found.items()) if _of_one_colour(*tints[list(pair)])]
+    return dict(sorted(found.items()))
 
 
 def _alike_from_near(

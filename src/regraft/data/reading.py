@@ -56,10 +56,7 @@ def read_picture(path: Path, preprocessing: Preprocessing, expected: str | None 
     Raises:
         BadImage: why it cannot be read, or that it has changed since it was digested.
     """
-    content = read_file(path)
-    if expected is not None and digest(content) != expected:  # its row would be kept under another picture's name
-        raise BadImage("changed while Regraft was at work")
-    return decode(content, preprocessing)
+    return decode(read_file(path, expected), preprocessing)
 
 
 MOST_BYTES = 10**9
@@ -74,19 +71,21 @@ _ODD_KINDS = (
 )
 
 
-def read_file(path: Path) -> bytes:
-    """Return the bytes of one regular file of at most `MOST_BYTES`.
+def read_file(path: Path, expected: str | None = None) -> bytes:
+    """Return the bytes of one regular file of at most `MOST_BYTES`, which must have the `expected` digest, if any.
 
     A pipe would wait for a writer, and a device may have no end: neither is opened.
 
     Raises:
-        BadImage: why it cannot be read.
+        BadImage: why it cannot be read, or that it has changed since it was digested.
     """
     with opened(path) as file:
         size = os.fstat(file.fileno()).st_size
         content = file.read(size + 1)
     if len(content) > size:
         raise BadImage("grows while it is read, or does not tell its size")
+    if expected is not None and digest(content) != expected:  # what is kept of it would be kept under another's name
+        raise BadImage("changed while Regraft was at work")
     return content
 
 

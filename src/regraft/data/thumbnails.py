@@ -44,18 +44,23 @@ class Thumbnail(NamedTuple):
 
 
 def read_thumbnails(
-    paths: Sequence[Path], preprocessing: Preprocessing = _PLAIN, *, progress: Progress | None = None
+    paths: Sequence[Path],
+    preprocessing: Preprocessing = _PLAIN,
+    *,
+    digests: Sequence[str] | None = None,
+    progress: Progress | None = None,
 ) -> list[Thumbnail]:
     """Look at every file, in the order of `paths`, on the scale and at the channels of `preprocessing`.
 
     Raises:
-        BadImage: A file that cannot be read: leave those out before.
+        BadImage: A file that cannot be read, or has other content than its digest, where `digests` are given.
     """
     thumbnails: list[Thumbnail] = []
+    expected: Sequence[str | None] = [None] * len(paths) if digests is None else digests
+    jobs = list(zip(paths, expected, strict=True))
+    look = partial(_thumbnail, preprocessing=preprocessing.small(CLOSER * THUMBNAIL_SIDE))
     with (progress or Progress()).track("Looking at the files", len(paths), "pictures") as tick:
-        for index, found in ahead_of(
-            partial(_thumbnail, preprocessing=preprocessing.small(CLOSER * THUMBNAIL_SIDE)), paths
-        ):
+        for index, found in ahead_of(lambda job: look(*job), jobs):
             if isinstance(found, BadImage):
                 raise BadImage(f"{paths[index]} cannot be read: {found}. Leave it out of the list.")
             thumbnails.append(found)
@@ -63,8 +68,8 @@ def read_thumbnails(
     return thumbnails
 
 
-def _thumbnail(path: Path, preprocessing: Preprocessing) -> Thumbnail:
-    content = read_file(path)
+def _thumbnail(path: Path, digest: str | None, preprocessing: Preprocessing) -> Thumbnail:
+    content = read_file(path, digest)
     pixels = decode(content, preprocessing)
     red, green, blue = pixels.sum((0, 1)) / max(int(pixels.sum()), 1)
     close = pixels.mean(2, dtype=np.float32)

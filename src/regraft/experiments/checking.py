@@ -15,8 +15,9 @@ from regraft import methods, run_folder
 from regraft.audit.groups import Proposal
 from regraft.audit.judging import FINDINGS, Audit, audit_of, map_of, reduced, write_remarks
 from regraft.audit.kinds import KINDS, check_kinds
+from regraft.audit.looking import look_at
 from regraft.config import Config, refuse_idle
-from regraft.data import Manifest, read_thumbnails, split_from
+from regraft.data import Manifest, split_from
 from regraft.errors import ConfigError, NoImages
 from regraft.experiments.session import Session, load_network
 from regraft.reports import check_page
@@ -88,7 +89,7 @@ def _audited(session: Session) -> tuple[Audit, Shown, Proposal | None]:
         count = len(session.skipped)
         raise NoImages(f"None of the {count} pictures in {session.data} can be read; the first: {name}: {reason}.")
     preprocessing = network.backbone.preprocessing
-    thumbnails = read_thumbnails([item.path for item in manifest.items], preprocessing, progress=progress)
+    thumbnails = look_at(manifest, session.digests, preprocessing, progress)
     progress.note("Comparing the pictures with each other.")
     points = reduced(network.embeddings(plan.cut))
     audit = audit_of(manifest, session.digests, points, thumbnails, skipped=session.skipped, seed=config.seed)

@@ -22,6 +22,7 @@ from regraft.activations.devices import pick_device
 from regraft.audit.groups import Proposal, propose
 from regraft.audit.identical import duplicates_across_parts, label_conflicts
 from regraft.audit.judging import Remark, audit_of, blank_notices, reduced
+from regraft.audit.looking import look_at
 from regraft.backbones import Backbone
 from regraft.config import Config, option
 from regraft.data import (
@@ -32,7 +33,6 @@ from regraft.data import (
     Tta,
     augmentations,
     other_pictures,
-    read_thumbnails,
     scan,
     survey,
 )
@@ -365,9 +365,7 @@ class Session:
         if not network.prefix.keeps(cut) or len(self.manifest) > MOST_JUDGED:
             return None
         parted = self.splits[0] if len(self.splits) == 1 else self.manifest
-        thumbnails = read_thumbnails(
-            [item.path for item in parted.items], network.backbone.preprocessing, progress=self.progress
-        )
+        thumbnails = look_at(parted, self.digests, network.backbone.preprocessing, self.progress)
         points, seed = reduced(network.embeddings(cut)), self.config.seed
         audit = audit_of(parted, self.digests, points, thumbnails, skipped=self.skipped, seed=seed)
         deep = {item.name for item in parted.items if item.path in self.seen.sights}  # of these it has been said
