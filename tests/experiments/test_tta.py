@@ -75,7 +75,11 @@ def test_the_figure_without_is_what_one_look_gives(run: Run, shapes: Path, tmp_p
     for name in names_in_test(run.folder):
         (tmp_path / "test" / Path(name).parent).mkdir(exist_ok=True)
         (tmp_path / "test" / name).write_bytes((shapes / name).read_bytes())
-    once, often = (package.evaluate(run, tmp_path / "test", tta=views).test.values for views in (1, None))
+    alone, found = (package.evaluate(run, tmp_path / "test", tta=views) for views in (1, None))
+    once, often = alone.test.values, found.test.values
+    assert alone.tta is None
+    assert found.as_dict()["tta"]["views"] == 4
+    assert found.as_dict()["tta"]["without"] == alone.test.as_dict()
     assert once["log_loss"] == pytest.approx(run.tta["without"]["log_loss"], abs=2e-3)
     assert often["log_loss"] == pytest.approx(run.test.values["log_loss"], abs=2e-3)
     assert once["log_loss"] != pytest.approx(often["log_loss"], abs=2e-3)

@@ -40,6 +40,7 @@ from regraft.cli.printing import (
     print_run,
     print_scores,
     print_threshold,
+    print_tta,
 )
 from regraft.config import ABOUT, command
 from regraft.errors import ConfigError, NotWritten, RegraftError, reason_of
@@ -286,6 +287,7 @@ def evaluate(
         print_baseline(found)
         print_scores(f"{model} on {data}", found.test, "pictures")
         print_threshold(found.threshold)
+        print_tta(found)
         print_abstain(found)
 
 

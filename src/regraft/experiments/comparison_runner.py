@@ -17,11 +17,12 @@ from regraft.audit.groups import proposed_in, write_proposal
 from regraft.config import METHOD, NETWORK, Config, names_of
 from regraft.data import Manifest, write_split
 from regraft.errors import NotWritten, RegraftError, RunError, reason_of
-from regraft.experiments.fitting import Fitting, about_tta
+from regraft.experiments.fitting import Fitting
 from regraft.experiments.run import Run
 from regraft.experiments.session import ActivatedNetwork, LoadedNetwork, Session, load_network, tta_of
 from regraft.methods._plan import Plan
 from regraft.metrics.predictions import PLAIN, Predicted
+from regraft.metrics.tta import about_tta
 from regraft.reports import comparison_page
 from regraft.reports.comparison_report import COLUMNS, Control, Findings, Learned, Row, duration, name_of
 from regraft.training.learner import least_epochs

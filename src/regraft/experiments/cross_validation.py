@@ -16,13 +16,14 @@ import numpy as np
 
 from regraft import run_folder
 from regraft.data import write_split
-from regraft.experiments.fitting import Fitting, about_run, about_tta, write_metrics, write_predictions
+from regraft.experiments.fitting import Fitting, about_run, write_metrics, write_predictions
 from regraft.experiments.operating_point import reached_by_folds
 from regraft.experiments.run import Run
 from regraft.experiments.session import ActivatedNetwork, Session, tta_of
 from regraft.experiments.splitting import fold_numbers, folders
 from regraft.methods._plan import Plan
 from regraft.metrics.predictions import PLAIN, PREDICTIONS, Predicted
+from regraft.metrics.tta import about_tta
 from regraft.training.learner import lengthened
 from regraft.utils.progress import PartOf
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -25,7 +25,7 @@ from regraft.metrics.calibration import before_and_after, fit_temperature, tempe
 from regraft.metrics.functions import Scores
 from regraft.metrics.predictions import PLAIN, Predicted
 from regraft.metrics.thresholds import class_weights
-from regraft.metrics.tta import mean_over_views
+from regraft.metrics.tta import about_tta, mean_over_views
 from regraft.reports.plots import confusion_matrix
 from regraft.training.head import Head
 from regraft.training.history import Stop, read_history
@@ -209,11 +209,6 @@ def _about_model(network: ActivatedNetwork, plan: Plan, config: Config, stopped:
         ),  # the reason may name a time: equal runs, equal bytes
     }
     return {**about, "unfinished": asdict(stopped)} if stopped else about
-
-
-def about_tta(views: int, plain: Predicted, classes: Sequence[str], seed: int) -> dict[str, Any]:
-    """Return what metrics.json says of test-time augmentation: the figures without it, from the plain pictures."""
-    return {"views": views, "without": plain.scores(classes, seed).as_dict()}
 
 
 def write_predictions(

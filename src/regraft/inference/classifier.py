@@ -38,6 +38,7 @@ class Prediction:
     path: Path
     probabilities: NDArray[np.float32] | None
     error: str = ""
+    plain: NDArray[np.float32] | None = None  # the probabilities at one look, whatever the views
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,10 +137,14 @@ class Classifier:
         with (progress or Progress()).track("Predicting", len(paths), "pictures") as tick:
             for batch in batched(read_pixels(paths, self.backbone.preprocessing), BATCH):
                 good = [pixels for _, pixels in batch if not isinstance(pixels, BadImage)]
-                predictions = iter(predictions_from(run, good, views) if good else ())
+                of_views = predictions_from(run, good, views) if good else np.empty((1, 0, 0), np.float32)
+                predictions = zip(mean_over_views(of_views), of_views[0], strict=True)
                 for position, pixels in batch:
-                    bad = isinstance(pixels, BadImage)
-                    yield Prediction(paths[position], None if bad else next(predictions), str(pixels) if bad else "")
+                    if isinstance(pixels, BadImage):
+                        yield Prediction(paths[position], None, str(pixels))
+                    else:
+                        probabilities, plain = next(predictions)
+                        yield Prediction(paths[position], probabilities, plain=plain)
                 tick(len(batch))
 
     def _engine(self, device: str, engine: str, pictures: int, progress: Progress) -> engines.Engine:
@@ -219,7 +224,7 @@ class Classifier:
 
 
 def predictions_from(run: engines.Engine, pictures: Sequence[np.ndarray], tta: Tta) -> np.ndarray:
-    """Return probabilities [n, classes] of n pictures uint8 [s, s, 3], from several views of each.
+    """Return probabilities [views, n, classes] of n pictures uint8 [s, s, 3]; view 0 is the plain one.
 
     Raises:
         ActivationOverflow: they are no numbers.
@@ -230,7 +235,7 @@ def predictions_from(run: engines.Engine, pictures: Sequence[np.ndarray], tta: T
         raise ActivationOverflow(
             "The network's predictions are not numbers. Half precision on a GPU may overflow: use --device cpu."
         )
-    return mean_over_views(predictions)
+    return predictions
 
 
 class _Tempered(nn.Module):

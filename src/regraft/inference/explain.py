@@ -19,6 +19,7 @@ from regraft.inference.classifier import Classifier, predictions_from
 from regraft.inference.heatmaps import heat_maps, overlay
 from regraft.inference.predict import Model, called, open_model
 from regraft.inference.results import Explanation, ExplanationRow
+from regraft.metrics.tta import mean_over_views
 from regraft.utils import files
 from regraft.utils.progress import Progress
 
@@ -124,7 +125,7 @@ def _explained(
         pairs: dict[int, Image.Image] = {}
         if good:
             together = np.stack([pixels for _, pixels in good])  # [b, s, s, 3]
-            probabilities = predictions_from(network, list(together), classifier.tta)  # [b, classes]
+            probabilities = mean_over_views(predictions_from(network, list(together), classifier.tta))
             chosen = classifier.answers(probabilities) if number is None else np.full(len(good), number)
             heats = heat_maps(classifier, together, chosen, layer=layer, device=device)  # [b, s, s]
             for (position, pixels), answer, found, heat in zip(good, chosen, probabilities, heats, strict=True):

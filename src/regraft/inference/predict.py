@@ -35,6 +35,7 @@ from regraft.metrics.baseline import Baseline, Circumstances, reasons
 from regraft.metrics.functions import Scores
 from regraft.metrics.predictions import Predicted
 from regraft.metrics.thresholds import abstaining, rates, rounded
+from regraft.metrics.tta import about_tta
 from regraft.utils import files, tables
 from regraft.utils.progress import Progress
 
@@ -244,6 +245,7 @@ class Evaluation:
     threshold: dict[str, Any] | None = None  # of a model that has one, and what it reaches here
     abstain: dict[str, Any] | None = None  # coverage and accuracy where unsure pictures are not predicted
     baseline: Baseline | None = None  # always predicting the commonest class; None where there is one class only
+    tta: dict[str, Any] | None = None  # where pictures were looked at several times: how often, and figures without
 
     def _repr_html_(self) -> str:
         return tables.as_html(self.test.rows(), title=f"{self.model}, {self.test.n} pictures")
@@ -256,11 +258,11 @@ class Evaluation:
             "method": self.classifier.about.get("method", "pretrained"),
             "n_test": self.test.n,
             "seconds": round(self.seconds, 2),
-            **({"tta": self.classifier.tta.views} if self.classifier.tta.views > 1 else {}),
             "test": self.test.as_dict(),
             **({"baseline": self.baseline.as_dict()} if self.baseline else {}),
             **({"threshold": self.threshold} if self.threshold else {}),
             **({"abstain": self.abstain} if self.abstain else {}),
+            **({"tta": self.tta} if self.tta else {}),
             **bundle.unfinished(Path(self.model)),
         }
 
@@ -329,8 +331,17 @@ def evaluate(
     abstain = None
     if abstain_below is not None:
         abstain = abstaining(probabilities, tested.labels, abstain_below, chosen, predicted=tested.predicted)
-    seconds = time.perf_counter() - started
-    return Evaluation(called(model), classifier, seconds, scores, skipped, reached, abstain, baseline)
+    once, seconds = _at_one_look(classifier, tested, predictions), time.perf_counter() - started
+    return Evaluation(called(model), classifier, seconds, scores, skipped, reached, abstain, baseline, once)
+
+
+def _at_one_look(classifier: Classifier, tested: Predicted, predictions: Sequence[Prediction]) -> dict[str, Any] | None:
+    """Return the figures of one look at each picture; None where there was no other."""
+    if classifier.tta.views == 1:
+        return None
+    plain = np.stack([one.plain for one in predictions if one.plain is not None]).astype(np.float64)
+    once = replace(tested, probabilities=plain, decided=classifier.answers(plain))
+    return about_tta(classifier.tta.views, once, classifier.classes)
 
 
 def _baseline(classifier: Classifier, tested: Predicted, scores: Scores) -> Baseline | None:

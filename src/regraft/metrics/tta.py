@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+
+from regraft.metrics.predictions import Predicted
 
 
 def mean_over_views(probabilities: np.ndarray) -> np.ndarray:
@@ -22,6 +24,11 @@ def mean_over_views(probabilities: np.ndarray) -> np.ndarray:
     scores = np.exp(logs - logs.max(1, keepdims=True))
     mean: np.ndarray = scores / scores.sum(1, keepdims=True)
     return mean
+
+
+def about_tta(views: int, plain: Predicted, classes: Sequence[str], seed: int = 0) -> dict[str, Any]:
+    """Return what is said of test-time augmentation beside the figures: those without it, from the plain pictures."""
+    return {"views": views, "without": plain.scores(classes, seed).as_dict()}
 
 
 def sentence(tta: Mapping[str, Any] | None, accuracy: float) -> str:
