@@ -167,6 +167,7 @@ def test_a_method_without_epochs_has_no_curve_but_an_end() -> None:
     [
         (0.9, 0.9, 100, "Transfer neither gains nor loses test accuracy: a"),
         (0.8, 0.6, 10, "Too little to say: transfer gains 20.0 points of test accuracy, which may be luck: a"),
+        (11 / 12, 6 / 12, 12, "Too little to say: transfer gains 41.7 points of test accuracy, which may be luck: a"),
         (0.8, 0.6, 100, "Transfer gains 20.0 points of test accuracy, with 95 % confidence between 1"),
     ],
 )

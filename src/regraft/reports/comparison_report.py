@@ -229,14 +229,18 @@ class Control:
 
     def _gains(self, end: float) -> str:
         said = f"{'gains' if end > 0 else 'loses'} {abs(end):.1f} points of test accuracy"
-        if not self.interval:
-            return said
+        if not self.interval or self._told_from_luck == self._holds_0(self.interval):
+            return said  # of so few pictures the test sees what may be luck, the interval does not: it says too much
         low, high = sorted(bound * math.copysign(1, end) for bound in self.interval)
         return f"{said}, with 95 % confidence between {low:.1f} and {high:.1f}"
 
     @property
     def _told_from_luck(self) -> bool:
-        return self.p <= LEVEL and not (self.interval and self.interval[0] <= 0 <= self.interval[1])
+        return self.p <= LEVEL and not (self.interval and self._holds_0(self.interval))
+
+    @staticmethod
+    def _holds_0(interval: tuple[float, float]) -> bool:
+        return interval[0] <= 0 <= interval[1]
 
 
 def _state(scratch: Learned, seed: int) -> str:
