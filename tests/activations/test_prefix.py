@@ -16,7 +16,9 @@ import pytest
 import torch
 from PIL import Image
 
-from regraft.activations import Demand, Means, Pictures, Prefix
+from regraft.activations import Demand, Means, Pictures, Prefix, engines
+from regraft.activations.choosing import agreement
+from regraft.activations.engines import Runner
 from regraft.activations.sources import Kept, View
 from regraft.backbones import Backbone, build
 from regraft.data import Preprocessing, Tta, decode, draw_view, read_digests
@@ -406,6 +408,54 @@ def test_rows_that_are_all_there_decide_the_engine(folder: Path, tmp_path: Path)
     again = frozen(network(), pictures_of(folder), tmp_path / "cache", engine="auto")
     assert again.choice.runner.engine == "onnxruntime"  # type: ignore[union-attr]
     assert again.plain() == {}
+
+
+SHORTER = [
+    Runner(name, precision)
+    for name in ("openvino", "torch")
+    for precision in ("bfloat16", "float16")
+    if engines.module(name).supports(torch.device("cpu"), precision)
+]
+
+
+@pytest.mark.parametrize("runner", SHORTER, ids="-".join)
+def test_rows_of_one_precision_are_never_taken_for_those_of_another(
+    runner: Runner, folder: Path, tmp_path: Path
+) -> None:
+    exact, short, again = (
+        rows_of(frozen(network(), pictures_of(folder), tmp_path, engine=runner.engine, precision=precision), LAST)[0]
+        for precision in ("float32", runner.precision, "float32")
+    )
+    np.testing.assert_array_equal(exact, again)
+    assert np.abs(short - exact).max() > 1e-4 * np.abs(exact).max()
+    assert agreement([short], [exact]) > 0.9
+    assert len(list((tmp_path / "activations").iterdir())) == 2
+    assert len(list((tmp_path / "prefixes").glob("*.onnx"))) == (runner.engine == "openvino")
+
+
+@pytest.mark.skipif(not SHORTER or SHORTER[0].engine != "openvino", reason="this CPU computes in float32 alone")
+def test_a_precision_is_measured_on_the_pictures_once_and_chosen_again(folder: Path, tmp_path: Path) -> None:
+    def prefix() -> Prefix:
+        found = frozen(network(), pictures_of(folder), tmp_path, engine="openvino", dtype="float16")
+        assert found.plain() == {}
+        return found
+
+    first = prefix().choice
+    assert first is not None
+    assert first.agreement is not None
+    assert first.runner == (SHORTER[0] if first.agreement >= 0.9 else Runner("openvino"))
+    (record,) = (tmp_path / "prefixes").glob("*.measured")
+    written = record.stat().st_mtime_ns
+    again = prefix().choice
+    assert again is not None
+    assert (again.runner, again.agreement) == (first.runner, first.agreement)
+    assert record.stat().st_mtime_ns == written
+
+
+def test_rows_are_rounded_unasked_only_where_they_are_kept_rounded(folder: Path, tmp_path: Path) -> None:
+    choice = frozen(network(), pictures_of(folder), tmp_path, engine="openvino", dtype="float32").choice
+    assert choice is not None
+    assert choice.runner == Runner("openvino", "float32")
 
 
 # ---- the limit ------------------------------------------------------------------------------------------------------

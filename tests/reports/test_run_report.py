@@ -139,6 +139,13 @@ def test_frozen_and_trained_stages_and_licences_are_named(samples: dict[str, Pat
     assert "Apache-2.0" in page_of(samples["four_classes"])
 
 
+def test_what_computed_the_frozen_part_is_named(run: Path) -> None:
+    """And of a run of version 0.1.0, which does not know it, nothing is said."""
+    part = json.loads((run / "config.json").read_text(encoding="utf-8")).get("frozen_part")
+    said = f"{part['engine']} computed the frozen part in {part['precision']}" if part else "computed the frozen part"
+    assert (said in page_of(run)) == bool(part)
+
+
 def test_what_makes_figures_less_sure_is_said(samples: dict[str, Path]) -> None:
     few = read(samples["two_classes_in_groups"]).cautions
     assert any("groups were tested" in sentence for sentence in few)
