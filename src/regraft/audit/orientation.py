@@ -12,7 +12,11 @@ from regraft import run_folder
 
 MOST, LEAST = 200, 100  # pictures that are turned: fewer cannot show it, more cost time and show little more
 MOST_LOST = 0.1
-"""Of what a model knows beyond guessing. Photographs, letters and street scenes lose several times that."""
+"""Of what a model knows beyond guessing.
+
+A linear model on MobileNetV2 lost nothing on malaria cells (20 splits by patient, all below), a tenth on ants and bees,
+and two fifths on six kinds of photographs of CIFAR-10.
+"""
 SURE = 1.645  # standard errors: 95 % on one side
 
 
