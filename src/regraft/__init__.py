@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # what type checkers and editors see; the others are told whe
     from regraft.experiments.estimators import FeatureExtractor, RegraftClassifier
     from regraft.experiments.recommendation import Recommendation
     from regraft.experiments.run import Run
+    from regraft.exporters._export import Export, export
     from regraft.inference.bundle import load
     from regraft.inference.classifier import Classifier
     from regraft.inference.explain import explain
@@ -35,6 +36,7 @@ __all__ = [
     "Config",
     "Evaluation",
     "Explanation",
+    "Export",
     "FeatureExtractor",
     "Features",
     "Predictions",
@@ -47,6 +49,7 @@ __all__ = [
     "compare",
     "evaluate",
     "explain",
+    "export",
     "features",
     "load",
     "models",
@@ -63,6 +66,7 @@ _HOMES = {
     "Config": "config",
     "Evaluation": "inference.predict",
     "Explanation": "inference.results",
+    "Export": "exporters._export",
     "FeatureExtractor": "experiments.estimators",
     "Features": "inference.results",
     "Predictions": "inference.results",
@@ -74,6 +78,7 @@ _HOMES = {
     "compare": "experiments.api",
     "evaluate": "inference.predict",
     "explain": "inference.explain",
+    "export": "exporters._export",
     "features": "inference.features",
     "load": "inference.bundle",
     "models": "catalog",

@@ -121,7 +121,7 @@ class Config:
         "Where the tensors come from: the path of a file or folder, or one of {names}. Default: the first place that "
         "has them.",
         group="Model",
-        use=Use((*NETWORK.commands, *_ASK)),
+        use=Use((*NETWORK.commands, *_ASK, "export")),
         files_of="regraft.weights.sources",
         path=True,
     )

@@ -23,6 +23,7 @@ RegraftError                 an error the user can mend: one line, exit status 1
 ├── RunError                 a run folder: finished, of other settings, not writable
 │   └── RunMissing           no run there; also a FileNotFoundError
 ├── ConfigError              settings that contradict each other or lie outside their range; also a ValueError
+├── ExportError          a file for other programs that cannot be made, or does not answer as its model does
 ├── TargetMissed             no threshold reaches the recall, precision or specificity that was asked for
 └── MissingExtra             an optional package; the line gives the pip command
 """
@@ -150,6 +151,10 @@ class RunMissing(RunError, FileNotFoundError):
 
 class ConfigError(RegraftError, ValueError):
     """Settings that contradict each other or lie outside their range."""
+
+
+class ExportError(RegraftError):
+    """A file for other programs that cannot be made, or does not answer as its model does."""
 
 
 class TargetMissed(RegraftError):

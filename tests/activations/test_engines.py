@@ -18,10 +18,11 @@ import torch
 from torch import nn
 
 from regraft.activations.devices import pick_device
-from regraft.activations.engines import Engine, Job, Runner, Taps, _export, able, choose, module, names, open_engine
+from regraft.activations.engines import Engine, Job, Runner, Taps, able, choose, module, names, open_engine
 from regraft.activations.engines._export import PAYS_FROM, export, export_path
 from regraft.backbones import FAMILIES, Backbone, build
 from regraft.errors import ConfigError, UnknownName
+from regraft.utils import onnx_file
 from regraft.utils.progress import Progress
 
 SIZE = 64
@@ -145,7 +146,7 @@ def test_an_export_knows_its_own_digest_and_is_still_onnx(tmp_path: Path) -> Non
     onnx.checker.check_model(loaded)
     (entry,) = loaded.metadata_props
     assert entry.key == "sha256"
-    assert entry.value == hashlib.sha256(model[: -_export._SEAL_BYTES]).hexdigest()
+    assert entry.value == hashlib.sha256(model[: -onnx_file.SEAL_BYTES]).hexdigest()
 
 
 def cut_off(content: bytes) -> bytes:

@@ -33,6 +33,7 @@ from regraft.cli.printing import (
     print_comparison,
     print_demo,
     print_explained,
+    print_export,
     print_folds,
     print_json,
     print_models,
@@ -397,6 +398,56 @@ def features(
         print_json(written.as_dict())
     else:
         say(f"{output}: {' x '.join(map(str, written.shape))}")
+
+
+@app.command(rich_help_panel=EVERYDAY, epilog=example("regraft export runs/cells --format onnx"))
+@partial(settings, of="export")
+def export(
+    model: Model,
+    form: Annotated[str, typer.Option("--format", help="onnx, openvino, or pt2 (torch.export).")] = "onnx",
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", metavar="FILE", help="Default: exports/<name of MODEL>/model.onnx …"),
+    ] = None,
+    precision: Annotated[
+        str, typer.Option("--precision", help="float32; float16, half as large; int8, a quarter (onnx).")
+    ] = "float32",
+    asked: Annotated[
+        str,
+        typer.Option("--input", help="any: pictures of any size; square: the resize is left to the program around it."),
+    ] = "any",
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            "--data",
+            metavar="DATA",
+            help="Labelled pictures to try the file on, and to calibrate int8. Default: those of the run.",
+            show_default=False,
+        ),
+    ] = None,
+    as_json: Json = False,
+    *,
+    requested: dict[str, Any],
+) -> None:
+    """Write a model as one file for other programs, and try whether it gives the same answers there."""
+    _preflight_model(model)
+
+    from regraft.exporters import _export as exporting
+
+    found = exporting.export(
+        model,
+        format=form,
+        out=output,
+        precision=precision,
+        input=asked,
+        data=data,
+        progress=_progress(),
+        **requested,
+    )
+    if as_json:
+        print_json(found.as_dict())
+    else:
+        print_export(found)
 
 
 @app.command(rich_help_panel=SET_UP, epilog=example("regraft models 'resnet*' --available"))

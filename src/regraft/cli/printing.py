@@ -259,3 +259,11 @@ def print_demo(rows: tables.Rows) -> None:
         ("picture", "predicted", "probability"),
         [(row["filename"], row["label"] or UNDEFINED, f"{row['prob']:.3f}") for row in rows],
     )
+
+
+def print_export(found: Any) -> None:
+    """Print what was written, and how it answers."""
+    say(f"{found.file}: {found.format}, {found.precision}, {found.megabytes:.1f} MB")
+    takes = "of any size" if found.input == "any" else f"of {found.size} x {found.size}"
+    say(f"It takes RGB pictures {takes}, uint8 [n, h, w, 3], and gives probabilities [n, classes].")
+    say(str(found.verification))

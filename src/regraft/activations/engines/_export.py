@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import warnings
 from collections.abc import Callable, Mapping
@@ -15,7 +14,7 @@ from torch import nn
 
 from regraft.activations.engines._job import Job
 from regraft.activations.store import recipe_key, writing
-from regraft.utils import files
+from regraft.utils import files, onnx_file
 
 PAYS_FROM = 256  # pictures: an export takes 1 to 3 s, what reads it saves 3 to 60 ms a picture
 
@@ -58,7 +57,7 @@ def _kept_export(path: Path, warn: Callable[[str], None]) -> bytes | None:
         model = path.read_bytes()
     except OSError:  # not there; why none can be written either, writing it will tell
         return None
-    if model[-_SEAL_BYTES:] == _seal(memoryview(model)[:-_SEAL_BYTES]):
+    if onnx_file.is_whole(model):
         return model
     delete_damaged(path, warn, "the network is exported again")
     return None
@@ -68,20 +67,6 @@ def delete_damaged(path: Path, warn: Callable[[str], None], then: str) -> None:
     """Delete a file that is not as it was written, and say so."""
     path.unlink(missing_ok=True)
     warn(f"{path} had been damaged, as by a loss of power or a failing disk, and was deleted; {then}.")
-
-
-def _seal(model: bytes | memoryview) -> bytes:
-    """Return what is put at the end of an export: its SHA-256, as one more entry of ONNX's ``metadata_props``.
-
-    A file that tells by itself whether it is whole cannot lose its digest, and two runs that export at once cannot mix
-    theirs. Protocol buffers may be continued by appending (field 14 of the model: key 1, value 2), and loading onnx for
-    it would take half a second.
-    """
-    entry = b"\n\x06sha256\x12\x40" + hashlib.sha256(model).hexdigest().encode()
-    return b"\x72" + bytes([len(entry)]) + entry
-
-
-_SEAL_BYTES = len(_seal(b""))
 
 
 def export(network: nn.Module, *, size: int, path: Path) -> bytes:
@@ -110,7 +95,6 @@ def export(network: nn.Module, *, size: int, path: Path) -> bytes:
             output_names=outputs,
             dynamic_axes={name: {0: "batch"} for name in ("pixels", *outputs)},
         )
-        model = temporary.read_bytes()
-        model += _seal(model)
+        model = onnx_file.described(temporary.read_bytes(), {})
         temporary.write_bytes(model)
     return model

@@ -6,7 +6,6 @@ import functools
 import hashlib
 import io
 import platform
-import sys
 import threading
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -21,6 +20,7 @@ from regraft.activations.engines._job import Engine, Job
 from regraft.activations.store import recipe_key, writing
 from regraft.utils import files
 from regraft.utils.machine import cores, processor
+from regraft.utils.openvino_runtime import runtime
 
 __all__ = ["AUTO", "PACKAGE", "PAYS_FROM", "RANK", "known", "open", "ready", "supports"]
 
@@ -78,16 +78,7 @@ def _capabilities() -> list[str]:
 
 
 def _core() -> Any:
-    """Return OpenVINO, which is kept from telling its makers.
-
-    On import it sends an event to Google Analytics and leaves an identifier in the home folder, where its package
-    openvino_telemetry can be imported. None in its place is Python's way to say that it cannot.
-    """
-    if "openvino" not in sys.modules:
-        sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
-    import openvino
-
-    return openvino.Core()
+    return runtime().Core()
 
 
 def _settings(precision: str) -> dict[str, Any]:

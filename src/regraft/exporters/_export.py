@@ -1,0 +1,175 @@
+"""Model -> a folder for other programs: the file, its labels, a program that runs it; tried before it has its name."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib.resources import files as package_files
+from pathlib import Path
+from typing import Any
+
+from regraft import exporters, run_folder
+from regraft.data import ahead_of
+from regraft.errors import BadImage, ConfigError, UnknownName
+from regraft.exporters import _pictures
+from regraft.exporters._order import INPUTS, Pixels, ordered
+from regraft.exporters._verification import Verification, reading, verify
+from regraft.inference.classifier import Classifier
+from regraft.inference.predict import Model, called, open_model
+from regraft.utils import files
+from regraft.utils.progress import Progress
+
+FOLDER, LABELS, PROGRAM = "exports", "labels.txt", "predict_onnx.py"
+
+
+@dataclass(frozen=True)
+class Export:
+    """A model in a file for other programs, and how it answers there."""
+
+    file: Path
+    format: str
+    precision: str
+    input: str  # any: pictures of any size; square: what the network sees
+    size: int  # pixels: the side of that square
+    verification: Verification
+
+    def __fspath__(self) -> str:
+        """Stand for the file."""
+        return os.fspath(self.file)
+
+    @property
+    def megabytes(self) -> float:
+        """How large the file is, with what belongs to it; MB of 10^6 bytes."""
+        return sum(path.stat().st_size for path in self.file.parent.glob(f"{self.file.stem}.*")) / 1e6
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what ``--json`` prints."""
+        own = {name: value for name, value in vars(self).items() if name != "verification"}
+        return {**own, "file": str(self.file), "megabytes": round(self.megabytes, 2), **self.verification.as_dict()}
+
+
+def export(
+    model: Model,
+    *,
+    format: str = "onnx",
+    out: str | os.PathLike[str] | None = None,
+    precision: str = "float32",
+    input: str = "any",
+    data: str | os.PathLike[str] | None = None,
+    weights: str | None = None,
+    progress: Progress | None = None,
+) -> Export:
+    """Write a model as a file for other programs, which gives the same answers; it is tried before it has its name.
+
+    Everything is in the file: the picture's resize and crop, the normalisation, the network, the temperature and the
+    softmax. It takes uint8 pixels ``[n, h, w, 3]`` in RGB and gives probabilities ``[n, classes]``. Its metadata name
+    the classes, the threshold or class weights, the preprocessing, the licence and where the weights came from.
+    ``labels.txt`` lies beside, and beside ONNX a program that needs ONNX Runtime, NumPy and Pillow alone.
+
+    Args:
+        model: as in `regraft.predict`.
+        format: onnx, openvino or pt2 (`torch.export`).
+        out: the file to write. Default: ``exports/<name of model>/model.onnx`` …, with -2 behind the folder's name
+            where that is taken.
+        precision: float32; float16, half as large; int8, a quarter, with scales found on training pictures.
+        input: any (pictures of any size) or square (they are resized outside, to what the network sees).
+        data: labelled pictures to try the file on, and for int8 to calibrate it. Default: those of the run, where they
+            still are; without any, drawn ones.
+        weights: where a pretrained network's tensors come from.
+        progress: says what is going on; silent by default.
+
+    Raises:
+        ExportError: the file does not answer as the model does, or the format needs a package; nothing is left behind.
+        UnknownName: there is no such format.
+        ConfigError: no such precision or input; int8 without pictures; or there is such a file already.
+    """
+    progress = progress or Progress()
+    writer = exporters.module(format, precision)
+    if input not in INPUTS:
+        raise UnknownName("input", input, INPUTS)
+    _refuse_taken(out, writer.SUFFIX, _beside(format))
+    classifier = open_model(model, weights=weights, progress=progress)
+    if (views := classifier.tta.views) > 1:
+        progress.warn(f"{called(model)} looks at each picture {views} times; the file does once, at the plain one.")
+    with tempfile.TemporaryDirectory(prefix="regraft-") as folder:
+        sample = _sample(model, classifier, data, Path(folder), progress)
+        if precision == "int8" and not sample.training:
+            raise ConfigError("--precision int8 is calibrated on training pictures, and there are none: --data DATA")
+        chosen = _calibration(classifier, sample, any_size=input == "any")
+        order = ordered(classifier, asked=input, precision=precision, calibration=chosen)
+        wanted = Path(FOLDER, _name(model), f"model{writer.SUFFIX}") if out is None else Path(out)
+        with files.temporary_beside(wanted.parent) as made, files.told_of(wanted, made):
+            made.mkdir(parents=True)
+            progress.note(f"Writing {wanted.name}.")
+            writer.write(order, made / wanted.name)
+            run = writer.run(made / wanted.name)
+            seen = verify(classifier, run, sample, order, same=writer.SAME, progress=progress)
+            _write_beside(made, classifier, format)
+            file = _moved(made, wanted, claimed=out is None)
+    return Export(file, format, precision, input, classifier.backbone.preprocessing.size, seen)
+
+
+def _sample(
+    model: Model, classifier: Classifier, data: str | os.PathLike[str] | None, folder: Path, progress: Progress
+) -> _pictures.Sample:
+    """Return what the file is tried on, and say where it is nothing real."""
+    if data is not None:
+        return _pictures.of_data(data, classifier)
+    found = None if isinstance(model, Classifier) else _pictures.of_run(os.fspath(model), classifier)
+    if found is None:
+        progress.warn(
+            "There are no pictures of a run here: the file is tried on drawn ones. --data DATA names real ones."
+        )
+        found = _pictures.drawn(folder)
+    return found
+
+
+def _calibration(classifier: Classifier, sample: _pictures.Sample, *, any_size: bool) -> Iterator[Pixels]:
+    read = reading(any_size, classifier.backbone.preprocessing)
+    found = (pixels for _, pixels in ahead_of(read, sample.training, ahead=4))
+    return (pixels[None] for pixels in found if not isinstance(pixels, BadImage))
+
+
+def _name(model: Model) -> str:
+    return "model" if isinstance(model, Classifier) else Path(os.fspath(model)).resolve().name
+
+
+# ---- files ----------------------------------------------------------------------------------------------------------
+
+
+def _refuse_taken(out: str | os.PathLike[str] | None, suffix: str, beside: Sequence[str]) -> None:
+    """Raise ConfigError where a file that is asked for, or one that comes with it, has another ending or is there."""
+    if out is None:
+        return
+    file = Path(out)
+    if file.suffix != suffix:
+        raise ConfigError(f"-o {file} does not end in {suffix}, as files of that format do.")
+    if taken := [one for one in (file, *map(file.with_name, beside)) if os.path.lexists(one)]:
+        raise ConfigError(f"-o {file}: {taken[0]} exists already. Name a file in a new folder, or remove it first.")
+    if reason := files.obstacle(file.parent):
+        raise ConfigError(f"-o {file}: {reason}. Name a file in another folder.")
+
+
+def _beside(format: str) -> tuple[str, ...]:
+    return (LABELS, PROGRAM) if format == "onnx" else (LABELS,)
+
+
+def _write_beside(folder: Path, classifier: Classifier, format: str) -> None:
+    """Write what a reader of the file needs."""
+    lines = "".join(f"{name}\n" for name in classifier.classes)
+    (folder / LABELS).write_text(lines, encoding="utf-8", errors="surrogateescape")
+    if PROGRAM in _beside(format):
+        shutil.copyfile(str(package_files("regraft.exporters") / "templates" / PROGRAM), folder / PROGRAM)
+
+
+def _moved(made: Path, wanted: Path, *, claimed: bool) -> Path:
+    """Give the files their names, in a new folder or in the one that was asked for; the model comes last."""
+    if claimed:
+        return run_folder.take(made, wanted.parent) / wanted.name
+    wanted.parent.mkdir(parents=True, exist_ok=True)
+    for path in sorted(made.iterdir(), key=lambda path: path.name == wanted.name):
+        files.write_bytes(wanted.parent / path.name, path.read_bytes())
+    return wanted

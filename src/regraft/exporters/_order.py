@@ -1,0 +1,99 @@
+"""Classifier -> what every format writes: one module from pixels to probabilities, and what is said of it."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from typing import TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from regraft import catalog
+from regraft.exporters._seeing import Seeing
+from regraft.inference.bundle import KEPT_ABOUT
+from regraft.inference.classifier import Classifier
+from regraft.utils.version import __version__
+
+FORMAT = 1
+"""Of what is said in an exported file: raised where an earlier reader would misread it."""
+INPUTS = ("any", "square")
+
+Pixels: TypeAlias = NDArray[np.uint8]
+Answer: TypeAlias = Callable[[Pixels], NDArray[np.float32]]
+"""Pictures of one size, uint8 [n, h, w, 3] -> probabilities [n, classes]."""
+
+
+@dataclass(frozen=True, eq=False)
+class Order:
+    """What a format is to write."""
+
+    network: nn.Module  # uint8 [n, h, w, 3] -> float32 [n, classes], on the CPU
+    example: Tensor  # pictures that it takes
+    any_size: bool
+    precision: str
+    about: dict[str, str]
+    calibration: Iterable[Pixels] = ()  # training pictures, each [1, h, w, 3], for whole numbers
+
+
+class Whole(nn.Module):
+    """All of a model: what a file is to hold."""
+
+    def __init__(self, classifier: Classifier, *, any_size: bool, half: bool = False) -> None:
+        super().__init__()
+        self.seeing = Seeing(classifier.backbone.preprocessing) if any_size else nn.Identity()
+        self.answering = _halved(classifier.network()) if half else classifier.network().cpu()
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """uint8 [n, h, w, 3] -> float32 [n, classes]."""
+        probabilities: Tensor = self.answering(self.seeing(pixels))[0]
+        return probabilities
+
+
+def _halved(network: nn.Module) -> nn.Module:
+    """Return a copy with body and head in half precision; temperature and softmax stay as they are."""
+    made = copy.deepcopy(network).cpu()
+    (chain,) = made.children()
+    for part in list(chain.children())[:2]:
+        part.half()
+    return made
+
+
+def ordered(classifier: Classifier, *, asked: str, precision: str, calibration: Iterable[Pixels]) -> Order:
+    """Return what is to be written of a classifier that takes pictures of any size, or squares."""
+    network = Whole(classifier, any_size=asked == "any", half=precision == "float16").eval()
+    size = classifier.backbone.preprocessing.size
+    sides = (size + 11, size + 7) if asked == "any" else (size, size)  # unlike, so that none is taken for another
+    example = torch.zeros(2, *sides, 3, dtype=torch.uint8)
+    about = said(classifier) | {"input": asked, "precision": precision}
+    return Order(network, example, asked == "any", precision, about, calibration)
+
+
+def said(classifier: Classifier) -> dict[str, str]:
+    """Return what a file says of its model: text as it is, all else as JSON."""
+    own = {name: value for name, value in classifier.about.items() if name in KEPT_ABOUT}
+    about = {
+        "format": FORMAT,
+        "regraft": __version__,
+        "backbone": classifier.backbone.name,
+        "classes": list(classifier.classes),
+        "preprocessing": classifier.backbone.preprocessing.as_dict(),
+        "licence": licence(classifier),
+        **({} if classifier.spec is not None else {"method": "pretrained"}),
+        **({} if classifier.threshold is None else {"threshold": asdict(classifier.threshold)}),
+        **({} if classifier.tta.views == 1 else {"tta": asdict(classifier.tta)}),
+        **({} if classifier.class_weights is None else {"class_weights": list(classifier.class_weights)}),
+        **own,
+    }
+    return {name: value if isinstance(value, str) else json.dumps(value) for name, value in about.items()}
+
+
+def licence(classifier: Classifier) -> str:
+    """Return what is known of the licence of the weights that a model started from."""
+    steps = [step["licence"] for step in classifier.about.get("lineage", ()) if step.get("licence")]
+    listed = [row["licence"] for row in catalog.read() if row["name"] == classifier.backbone.name]
+    return str([*steps, *(listed if classifier.spec is None else []), "unknown"][0])
