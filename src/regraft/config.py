@@ -295,9 +295,9 @@ class Config:
     )
     tta: int = _setting(
         1,
-        "Test-time augmentation: answer from the mean over so many views of each picture, which takes so many times as "
-        "long: the plain one, then mirrored and turned as `--augment` may, then drawn. The model keeps it, for predict "
-        "and eval. 1: off.",
+        "Test-time augmentation: predict from the mean over so many views of each picture, which takes so many times "
+        "as long: the plain one, then mirrored and turned as `--augment` may, then drawn. The model keeps it, for "
+        "predict and eval. 1: off.",
         group="Data",
         use=TRAINING,
         within=(1, 1000),

@@ -49,7 +49,7 @@ class Demand:
     epochs: Mapping[int, int]  # how often the rows at each cut are gone through
     trained: int  # pictures that are trained on, about
     views: int = 1  # stored views of each of them
-    tested: int = 0  # pictures that are answered from the views of test-time augmentation, at the end
+    tested: int = 0  # pictures that are predicted from the views of test-time augmentation, at the end
     tested_at: frozenset[int] = frozenset()  # the cuts from which they are
 
 

@@ -1,4 +1,4 @@
-"""Turn and mirror a picture -> the views that it is answered from: test-time augmentation."""
+"""Turn and mirror a picture -> the views that are predicted from: test-time augmentation."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ MIRRORINGS = {(0, False): set[str](), (0, True): {"flip"}, (2, True): {"vflip"},
 
 @dataclass(frozen=True)
 class Tta:
-    """The views that a picture is answered from: test-time augmentation. They are the same for every picture.
+    """The views of a picture that are predicted from: test-time augmentation. They are the same for every picture.
 
     View 0 is the picture itself. The next are its other symmetries that `augment` may draw, at most eight in all, the
     quarter turns first. Of these the first two, four and eight are groups: where they are the views, a turned picture
-    has the same ones, and so the same answer. Views beyond them are the symmetries again, with what else `augment`
+    has the same ones, and so the same prediction. Views beyond them are the symmetries again, with what else `augment`
     does to pictures drawn once for each view.
 
     Raises:

@@ -385,7 +385,7 @@ def _shown(preprocessing: Preprocessing, seen: Surveyed, config: Config) -> Prep
 
 
 def tta_of(config: Config) -> Tta:
-    """Return the views that pictures are answered from, as the settings say."""
+    """Return the views of pictures that are predicted from, as the settings say."""
     return Tta(config.tta, augmentations(config.augment)).different
 
 

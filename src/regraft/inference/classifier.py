@@ -53,7 +53,7 @@ class Classifier:
     temperature: float = 1.0  # divides the head's scores, see regraft.calibration
     threshold: Threshold | None = None  # where one of two classes is predicted; None: the most probable class is
     class_weights: tuple[float, ...] | None = None  # what each probability counts in that, without a threshold
-    tta: Tta = Tta()  # the views of a picture that it is answered from
+    tta: Tta = Tta()  # the views of a picture that are predicted from
 
     def answers(self, probabilities: np.ndarray) -> np.ndarray:
         """Return the predicted class for each picture: probabilities [n, classes] -> indices [n]."""

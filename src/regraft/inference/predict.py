@@ -131,8 +131,8 @@ def check_abstaining(model: str, classifier: Classifier, below: float | None) ->
         )
 
 
-def _answering(model: Model, classifier: Classifier, views: int | None, progress: Progress) -> Classifier:
-    """Return the model as it answers from so many views; None: as it was trained to. What that costs is said.
+def _looking(model: Model, classifier: Classifier, views: int | None, progress: Progress) -> Classifier:
+    """Return the model as it predicts from so many views; None: as it was trained to. What that costs is said.
 
     Raises:
         ConfigError: `views` is out of range.
@@ -190,7 +190,7 @@ def predict(
     probable one. `channels`, `range` and `max_megapixels` are as in training; by default those of the model's.
     With `tta`, the probabilities are the mean over so many views of a picture, the plain one among them, which takes
     so many times as long; the others are mirrored, turned and changed as in the model's training. By default as the
-    model was trained to answer; 1: from the plain picture alone.
+    model was trained to predict; 1: from the plain picture alone.
 
     Args:
         model: a run or bundle folder, a `Run`, a network's name, or what `regraft.load` gives.
@@ -213,7 +213,7 @@ def predict(
     progress = progress or Progress()
     classifier = open_model(model, weights=weights, progress=progress)
     check_abstaining(called(model), classifier, abstain_below)
-    classifier = _answering(model, classifier, tta, progress)
+    classifier = _looking(model, classifier, tta, progress)
     if classifier.rule:
         progress.note(f"{called(model)} predicts {classifier.rule}.")
     config = Config(channels=channels, range=range, max_megapixels=max_megapixels)
@@ -301,7 +301,7 @@ def evaluate(
     started, progress = time.perf_counter(), progress or Progress()
     classifier = open_model(model, weights=weights, progress=progress)
     check_abstaining(called(model), classifier, abstain_below)
-    classifier = _answering(model, classifier, tta, progress)
+    classifier = _looking(model, classifier, tta, progress)
     found = _scan(as_source(data), reading, model, progress)
     for notice in found.notices:
         progress.warn(notice)

@@ -1,4 +1,4 @@
-"""Test-time augmentation: probabilities of a picture's views -> one answer, and what that has gained."""
+"""Test-time augmentation: probabilities of a picture's views -> one prediction, and what that has gained."""
 
 from __future__ import annotations
 
