@@ -61,6 +61,11 @@ def test_a_few_pictures_need_no_export(tmp_path: Path) -> None:
     assert pick(AUTO, CPU, trial(tmp_path, PAYS_FROM - 1)).runner == Runner("torch", "float32")
 
 
+def test_what_a_few_pictures_are_computed_in_hangs_on_no_other_run(tmp_path: Path) -> None:
+    """An export that others have left is used, in float32: it gives what torch gives."""
+    assert pick(AUTO, CPU, trial(tmp_path, PAYS_FROM - 1, ready=lambda _: True)).runner.precision == "float32"
+
+
 @pytest.mark.parametrize("name", names())
 def test_rows_that_most_pictures_have_decide(name: str, tmp_path: Path) -> None:
     kept = Runner(name, "float32")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import functools
 import math
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -38,11 +38,13 @@ class Choice:
     runner: Runner
     reason: str = ""
     agreement: float | None = None
+    measured: Mapping[str, float | None] = field(default_factory=dict)  # of all that were tried, by name
 
     def as_dict(self) -> dict[str, Any]:
-        """Return what a run keeps of it."""
-        found = {"engine": self.runner.engine, "precision": self.runner.precision, "reason": self.reason}
-        return found if self.agreement is None else {**found, "agreement": round(self.agreement, 4)}
+        """Return what a run keeps of it; the reason is another one where the rows were there before."""
+        found: dict[str, Any] = {"engine": self.runner.engine, "precision": self.runner.precision}
+        found |= {} if self.agreement is None else {"agreement": round(self.agreement, 4)}
+        return {**found, "measured": dict(self.measured)} if self.measured else found
 
     def __str__(self) -> str:
         """Say it in a sentence."""
@@ -82,7 +84,13 @@ def pick(asked: Runner, device: torch.device, trial: Trial) -> Choice:
 
 
 def _pays(runner: Runner, trial: Trial) -> bool:
-    return trial.pictures >= engines.module(runner.engine).PAYS_FROM or trial.ready(runner.engine)
+    """Say whether a pass is long enough to prepare for it; where nothing is to be prepared, float32 is taken as well.
+
+    A shorter format is not: what a run learns would hang on what other runs have left in the cache.
+    """
+    if trial.pictures >= engines.module(runner.engine).PAYS_FROM:
+        return True
+    return runner.precision == "float32" and trial.ready(runner.engine)
 
 
 def _fastest(runners: Sequence[Runner], trial: Trial, measured: _Measured) -> Choice:
@@ -130,7 +138,7 @@ class _Measured:
         agreement = self._agreement(runner)
         asked = f"(mean cosine; at least {LEAST_AGREEMENT} is asked)"
         said = [] if agreement is None else [f"its rows agree with those of float32 to {agreement:.3f} {asked}"]
-        return Choice(runner, "; ".join([reason, *said, *self.refused]), agreement)
+        return Choice(runner, "; ".join([reason, *said, *self.refused]), agreement, self._known)
 
     def _agreement(self, runner: Runner) -> float | None:
         if runner.precision == "float32" or not self.rounds:

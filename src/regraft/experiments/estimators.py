@@ -10,6 +10,7 @@ import os
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d
 from regraft import methods
 from regraft.activations import Demand, Prefix
 from regraft.activations import Pictures as Files
+from regraft.activations.devices import pick_device
 from regraft.config import Config, changed
 from regraft.data import Item, Manifest, Named, Picture, augmentations, gathered, read_digests, split, survey
 from regraft.errors import BadImage, ConfigError, WeightsMismatch
@@ -402,6 +404,9 @@ def _answered(
     digests = read_digests([file.path for file in files])
     _refuse_bad(files, {at: found for at, found in enumerate(digests) if isinstance(found, BadImage)})
     pictures = Files([file.path for file in files], [str(one) for one in digests], model.backbone.preprocessing)
+    own = model.of_training(pick_device(config.device))
+    if own and (config.engine, config.precision) == ("auto", "auto"):
+        config = replace(config, engine=own.engine, precision=own.precision)
     prefix = Prefix(model.backbone, pictures, Demand({cut: AGAIN}, len(files)), means_of(config), progress)
     _refuse_bad(files, prefix.plain())
     body = model.backbone.above(cut)

@@ -186,7 +186,7 @@ def about_run(data: Path, config: Config, plan: Plan, network: ActivatedNetwork)
             "phases": [asdict(phase) for phase in plan.phases],
             "frozen_layers": list(plan.frozen_layers),
         },
-        **_frozen_part(network, "engine", "precision", "agreement", "reason"),
+        **_frozen_part(network, "engine", "precision", "agreement", "measured"),
         "lineage": list(network.loaded.lineage),
         "environment": run_folder.environment(),
     }
@@ -204,9 +204,7 @@ def _about_model(network: ActivatedNetwork, plan: Plan, config: Config, stopped:
         "method": config.method,
         "trained": [*trained, "head"],
         "lineage": list(network.loaded.lineage),
-        **_frozen_part(
-            network, "engine", "precision", "agreement"
-        ),  # the reason may name a time: equal runs, equal bytes
+        **_frozen_part(network, "engine", "precision", "agreement"),  # no times: equal runs, equal bytes
     }
     return {**about, "unfinished": asdict(stopped)} if stopped else about
 

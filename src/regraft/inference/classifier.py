@@ -162,12 +162,12 @@ class Classifier:
         device = engines.placed(engine, device)
         if device.type == "cuda":
             return engines.choose(engine, device, pictures, precision="float16")
-        own = self._of_training(device)
+        own = self.of_training(device)
         if own and (engine == own.engine or (engine == "auto" and self._at_hand(own, pictures))):
             return own
         return engines.choose(engine, device, pictures)
 
-    def _of_training(self, device: torch.device) -> Runner | None:
+    def of_training(self, device: torch.device) -> Runner | None:
         """Return what computed the rows that the head was trained on, where it was no float32 and runs here too.
 
         With a tail that was trained all is computed in float32: what a shorter format does to that is not measured.
