@@ -117,10 +117,11 @@ SHORTER = [
 EQUAL = 2e-3  # probabilities: the rows that a head is trained on are kept in float16, others go to it as they are
 
 
+@pytest.mark.parametrize("method", ["features", "finetuned"])
 @pytest.mark.parametrize("runner", [Runner("torch"), *SHORTER], ids="-".join)
-def test_a_model_predicts_as_its_run_did(runner: Runner, shapes: Path, tmp_path: Path) -> None:
-    """With the same engine, in the same precision; and in float32 where only a few pictures would need it."""
-    of_run = {"backbone": "squeezenet1_1", "weights": "random", "method": "features", "img_size": 64}
+def test_a_model_predicts_as_its_run_did(method: str, runner: Runner, shapes: Path, tmp_path: Path) -> None:
+    """With the same engine, in the same precision below what was trained."""
+    of_run = {"backbone": "squeezenet1_1", "weights": "random", "method": method, "img_size": 64, "epochs": 2}
     asked = {"engine": runner.engine, "precision": runner.precision, "device": "cpu", "seed": 3, "report": False}
     run = public.train(shapes, out=tmp_path / "run", **of_run, **asked).folder
     model = public.load(run)
@@ -142,16 +143,23 @@ def test_what_a_bundle_says_of_an_engine_that_is_not_here_is_passed_over(classif
 
 @pytest.mark.skipif(not SHORTER, reason="this CPU computes nothing shorter than float32")
 @pytest.mark.parametrize(
-    ("trained", "pictures", "same"), [(["head"], 256, True), (["layer4", "head"], 256, False), (["head"], 1, False)]
+    ("trained", "same"),
+    [
+        (["head"], True),
+        (["features.9-12", "head"], True),
+        (["layer4", "head"], False),
+        (["head", "head"], False),
+        ([], False),
+    ],
 )
-def test_the_precision_of_the_training_is_that_of_a_network_below_the_head_where_it_pays(
-    classifier: Classifier, trained: list[str], pictures: int, same: bool
+def test_the_precision_of_the_training_is_that_of_what_was_frozen(
+    classifier: Classifier, trained: list[str], same: bool
 ) -> None:
-    own = SHORTER[0]
-    of_run = replace(classifier, about={"frozen_part": own._asdict(), "trained": trained})
-    found = of_run._runner("auto", torch.device("cpu"), pictures)
-    assert (found == own) == same
-    assert same or found.precision == "float32"
+    """A bundle that names stages which the network does not have is not believed."""
+    of_run = replace(classifier, about={"frozen_part": SHORTER[0]._asdict(), "trained": trained})
+    assert of_run._runner("auto", torch.device("cpu"), 1) == (SHORTER[0] if same else Runner("torch"))
+    assert of_run._runner("torch", torch.device("cpu"), 1) == Runner("torch")
+    assert of_run._runner("auto", torch.device("cuda"), 1) == Runner("torch", "float16")
 
 
 def test_an_engine_of_the_cpu_computes_there_on_a_machine_with_a_gpu(classifier: Classifier) -> None:

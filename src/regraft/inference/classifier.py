@@ -129,8 +129,8 @@ class Classifier:
         With `tta`, by default the model's own, the probabilities are the mean over several views of a picture. They
         depend on the picture alone: asking twice, or for other pictures beside it, gives the same answer.
 
-        `engine` is as in the settings: ``auto`` takes that of the training, in its precision, where the head alone was
-        trained and it is at hand or pays; the head itself is always computed in float32.
+        `engine` is as in the settings: ``auto`` computes the frozen part in the precision in which it was trained on,
+        where this machine does so; what was trained is always computed in float32.
         """
         views = self.tta if tta is None else tta
         run = self._engine(device, engine, len(paths) * views.views, progress or Progress())
@@ -158,37 +158,40 @@ class Classifier:
             return self._opened(Runner("torch"), on, progress)
 
     def _runner(self, engine: str, device: torch.device, pictures: int) -> Runner:
-        """Return what computes the network: as its head was trained, where that is at hand or pays, else in float32."""
+        """Return what computes the network: in float32, but in the precision of its training where that was another."""
         device = engines.placed(engine, device)
         if device.type == "cuda":
             return engines.choose(engine, device, pictures, precision="float16")
         own = self.of_training(device)
-        if own and (engine == own.engine or (engine == "auto" and self._at_hand(own, pictures))):
-            return own
-        return engines.choose(engine, device, pictures)
+        return own if own and engine in ("auto", own.engine) else engines.choose(engine, device, pictures)
 
     def of_training(self, device: torch.device) -> Runner | None:
-        """Return what computed the rows that the head was trained on, where it was no float32 and runs here too.
-
-        With a tail that was trained all is computed in float32: what a shorter format does to that is not measured.
-        """
+        """Return what computed the rows that were trained on, where it was no float32 and is as fast here."""
         part = self.about.get("frozen_part")
-        if not isinstance(part, dict) or list(self.about.get("trained", ())) != ["head"]:
+        if not isinstance(part, dict) or device.type != "cpu" or self._frozen is None:
             return None
         known = [Runner(name, precision) for name in engines.names() for precision in engines.SHORTER]
-        runs = (one for one in known if [*one] == [part.get("engine"), part.get("precision")])
-        return next((one for one in runs if engines.module(one.engine).supports(device, one.precision)), None)
+        found = next((one for one in known if [*one] == [part.get("engine"), part.get("precision")]), None)
+        if found is None or found.precision not in engines.module(found.engine).AUTO:
+            return None
+        return found if engines.module(found.engine).supports(device, found.precision) else None
 
-    def _at_hand(self, runner: Runner, pictures: int) -> bool:
-        """Say whether an engine pays, or what it needs is there from the training; looking for that takes a while."""
-        engine = engines.module(runner.engine)
-        return pictures >= engine.PAYS_FROM or bool(engine.ready(self._body_recipe(), cache_folder() / "prefixes"))
+    @property
+    def _frozen(self) -> int | None:
+        """The cut below what was trained; None where the bundle names no stages that follow each other to the end."""
+        names = [stage.name for stage in self.backbone.stages]
+        trained = list(self.about.get("trained", ()))
+        cut = len(names) + 1 - len(trained)
+        return cut if cut > 0 and trained == [*names[cut:], "head"] else None
 
     def _opened(self, runner: Runner, device: torch.device, progress: Progress) -> engines.Engine:
+        """Open what computes the stages: all, or as in the training those that were frozen in its precision."""
+        whole = len(self.backbone.stages) if self.spec else None
+        cut = self._frozen if runner == self.of_training(device) else whole
         job = engines.Job(
-            engines.Taps(self.backbone, [len(self.backbone.stages)]) if self.spec else self.network(),
+            engines.Taps(self.backbone, [cut]) if cut else self.network(),
             self.backbone.preprocessing.size,
-            self._body_recipe if self.spec else self._recipe,
+            lambda: self._recipe_of(cut),
             cache_folder() / "prefixes",
             self.backbone.name,
             device,
@@ -197,27 +200,25 @@ class Classifier:
             prepared=lambda: make_room([cache_folder() / "prefixes"], 0, MOST_EXPORTS),
         )
         opened = engines.open_engine(runner.engine, job)
-        return self._below_the_head(opened) if self.spec else opened
+        return self._above(cut, opened) if cut else opened
 
-    def _below_the_head(self, body: engines.Engine) -> engines.Engine:
-        """Run the head in float32 on what an engine makes of pictures: it is small, and probabilities are precise."""
-        above = nn.Sequential(self.head.cpu(), *self._probabilities()).eval()
+    def _above(self, cut: int, prefix: engines.Engine) -> engines.Engine:
+        """Run what was trained in float32 on what an engine makes of pictures: so probabilities are precise."""
+        above = nn.Sequential(self.backbone.tail(cut), self.head, *self._probabilities()).cpu().eval()
 
         def run(pixels: np.ndarray) -> list[np.ndarray]:
             with torch.inference_mode():
-                return [above(torch.from_numpy(body(pixels)[0])).numpy()]
+                return [above(torch.from_numpy(prefix(pixels)[0])).numpy()]
 
         return run
 
     def _probabilities(self) -> list[nn.Module]:
         return [_Tempered(self.temperature), nn.Softmax(1)]
 
-    def _body_recipe(self) -> dict[str, Any]:
-        """Name the network below the head as a training does that trains no more than a head: they share an export."""
-        cut = len(self.backbone.stages)
-        return export_recipe(self.backbone, [cut], stage_digests(self.backbone, cut))
-
-    def _recipe(self) -> dict[str, Any]:
+    def _recipe_of(self, cut: int | None) -> dict[str, Any]:
+        """Name the network up to a cut as a training does, so that they share an export; None: with its own head."""
+        if cut:
+            return export_recipe(self.backbone, [cut], stage_digests(self.backbone, cut))
         pixels = replace(self.backbone.preprocessing, file_channels=None, value_range=None, max_megapixels=None)
         weights = digest_state(self.network().state_dict())
         return {"classifier": weights, "backbone": self.backbone.name, "pixels": pixels.as_dict()}

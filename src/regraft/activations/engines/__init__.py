@@ -95,10 +95,10 @@ def known(runner: Runner) -> bool:
 
 def _refusal(asked: Runner, device: torch.device) -> str:
     others = [one for one in PRECISIONS for name in names() if module(name).supports(device, one)]
-    who = "No engine" if asked.engine == "auto" else f"--engine {asked.engine}"
+    lacking = "No engine computes" if asked.engine == "auto" else f"--engine {asked.engine} does not compute"
     return (
-        f"{who} computes in {asked.precision} on this {device.type}; "
-        f"some do in {', '.join(dict.fromkeys(others))}. Choose one of these, or leave out --engine."
+        f"{lacking} in {asked.precision} on this {device.type}. Engines here compute in "
+        f"{', '.join(dict.fromkeys(others))}: choose one of these, or leave out --engine."
     )
 
 
