@@ -8,7 +8,8 @@ What is timed, each in a process of its own, after the imports:
     loop      PyTorch's transfer-learning tutorial with the body frozen: every epoch runs the whole network, forward,
               over the training and the validation pictures
     bare      decode + ONNX Runtime over every picture once, on the prefix that an earlier run exported; nothing else
-    regraft   `regraft.train(method="frozen")`: the exported prefix is there, no activations are kept yet
+    regraft   `regraft.train(method="frozen")`: the exported prefix is there, no activations are kept yet; with
+              the engine and precision that `auto` takes, so it may beat the bare pass (`engines.py` has one of its own)
     repeat    the same command again: now the activations are there, too
 
 No report.html is written (report=False): it is for people, takes some seconds whatever the network and the epochs, and

@@ -12,7 +12,7 @@ import pytest
 from regraft.errors import ConfigError, DataError, ModelMissing, RegraftError, UnknownName
 from regraft.experiments.preflight import preflight, preflight_model
 
-HEAVY = "{'torch', 'torchvision', 'timm', 'lightning_fabric', 'sklearn', 'onnxruntime'}"
+HEAVY = "{'torch', 'torchvision', 'timm', 'lightning_fabric', 'sklearn', 'onnxruntime', 'openvino'}"
 
 
 @pytest.mark.parametrize(
