@@ -17,6 +17,17 @@ from PIL import Image
 import regraft as package
 from regraft.errors import ConfigError, DataError
 from regraft.inference import bundle, predict
+from regraft.utils.progress import Progress
+
+
+class Heard(Progress):
+    """Keeps the warnings."""
+
+    def __init__(self) -> None:
+        self.warnings = list[str]()
+
+    def warn(self, text: str) -> None:
+        self.warnings.append(text)
 
 
 def probabilities(rows: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
@@ -143,3 +154,23 @@ def test_what_says_nothing_of_how_data_are_read_is_refused(
     with pytest.raises(ConfigError) as caught:
         package.evaluate(small_run, drawn, **reading)
     assert said in str(caught.value)
+
+
+def test_a_loaded_model_is_measured_on_pictures_that_it_has_not_learned_from(small_run: Path, shapes: Path) -> None:
+    """As its run's folder is, from wherever it was loaded; its copies that see or look otherwise are as well."""
+    by_folder, loaded = package.evaluate(small_run, shapes), package.evaluate(package.load(small_run), shapes)
+    assert loaded.test.n == by_folder.test.n < 80
+    assert loaded.test.values == by_folder.test.values
+    assert package.evaluate(package.load(small_run / "model"), shapes, tta=2).test.n == by_folder.test.n
+
+
+def test_a_model_away_from_its_run_warns_that_it_may_know_the_pictures(
+    small_run: Path, shapes: Path, tmp_path: Path
+) -> None:
+    """It was copied out of the run, or comes from a pickle."""
+    alone = shutil.copytree(small_run / "model", tmp_path / "alone")
+    unpickled = bundle.from_bytes(bundle.to_bytes(package.load(small_run)))
+    for model in (alone, package.load(alone), unpickled):
+        heard = Heard()
+        assert package.evaluate(model, shapes, progress=heard).test.n == 80
+        assert "has learned from cannot be told" in " ".join(heard.warnings)

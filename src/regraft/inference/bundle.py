@@ -94,7 +94,7 @@ def from_bytes(content: Mapping[str, bytes]) -> Classifier:
     with tempfile.TemporaryDirectory(prefix="regraft-") as folder:
         for name in (TENSORS, ABOUT):
             (Path(folder) / name).write_bytes(content[name])
-        return load(Path(folder))
+        return replace(load(Path(folder)), folder=None)
 
 
 def _digest(tensors: bytes, about: dict[str, Any]) -> str:
@@ -149,7 +149,7 @@ def load(path: str | os.PathLike[str]) -> Classifier:
         raise ModelMissing(_no_model(Path(path)))
     about = _read_about(folder)
     try:
-        return _build(folder, about)
+        return replace(_build(folder, about), folder=folder.absolute())
     except (BundleError, ChecksumMismatch):
         raise
     except (OSError, ValueError, RegraftError, safetensors.SafetensorError) as error:

@@ -54,6 +54,7 @@ class Classifier:
     threshold: Threshold | None = None  # where one of two classes is predicted; None: the most probable class is
     class_weights: tuple[float, ...] | None = None  # what each probability counts in that, without a threshold
     tta: Tta = Tta()  # the views of a picture that are predicted from
+    folder: Path | None = None  # the bundle that it was loaded from, which may lie in a run
 
     def answers(self, probabilities: np.ndarray) -> np.ndarray:
         """Return the predicted class for each picture: probabilities [n, classes] -> indices [n]."""

@@ -308,6 +308,7 @@ def evaluate(
     known = _of_known_classes(_test_part(found), classifier, model, progress) if known_only else _test_part(found)
     manifest, unseen = _unseen(known, model, progress)
     if unseen:
+        _tell_unknown_past(classifier, model, progress)
         _tell_known_groups(manifest, model, progress)
     labels = _labels_of_model(manifest, classifier, model)
     paths = [item.path for item in manifest.items]
@@ -384,9 +385,14 @@ def _scan(data: Path, reading: Mapping[str, Any], model: Model, progress: Progre
         return manifest
 
 
+def _home(model: Model) -> Path | None:
+    """Return the bundle's folder that a model lies in, or was loaded from; None where there is none."""
+    return model.folder if isinstance(model, Classifier) else bundle.folder_of(Path(model))
+
+
 def _setting_of(model: Model, name: str) -> str | None:
     """Return a setting of the run that made the model, where the model lies in its run's folder."""
-    folder = None if isinstance(model, Classifier) else bundle.folder_of(Path(model))
+    folder = _home(model)
     if folder is None or not (folder.parent / run_folder.SETTINGS).exists():
         return None
     asked = run_folder.read_as(folder.parent / run_folder.SETTINGS, run_folder.Begun).settings.get(name)
@@ -408,7 +414,8 @@ def _test_part(manifest: Manifest) -> Manifest:
 
 def _unseen(manifest: Manifest, model: Model, progress: Progress) -> tuple[Manifest, bool]:
     """Return the pictures that a model has not learned from, and True; all of them, and False, where it knows all."""
-    learned = set[str]() if isinstance(model, Classifier) else bundle.learned_from(Path(model))
+    folder = _home(model)
+    learned = bundle.learned_from(folder) if folder else set[str]()
     digests = read_digests([item.path for item in manifest.items]) if learned else []
     unseen = [index for index, digest in enumerate(digests) if digest not in learned]
     if not learned or len(unseen) == len(manifest):
@@ -424,9 +431,19 @@ def _unseen(manifest: Manifest, model: Model, progress: Progress) -> tuple[Manif
     return manifest.keep(unseen), True
 
 
+def _tell_unknown_past(classifier: Classifier, model: Model, progress: Progress) -> None:
+    """Say where nothing names the pictures that a model has learned from: they cannot be left out."""
+    folder = _home(model)
+    if classifier.spec is not None and not (folder and bundle.learned_from(folder)):
+        progress.warn(
+            f"Which pictures {called(model)} has learned from cannot be told: it does not lie in its run's folder. "
+            "If they are among these, the figures are too good."
+        )
+
+
 def _tell_known_groups(manifest: Manifest, model: Model, progress: Progress) -> None:
     """Say how many pictures, though new, are of patients or sources that the model has learned from."""
-    folder = None if isinstance(model, Classifier) else bundle.folder_of(Path(model))
+    folder = _home(model)
     if folder is None or not manifest.groups or not (folder.parent / "split.csv").exists():
         return
     rows = files.read_csv(folder.parent / "split.csv", needed=["group", "split"])
