@@ -449,7 +449,7 @@ BUNDLES = {
     "a file cut off": (lambda m: truncate(m / "model.safetensors"), ("a byte was changed or lost", "Copy")),
     "a newer format": (
         lambda m: changed(m / "bundle.json", format=99),
-        ("has format 99", "reads up to 3", "pip install"),
+        ("has format 99", "reads up to 4", "pip install"),
     ),
     "no tensors": (
         lambda m: (m / "model.safetensors").unlink(),

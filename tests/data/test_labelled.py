@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow
+import pyarrow.parquet
 import pytest
 from PIL import Image
 
-from regraft.data import Manifest, as_source, read_digests, scan
+from regraft.data import Manifest, Reading, as_source, read_digests, scan
 from regraft.errors import ConfigError, DataError, DataMissing
 
 
@@ -51,12 +52,27 @@ def as_arrow_with_bytes(folder: Path) -> Any:
     return pyarrow.table({"image": pictures, "label": labels})
 
 
+def as_pandas_of(cell: Callable[[Path], object]) -> Callable[[Path], Any]:
+    def made(folder: Path) -> Any:
+        paths, labels = labelled(folder)
+        return pytest.importorskip("pandas").DataFrame({"image": [cell(path) for path in paths], "label": labels})
+
+    return made
+
+
+def as_polars_with_images(folder: Path) -> Any:
+    paths, labels = labelled(folder)
+    return pytest.importorskip("polars").DataFrame({"image": [Image.open(path) for path in paths], "label": labels})
+
+
 FORMS: dict[str, Callable[[Path], Any]] = {
     "str": str,
     "pandas": as_pandas,
     "polars": as_polars,
     "arrow": lambda folder: pyarrow.table(columns(folder)),
     "arrow with bytes": as_arrow_with_bytes,
+    "pandas of paths": as_pandas_of(Path),
+    "pandas of bytes": as_pandas_of(Path.read_bytes),
     "paths and labels": labelled,
     "bytes and labels": lambda folder: ([path.read_bytes() for path in labelled(folder)[0]], labelled(folder)[1]),
 }
@@ -81,6 +97,73 @@ def test_images_and_arrays_are_saved_without_loss(drawn: Path) -> None:
     assert all(name.startswith("pictures/") for name in names)
     found = sorted(np.asarray(Image.open(item.path)).tobytes() for item in manifest.items)
     assert found == sorted(np.asarray(image).tobytes() for image in images)
+
+
+@pytest.mark.parametrize(
+    "form", [as_pandas_of(Image.open), as_pandas_of(lambda path: np.asarray(Image.open(path))), as_polars_with_images]
+)
+def test_a_column_of_pictures_is_as_good_as_a_list_of_them(form: Callable[[Path], Any], drawn: Path) -> None:
+    paths, labels = labelled(drawn)
+    assert told(read(form(drawn))) == told(read(([Image.open(path) for path in paths], labels)))
+
+
+def test_a_label_that_is_nothing_in_pandas_is_an_empty_one(drawn: Path) -> None:
+    paths, labels = labelled(drawn)
+    table = pytest.importorskip("pandas").DataFrame({"path": paths, "label": [float("nan"), *labels[1:]]})
+    assert read(table).notices[0].startswith("Left out, since their column 'label' is empty: 1 of")
+
+
+MEMORY_SAYS = {
+    "no column of paths": ("x,label", Reading(), "^The table has no path column: found x, label.* path_column=NAME"),
+    "one class": (
+        "path,one",
+        Reading(label_column="one"),
+        "^The table holds one class .*another column.* label_column",
+    ),
+    "no groups": (
+        "path,label",
+        Reading(groups="^Q"),
+        r"nor is it a column of the table.*Without groups, Regraft looks",
+    ),
+    "a layout": ("path,label", Reading(layout="classes"), "^The table is a table; layout is for folders"),
+    "two columns": ("path,label,class", Reading(), r"Name one: label_column='label'$"),
+    "none there": (
+        "gone,label",
+        Reading(path_column="gone"),
+        "Paths are relative to the current folder; images=DIR names",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", MEMORY_SAYS)
+def test_errors_about_data_in_memory_speak_of_no_file_and_no_option(case: str, drawn: Path) -> None:
+    names, reading, said = MEMORY_SAYS[case]
+    paths, labels = labelled(drawn)
+    known = {
+        "path": [str(path) for path in paths],
+        "label": labels,
+        "x": labels,
+        "one": ["a"] * len(paths),
+        "class": [str(at % 2) for at in range(len(paths))],
+        "gone": [f"nowhere/{at}.png" for at in range(len(paths))],
+    }
+    source = as_source(pyarrow.table({name: known[name] for name in names.split(",")}))
+    with pytest.raises(DataError, match=said) as error:
+        scan(source, reading)
+    assert source.name not in str(error.value)
+    assert "--" not in str(error.value)
+
+
+def test_notices_about_data_in_memory_speak_of_no_file_and_no_option(drawn: Path) -> None:
+    found = read(pyarrow.table({**columns(drawn), "patient": list("ab") * (len(labelled(drawn)[0]) // 2)}))
+    assert found.notices == ("Grouped by the column 'patient' of the table; groups='.+' groups nothing.",)
+
+
+def test_a_table_that_is_a_file_is_named(drawn: Path) -> None:
+    table = drawn / "table.parquet"
+    pyarrow.parquet.write_table(pyarrow.table({"x": ["a"], "label": ["b"]}), table)
+    with pytest.raises(DataError, match=r"table\.parquet has no path column.*--path-column NAME"):
+        scan(table)
 
 
 def test_a_picture_that_comes_twice_is_two_pictures(drawn: Path) -> None:

@@ -3,6 +3,7 @@
 from regraft.data.decode import DECODER, MAX_MEGAPIXELS, Preprocessing, decode, digest
 from regraft.data.group_headers import PATIENT, header_namings
 from regraft.data.group_names import Naming, in_stretches, named_as_sources, naming_of, namings, plausible
+from regraft.data.in_memory import retelling
 from regraft.data.kinds import IMAGE_SUFFIXES
 from regraft.data.labelled import Labelled, as_source
 from regraft.data.manifest import Item, Manifest, scan
@@ -63,6 +64,7 @@ __all__ = [
     "read_picture",
     "read_pixels",
     "read_thumbnails",
+    "retelling",
     "scan",
     "shares",
     "split",

@@ -14,10 +14,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
+import numpy as np
+from PIL import Image
+
+from regraft.data import in_memory
 from regraft.data.pictures import Content, Pictures, each
 from regraft.errors import ConfigError, DataMissing, NoImages
 from regraft.utils import files
-from regraft.utils.machine import cache_folder
 
 EXPECTED = (
     "a folder of class folders, a table (CSV, Excel, Parquet …), a pandas or polars DataFrame, an Arrow table, a "
@@ -109,15 +112,25 @@ def _pairs(pictures: Pictures, labels: Sequence[object]) -> Iterator[Row]:
 def _of_arrow(data: object) -> Iterator[Row]:
     import pyarrow
 
+    if _is_of(data, "polars") and "Object" in map(str, getattr(data, "dtypes", ())):
+        return _rows_of(data)  # Arrow would be told where the objects lie in memory, and not what they are
     try:
         table = pyarrow.table(data)
     except pyarrow.ArrowException as error:
+        if _is_of(data, "pandas"):
+            return _rows_of(data)
         raise ConfigError(
             f"This {type(data).__name__} cannot be read as a table: {' '.join(str(error).split())[:200]}. Expected "
             "columns of paths and labels; pictures in memory go as (pictures, labels)."
         ) from error
     table = table.select([name for name in table.column_names if not name.startswith(INDEX)])
     return (row for batch in table.to_batches() for row in batch.to_pylist())
+
+
+def _rows_of(data: Any) -> Iterator[Row]:
+    """Yield the rows of a data frame whose columns hold Python's own objects: paths, images, arrays."""
+    rows: list[Row] = data.to_dicts() if hasattr(data, "to_dicts") else data.to_dict("records")
+    return iter(rows)
 
 
 def _of_datasets(data: Any) -> Iterator[Row]:
@@ -145,13 +158,13 @@ def _class_name(value: Any, names: Sequence[str] | None) -> Any:
 
 def _written(rows: Iterator[Row]) -> Path:
     """Write a table into the cache, under a name that tells its content, and every picture that is no file yet."""
-    folder, seen = cache_folder() / "data", Counter[str]()
+    folder, seen = in_memory.folder(), Counter[str]()
     table = [{name: _cell(value, folder / "pictures", seen) for name, value in row.items()} for row in rows]
     if not table:
         raise NoImages("These data have no rows: there is nothing to learn from.")
     columns = {name: _findable([row.get(name) for row in table]) for name in table[0]}
     digest = hashlib.sha256(json.dumps(columns, default=str).encode()).hexdigest()
-    path = folder / f"data-{digest[:12]}.parquet"
+    path = in_memory.kept(digest)
     folder.mkdir(parents=True, exist_ok=True)
     if not path.exists():
         files.write_bytes(path, _parquet(columns))
@@ -160,12 +173,14 @@ def _written(rows: Iterator[Row]) -> Path:
 
 def _cell(value: Any, folder: Path, seen: Counter[str]) -> Any:
     """Return what a cell of the table says: a picture in it is saved and becomes its path."""
-    if isinstance(value, Path):
-        return str(value)
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
     if isinstance(value, Mapping) and "bytes" in value:  # as Hugging Face keeps a picture
         value = value.get("path") if value["bytes"] is None else value["bytes"]
-    if isinstance(value, bytes):
-        value = Content(value)
+    if isinstance(value, bytes | Image.Image) or (isinstance(value, np.ndarray) and value.ndim > 1):
+        (value,) = each(value)
+    if isinstance(value, float) and value != value:  # how pandas writes that there is nothing
+        return None
     return str(_saved(value, folder, seen)) if isinstance(value, Content) else value
 
 

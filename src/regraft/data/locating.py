@@ -12,6 +12,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
+from regraft.data import in_memory
 from regraft.data.kinds import IMAGE_SUFFIXES
 from regraft.data.rows import name_some
 from regraft.errors import DataError
@@ -39,7 +40,7 @@ class Shelf:
         Raises:
             DataError: there is no such folder.
         """
-        own = table.parent
+        own = Path.cwd() if in_memory.is_kept(table) else table.parent  # data in memory lie in no folder
         self.table, self.deep = table, images is not None
         self.base = own if images is None else images.absolute() if images.is_dir() else own / images
         self._folders: dict[Path | None, dict[str, list[Path]]] = {}
@@ -180,11 +181,14 @@ def _way_out(shelf: Shelf, missing: Sequence[str]) -> str:
             f"There is {file.name}: the table has lost leading zeros. Read and write its ids as text (in pandas, "
             "dtype=str), not as numbers"
         )
+    origin = "current" if in_memory.is_kept(shelf.table) else "table's"
     own = (
         "--images names another"
         if shelf.deep
-        else "Paths are relative to the table's folder; --images DIR names another"
+        else f"Paths are relative to the {origin} folder; --images DIR names another"
     )
+    if in_memory.is_kept(shelf.table):  # what lies in the current folder may have nothing to do with the data
+        return own
     seen = (place for place in _folders_near(shelf) if Shelf(shelf.table, place).share(missing) > MOST_MISSING)
     if place := next(seen, None):
         return f"{own}. They are here: --images {place}"

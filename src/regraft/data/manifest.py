@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from regraft.data import in_memory
 from regraft.data.columns import plain
 from regraft.data.headers import headers, is_tag
 from regraft.data.metadata import read_either
@@ -92,8 +93,16 @@ def scan(data: Path | str, reading: Reading = Reading()) -> Manifest:  # noqa: B
         NoImages: There is nothing to learn from.
         DataError: The classes, parts or groups are not clear; the line says what was found and what was expected.
     """
-    path, groups = Path(data).absolute(), reading.groups  # not resolve(): a link keeps the name that the user gave
-    found = _read(path, reading)
+    path = Path(data).absolute()  # not resolve(): a link keeps the name that the user gave
+    with in_memory.retelling(path):
+        found = _scanned(path, reading)
+    if not in_memory.is_kept(path):
+        return found
+    return replace(found, notices=tuple(in_memory.retold(notice, path) for notice in found.notices))
+
+
+def _scanned(path: Path, reading: Reading) -> Manifest:
+    found, groups = _read(path, reading), reading.groups
     if groups is not None and any(row.group is None for row in found.rows):
         grouped = _group_by_header(found.rows, groups) or _group_by_pattern(found.rows, groups, path)
         found = Found(grouped.rows, [*found.notices, *grouped.notices])
@@ -186,9 +195,10 @@ def _differ_in_case(what: str, names: Iterable[str]) -> list[str]:
 
 def _check_classes(path: Path, classes: Sequence[str], rows: Sequence[Row]) -> None:
     if len(classes) < 2:
+        meant = "the folder above" if path.is_dir() else "another column of classes, --label-column NAME,"
         raise DataError(
             f"{path} holds one class only, {classes[0]!r} ({len(rows)} pictures); expected at least two. "
-            "Is it the folder above that you meant?"
+            f"Is it {meant} that you meant?"
         )
     learned = {row.label for row in rows if row.part in (None, "train")}
     if unknown := [name for name in classes if name not in learned]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from regraft.audit.kinds import check_kinds
 from regraft.config import refuse_unknown
-from regraft.data import Labelled
+from regraft.data import Labelled, retelling
 from regraft.experiments.preflight import preflight
 from regraft.utils.progress import Progress
 
@@ -59,7 +59,8 @@ def train(
     source = preflight(data, settings)
     from regraft.experiments import train as training
 
-    return training.train(source, out=out, resume=resume, progress=progress, report=report, **settings)
+    with retelling(source):
+        return training.train(source, out=out, resume=resume, progress=progress, report=report, **settings)
 
 
 def compare(
@@ -99,15 +100,16 @@ def compare(
     source = preflight(data, settings, backbones=backbones, named=methods)
     from regraft.experiments import comparison
 
-    return comparison.compare(
-        source,
-        comparison.candidates_of(backbones, methods),
-        budget_s=budget_s,
-        control_epochs=control_epochs,
-        out=out,
-        progress=progress,
-        **settings,
-    )
+    with retelling(source):
+        return comparison.compare(
+            source,
+            comparison.candidates_of(backbones, methods),
+            budget_s=budget_s,
+            control_epochs=control_epochs,
+            out=out,
+            progress=progress,
+            **settings,
+        )
 
 
 def check(
@@ -137,7 +139,8 @@ def check(
     source = preflight(data, settings)
     from regraft.experiments import checking
 
-    return checking.check(source, out=out, fail_on=fail_on, progress=progress, **settings)
+    with retelling(source):
+        return checking.check(source, out=out, fail_on=fail_on, progress=progress, **settings)
 
 
 def recommend(
@@ -165,4 +168,5 @@ def recommend(
     source = preflight(data, settings, backbones=backbones)
     from regraft.experiments import recommendation
 
-    return recommendation.recommend(source, backbones=backbones, sample=sample, progress=progress, **settings)
+    with retelling(source):
+        return recommendation.recommend(source, backbones=backbones, sample=sample, progress=progress, **settings)
