@@ -332,7 +332,7 @@ def edit_sealed(path: Path, rng: random.Random) -> None:
     try:
         about = json.loads((path.parent / bundle.ABOUT).read_bytes())
         tensors = hashlib.sha256((path.parent / bundle.TENSORS).read_bytes()).digest()
-        about["sha256"] = bundle._digest(tensors, about)
+        about["sha256"] = bundle.digest_of(tensors, about)
         (path.parent / bundle.ABOUT).write_text(json.dumps(about))
     except (ValueError, TypeError, AttributeError, RecursionError):
         pass

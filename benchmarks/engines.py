@@ -59,7 +59,8 @@ def main() -> None:
 def speed(name: str, paths: list[Path], folder: Path, rounds: int) -> None:
     import torch
 
-    from regraft.activations import Demand, Means, Pictures, Prefix
+    from regraft.activations.prefix import Demand, Means, Prefix
+    from regraft.activations.sources import Pictures
     from regraft.backbones import build
     from regraft.data import read_digests
 

@@ -21,10 +21,11 @@ if TYPE_CHECKING:  # what type checkers and editors see; the others are told whe
     from regraft.experiments.recommendation import Recommendation
     from regraft.experiments.run import Run
     from regraft.exporters._export import Export, export
-    from regraft.inference.bundle import load
     from regraft.inference.classifier import Classifier
     from regraft.inference.explain import explain
+    from regraft.inference.exported import Exported
     from regraft.inference.features import features
+    from regraft.inference.loading import load
     from regraft.inference.predict import Evaluation, evaluate, predict
     from regraft.inference.results import Explanation, Features, Predictions
     from regraft.reports.run_page import report
@@ -37,6 +38,7 @@ __all__ = [
     "Evaluation",
     "Explanation",
     "Export",
+    "Exported",
     "FeatureExtractor",
     "Features",
     "Predictions",
@@ -67,6 +69,7 @@ _HOMES = {
     "Evaluation": "inference.predict",
     "Explanation": "inference.results",
     "Export": "exporters._export",
+    "Exported": "inference.exported",
     "FeatureExtractor": "experiments.estimators",
     "Features": "inference.results",
     "Predictions": "inference.results",
@@ -80,7 +83,7 @@ _HOMES = {
     "explain": "inference.explain",
     "export": "exporters._export",
     "features": "inference.features",
-    "load": "inference.bundle",
+    "load": "inference.loading",
     "models": "catalog",
     "predict": "inference.predict",
     "recommend": "experiments.api",

@@ -19,7 +19,7 @@ from torch import nn
 
 from regraft.activations.devices import pick_device
 from regraft.activations.engines import Engine, Job, Runner, Taps, able, choose, module, names, open_engine
-from regraft.activations.engines._export import PAYS_FROM, export, export_path
+from regraft.activations.engines._export import PAYS_FROM, export, export_path, squares
 from regraft.backbones import FAMILIES, Backbone, build
 from regraft.errors import ConfigError, UnknownName
 from regraft.utils import onnx_file
@@ -141,7 +141,7 @@ def test_an_export_is_written_once_and_used_again(pixels: np.ndarray, tmp_path: 
 
 
 def test_an_export_knows_its_own_digest_and_is_still_onnx(tmp_path: Path) -> None:
-    model = export(Taps(real("squeezenet1_1"), [2]), size=SIZE, path=tmp_path / "network.onnx")
+    model = export(Taps(real("squeezenet1_1"), [2]), squares(SIZE), path=tmp_path / "network.onnx")
     loaded = onnx.load(tmp_path / "network.onnx")
     onnx.checker.check_model(loaded)
     (entry,) = loaded.metadata_props
@@ -200,7 +200,7 @@ def test_an_export_that_fails_leaves_no_file(tmp_path: Path) -> None:
             return [torch.linalg.matrix_exp(pixels[..., 0].float() / 1e4)]  # ONNX has no such operator
 
     with pytest.raises(torch.onnx.errors.OnnxExporterError):
-        export(Unexportable(), size=SIZE, path=tmp_path / "network.onnx")
+        export(Unexportable(), squares(SIZE), path=tmp_path / "network.onnx")
     assert not list(tmp_path.iterdir())
 
 

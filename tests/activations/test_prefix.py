@@ -16,10 +16,11 @@ import pytest
 import torch
 from PIL import Image
 
-from regraft.activations import Demand, Means, Pictures, Prefix, engines
+from regraft.activations import engines
 from regraft.activations.choosing import agreement
 from regraft.activations.engines import Runner
-from regraft.activations.sources import Kept, View
+from regraft.activations.prefix import Demand, Means, Prefix
+from regraft.activations.sources import Kept, Pictures, View
 from regraft.backbones import Backbone, build
 from regraft.data import Preprocessing, Tta, decode, draw_view, read_digests
 from regraft.errors import ActivationOverflow, BadImage, CacheFull

@@ -83,7 +83,7 @@ def test_the_temperature_is_kept_and_bundles_without_one_have_1(folder: Path, or
     assert bundle.load(folder).temperature == 0.4
     about = json.loads((folder / bundle.ABOUT).read_text(encoding="utf-8"))
     del about["temperature"]
-    about["sha256"] = bundle._digest(files.sha256(folder / bundle.TENSORS), about)
+    about["sha256"] = bundle.digest_of(files.sha256(folder / bundle.TENSORS), about)
     (folder / bundle.ABOUT).write_text(json.dumps(about), encoding="utf-8")
     assert bundle.load(folder).temperature == 1
 
@@ -226,7 +226,7 @@ def test_an_edited_description_never_gives_another_answer_silently(folder: Path,
 def seal(folder: Path) -> None:
     """Make the digest right again, as somebody can who has changed a bundle on purpose."""
     about = json.loads((folder / bundle.ABOUT).read_text(encoding="utf-8"))
-    edit(folder, sha256=bundle._digest(files.sha256(folder / bundle.TENSORS), about))
+    edit(folder, sha256=bundle.digest_of(files.sha256(folder / bundle.TENSORS), about))
 
 
 @pytest.mark.parametrize(

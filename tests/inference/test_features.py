@@ -20,8 +20,9 @@ import torch
 from pyarrow import parquet
 
 import regraft as public
-from regraft.activations import Kept, prefix
+from regraft.activations import prefix
 from regraft.activations import store as storing
+from regraft.activations.sources import Kept
 from regraft.backbones import Backbone, build
 from regraft.data import decode, natural_key
 from regraft.errors import BadImage, CacheFull, ConfigError, NoImages, UnknownName

@@ -414,7 +414,7 @@ def test_a_threshold_that_cannot_be_meant_is_refused(run: Path, tmp_path: Path, 
     shutil.copytree(run / "model", tmp_path / "model")
     about = said(tmp_path / "model" / bundle.ABOUT)
     about["threshold"] |= wrong
-    about["sha256"] = bundle._digest(files.sha256(tmp_path / "model" / bundle.TENSORS), about)
+    about["sha256"] = bundle.digest_of(files.sha256(tmp_path / "model" / bundle.TENSORS), about)
     (tmp_path / "model" / bundle.ABOUT).write_text(json.dumps(about), encoding="utf-8")
     with pytest.raises(BundleError, match="does not fit together"):
         bundle.load(tmp_path / "model")

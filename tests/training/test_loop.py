@@ -28,7 +28,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from regraft.activations import Kept
+from regraft.activations.sources import Kept
 from regraft.cli import commands
 from regraft.errors import RunError
 from regraft.experiments.train import train as train_run

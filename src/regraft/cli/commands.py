@@ -318,13 +318,13 @@ def predict(
     """Say what is on pictures. A picture that cannot be read gets a row with the reason; status 1 if none can be."""
     _preflight_model(model)
 
-    from regraft.inference import bundle, predict
+    from regraft.inference import about, predict
 
     form = "json" if as_json else tables.format_of(form, output)
     tables.check_writable(output)
     how: dict[str, Any] = {"top": top, "tta": tta, "abstain_below": abstain_below}
     rows = predict.predict(model, pictures, **how, progress=_progress(), **requested)
-    tables.write(rows, form, output, bundle.unfinished(Path(model)))
+    tables.write(rows, form, output, about.unfinished(Path(model)))
     if all(row["error"] for row in rows):
         _end("None of these pictures can be read.", 1)
 

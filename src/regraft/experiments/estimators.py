@@ -22,9 +22,9 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from regraft import methods
-from regraft.activations import Demand, Prefix
-from regraft.activations import Pictures as Files
 from regraft.activations.devices import pick_device
+from regraft.activations.prefix import Demand, Prefix
+from regraft.activations.sources import Pictures as Files
 from regraft.config import Config, changed
 from regraft.data import Item, Manifest, Named, Picture, augmentations, gathered, read_digests, split, survey
 from regraft.errors import BadImage, ConfigError, WeightsMismatch

@@ -62,6 +62,8 @@ def preflight_model(model: str) -> None:
     """
     if Path(model).exists():
         return
+    if model.lower().endswith(".onnx"):
+        raise ModelMissing(f"There is no file {model}. Expected one that regraft export has written.")
     if "/" in model or "\\" in model:
         raise ModelMissing(f"There is no folder {model}. Expected a run or bundle folder, or the name of a network.")
     catalog.check(model)

@@ -17,8 +17,9 @@ import numpy as np
 from torch import nn
 
 from regraft import methods
-from regraft.activations import Activations, Demand, Means, Pictures, Prefix
 from regraft.activations.devices import pick_device
+from regraft.activations.prefix import Demand, Means, Prefix
+from regraft.activations.sources import Activations, Pictures
 from regraft.audit.groups import Proposal, propose
 from regraft.audit.identical import duplicates_across_parts, label_conflicts
 from regraft.audit.judging import Remark, audit_of, blank_notices, reduced

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from regraft.activations import Activations
+from regraft.activations.sources import Activations
 from regraft.audit.orientation import Orientation, orientation, to_turn
 from regraft.data import Tta
 from regraft.experiments.session import ActivatedNetwork, Session, tta_of

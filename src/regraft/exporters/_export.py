@@ -17,8 +17,9 @@ from regraft.errors import BadImage, ConfigError, UnknownName
 from regraft.exporters import _pictures
 from regraft.exporters._order import INPUTS, Pixels, ordered
 from regraft.exporters._verification import Verification, reading, verify
+from regraft.inference.answering import Answering
 from regraft.inference.classifier import Classifier
-from regraft.inference.predict import Model, called, open_model
+from regraft.inference.predict import Model, called, named, open_model
 from regraft.utils import files
 from regraft.utils.progress import Progress
 
@@ -118,7 +119,7 @@ def _sample(
     """Return what the file is tried on, and say where it is nothing real."""
     if data is not None:
         return _pictures.of_data(data, classifier)
-    found = None if isinstance(model, Classifier) else _pictures.of_run(os.fspath(model), classifier)
+    found = None if isinstance(model, Answering) else _pictures.of_run(named(model), classifier)
     if found is None:
         progress.warn(
             "There are no pictures of a run here: the file is tried on drawn ones. --data DATA names real ones."
@@ -134,7 +135,7 @@ def _calibration(classifier: Classifier, sample: _pictures.Sample, *, any_size: 
 
 
 def _name(model: Model) -> str:
-    return "model" if isinstance(model, Classifier) else Path(os.fspath(model)).resolve().name
+    return "model" if isinstance(model, Answering) else Path(named(model)).resolve().name
 
 
 # ---- files ----------------------------------------------------------------------------------------------------------

@@ -17,10 +17,9 @@ from regraft import catalog
 from regraft.exporters._seeing import Seeing
 from regraft.inference.bundle import KEPT_ABOUT
 from regraft.inference.classifier import Classifier
+from regraft.inference.exported import FORMAT
 from regraft.utils.version import __version__
 
-FORMAT = 1
-"""Of what is said in an exported file: raised where an earlier reader would misread it."""
 INPUTS = ("any", "square")
 
 Pixels: TypeAlias = NDArray[np.uint8]

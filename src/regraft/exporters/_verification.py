@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from regraft.activations import BATCH
+from regraft.activations.sources import BATCH
 from regraft.data import Preprocessing, Tta, ahead_of, decode
 from regraft.data.decode import decode_whole
 from regraft.data.reading import read_file

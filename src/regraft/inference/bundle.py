@@ -7,47 +7,66 @@ the SHA-256 of the tensors: a changed byte is noticed before a doctor sees a wro
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Any, TypeVar
 
 import safetensors
 import torch
-from msgspec import Meta
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save_file as save_tensors
 from torch import Tensor
 
 from regraft.backbones import Backbone, build
 from regraft.backbones.families import names
-from regraft.data import Preprocessing, Tta, augmentations, learned_digests
+from regraft.data import Preprocessing, Tta
 from regraft.errors import BundleError, ChecksumMismatch, ModelMissing, RegraftError, UnknownName, reason_of
+from regraft.inference.about import (
+    ABOUT,
+    FORMAT,
+    KEPT_ABOUT,
+    PLAIN,
+    TENSORS,
+    WITH_THRESHOLD,
+    WITH_WEIGHTS,
+    About,
+    digest_of,
+    folder_of,
+    learned_from,
+    no_model,
+    read_about,
+    threshold_of,
+    tta_of,
+    unfinished,
+)
 from regraft.inference.classifier import Classifier
-from regraft.metrics.thresholds import TARGETS, Threshold
 from regraft.training.head import HeadSpec, build_head
-from regraft.training.history import Stop
 from regraft.utils import files
-from regraft.utils.records import Above0, fitted, read_json, to_json
+from regraft.utils.records import fitted, to_json
 from regraft.utils.version import __version__
 from regraft.weights.state import load_state, misfits
 
-Named = TypeVar("Named")
-
-FORMAT, WITH_WEIGHTS, WITH_THRESHOLD, PLAIN = 4, 3, 2, 1
-"""Who reads only 1 would answer past a threshold, only 2 past class weights, only 3 from one view; others keep 1."""
-TENSORS, ABOUT = "model.safetensors", "bundle.json"
-KEPT_ABOUT = (
-    "method",
-    "trained",
-    "lineage",
-    "frozen_part",
+__all__ = [
+    "ABOUT",
+    "FORMAT",
+    "KEPT_ABOUT",
+    "TENSORS",
+    "digest_of",
+    "folder_of",
+    "from_bytes",
+    "learned_from",
+    "load",
+    "load_or",
+    "save",
+    "to_bytes",
     "unfinished",
-)  # of a run; unfinished: where Ctrl-C has ended it
+]
+
+Named = TypeVar("Named")
 
 
 def save(folder: Path, classifier: Classifier) -> None:
@@ -72,7 +91,7 @@ def save(folder: Path, classifier: Classifier) -> None:
     with files.whole(folder, instead=True) as temporary:
         temporary.mkdir(parents=True)
         save_tensors(_tensors(classifier), temporary / TENSORS)
-        about["sha256"] = _digest(files.sha256(temporary / TENSORS), about)
+        about["sha256"] = digest_of(files.sha256(temporary / TENSORS), about)
         (temporary / ABOUT).write_bytes(to_json(about))
         shutil.copymode(temporary / ABOUT, temporary / TENSORS)  # safetensors lets nobody but the owner read its files
 
@@ -97,12 +116,6 @@ def from_bytes(content: Mapping[str, bytes]) -> Classifier:
         return replace(load(Path(folder)), folder=None)
 
 
-def _digest(tensors: bytes, about: dict[str, Any]) -> str:
-    """Return the SHA-256 of both files, `tensors` being that of one: the classes' order matters as much as tensors."""
-    rest = {key: value for key, value in about.items() if key != "sha256"}
-    return hashlib.sha256(tensors + json.dumps(rest, sort_keys=True).encode()).hexdigest()
-
-
 def _tensors(classifier: Classifier) -> dict[str, Tensor]:
     body = {f"backbone.{name}": tensor for name, tensor in body_state(classifier.backbone).items()}
     head = {f"head.{name}": tensor for name, tensor in classifier.head.state_dict().items()}
@@ -117,26 +130,6 @@ def body_state(backbone: Backbone) -> dict[str, Tensor]:
     }
 
 
-def folder_of(path: Path) -> Path | None:
-    """Return the bundle that `path` is or, being a run, holds; None when it is neither."""
-    return next(
-        (folder for folder in (path, path / "model") if (folder / ABOUT).exists() or (folder / TENSORS).exists()), None
-    )
-
-
-def learned_from(path: Path) -> set[str]:
-    """Return the digests of the pictures that the run `path` learned from, as far as it is a run and names them."""
-    folder = folder_of(path)
-    return learned_digests(folder.parent / "split.csv") if folder else set()
-
-
-def unfinished(path: Path) -> dict[str, Any]:
-    """Return what JSON says of the model of an unfinished run, ``{"unfinished": {…}}``; nothing of any other."""
-    folder = folder_of(path)
-    stop = _read_about(folder).get("unfinished") if folder else None
-    return {"unfinished": stop} if stop else {}
-
-
 def load(path: str | os.PathLike[str]) -> Classifier:
     """Read the bundle that `path` is or, being a run, holds.
 
@@ -146,8 +139,8 @@ def load(path: str | os.PathLike[str]) -> Classifier:
     """
     folder = folder_of(Path(path))
     if folder is None:
-        raise ModelMissing(_no_model(Path(path)))
-    about = _read_about(folder)
+        raise ModelMissing(no_model(Path(path)))
+    about = read_about(folder)
     try:
         return replace(_build(folder, about), folder=folder.absolute())
     except (BundleError, ChecksumMismatch):
@@ -155,20 +148,6 @@ def load(path: str | os.PathLike[str]) -> Classifier:
     except (OSError, ValueError, RegraftError, safetensors.SafetensorError) as error:
         reason = reason_of(error).splitlines()[0].rstrip(".")
         raise BundleError(f"{folder} does not fit together: {reason}. Copy the whole folder again.") from error
-
-
-def _no_model(path: Path) -> str:
-    if not path.exists():
-        return f"There is no folder {path}. Expected that of a run or bundle."
-    if (path / "fold-1").is_dir():
-        return (
-            f"{path} is a cross-validation: each fold has a model of its own, and none has learned from all pictures. "
-            f"Use that of a fold, {path / 'fold-1'}, or train one without --folds."
-        )
-    return (
-        f"{path} holds no model ({ABOUT} and {TENSORS}, there or in model/). "
-        "Is this a run that did not finish? Go on with --resume."
-    )
 
 
 def _format(classifier: Classifier) -> int:
@@ -198,52 +177,10 @@ def load_or(model: Path | str, named: Callable[[str], Named]) -> Classifier | Na
         raise
 
 
-@dataclass(frozen=True)
-class _Seal:
-    """What is looked at first, whatever else the format holds."""
-
-    format: Annotated[int, Meta(ge=1)]
-    sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
-
-
-@dataclass(frozen=True)
-class _About:
-    """What bundle.json has to hold, as far as it is read; the other entries are for people."""
-
-    backbone: str
-    classes: Annotated[tuple[Annotated[str, Meta(min_length=1)], ...], Meta(min_length=1)]
-    preprocessing: dict[str, Any]
-    head: dict[str, Any]
-    temperature: Above0 = 1.0  # bundles from before there were temperatures
-    threshold: dict[str, Any] | None = None
-    class_weights: tuple[Above0, ...] | None = None
-    tta: dict[str, Any] | None = None  # None: from the plain picture alone
-    method: str = ""
-    trained: tuple[str, ...] = ()
-    lineage: tuple[dict[str, str | list[str]], ...] = ()
-    unfinished: Stop | None = None  # where Ctrl-C has ended the run; None: it is finished
-
-
-def _read_about(folder: Path) -> dict[str, Any]:
-    try:
-        about: dict[str, Any] = read_json(folder / ABOUT)
-        found = fitted(about, _Seal, others=True).format
-    except (OSError, ValueError) as error:
-        raise BundleError(
-            f"{folder / ABOUT} is missing or damaged ({reason_of(error)}). Copy the whole folder again."
-        ) from error
-    if found > FORMAT:
-        raise BundleError(
-            f"{folder} has format {found}; this Regraft ({__version__}) reads up to {FORMAT}. "
-            "Update it: pip install --upgrade regraft"
-        )
-    return about
-
-
 def _build(folder: Path, about: dict[str, Any]) -> Classifier:
     """Build what a bundle describes; nothing is made that is larger than the file from which it is to be filled."""
-    said = fitted(about, _About, others=True)
-    spec, threshold = fitted(said.head, HeadSpec, "head"), _threshold(said)
+    said = fitted(about, About, others=True)
+    spec, threshold = fitted(said.head, HeadSpec, "head"), threshold_of(said.threshold, said.classes)
     if len(set(said.classes)) != len(said.classes) or len(said.classes) != spec.classes:
         raise ValueError(f"{len(said.classes)} class names for {spec.classes} classes, or two that are the same")
     if not (folder / TENSORS).is_file():
@@ -262,7 +199,7 @@ def _build(folder: Path, about: dict[str, Any]) -> Classifier:
     if found := misfits(head.state_dict(), own):
         raise ValueError(f"of the head's tensors, {found}")
     head.load_state_dict(own)
-    tta = Tta() if said.tta is None else _tta(said.tta)
+    tta = Tta() if said.tta is None else tta_of(said.tta)
     return Classifier(backbone, head, said.classes, spec, about, said.temperature, threshold, said.class_weights, tta)
 
 
@@ -272,7 +209,7 @@ def _content(folder: Path, about: dict[str, Any], *, most: int) -> bytes:
     if path.stat().st_size > most:
         raise ValueError(f"{TENSORS} is larger than the network and head that it is to hold")
     content = path.read_bytes()
-    if _digest(hashlib.sha256(content).digest(), about) != about["sha256"]:
+    if digest_of(hashlib.sha256(content).digest(), about) != about["sha256"]:
         raise ChecksumMismatch(
             f"{folder}: {TENSORS} or {ABOUT} is not as it was written, a byte was changed or lost. "
             "Copy the whole folder again."
@@ -297,21 +234,6 @@ def _bytes_of(backbone: Backbone) -> int:
 
 def _numbers(spec: HeadSpec) -> int:
     return spec.width * spec.hidden + (spec.hidden or spec.width) * spec.classes
-
-
-def _threshold(said: _About) -> Threshold | None:
-    if said.threshold is None:
-        return None
-    found = fitted(said.threshold, Threshold, "threshold")
-    if found.positive not in said.classes or len(said.classes) != 2 or found.target not in TARGETS:
-        raise ValueError(f"threshold is {said.threshold!r}, not a probability of one of two classes")
-    return found
-
-
-def _tta(said: dict[str, Any]) -> Tta:
-    found = fitted(said, Tta, "tta")
-    augmentations(",".join(found.augment))  # raises where there is no such one
-    return found
 
 
 def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -2,47 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from regraft.activations import BATCH, batched, cache_folder, engines
+from regraft.activations import engines
 from regraft.activations.devices import pick_device
 from regraft.activations.engines import Runner
+from regraft.activations.engines._export import squares
 from regraft.activations.recipes import export_recipe, stage_digests
 from regraft.activations.store import make_room
 from regraft.backbones import Backbone
-from regraft.data import Pictures, Tta, adjusted, gathered, read_pixels
-from regraft.errors import ActivationOverflow, BadImage, StoreError, WeightsMissing
-from regraft.metrics.thresholds import Threshold, weighed, weighing
-from regraft.metrics.tta import mean_over_views
+from regraft.data import Preprocessing, Tta
+from regraft.errors import StoreError, WeightsMissing
+from regraft.inference.answering import MOST_EXPORTS, Answering
+from regraft.metrics.thresholds import Threshold
 from regraft.training.head import HeadSpec
+from regraft.utils.machine import cache_folder
 from regraft.utils.progress import Progress
 from regraft.weights.imagenet import imagenet_classes
 from regraft.weights.loading import filled
 from regraft.weights.state import digest_state
 
-MOST_EXPORTS = 5 * 10**9  # bytes of exports that predicting leaves behind; training keeps to --cache-limit in all
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """One picture's prediction: probabilities [classes], or why there is none."""
-
-    path: Path
-    probabilities: NDArray[np.float32] | None
-    error: str = ""
-    plain: NDArray[np.float32] | None = None  # the probabilities at one look, whatever the views
+CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True, eq=False)
-class Classifier:
+class Classifier(Answering):
     """A network with its class names; ``spec`` is None where the network's own ImageNet head predicts."""
 
     backbone: Backbone
@@ -56,28 +45,28 @@ class Classifier:
     tta: Tta = Tta()  # the views of a picture that are predicted from
     folder: Path | None = None  # the bundle that it was loaded from, which may lie in a run
 
-    def answers(self, probabilities: np.ndarray) -> np.ndarray:
-        """Return the predicted class for each picture: probabilities [n, classes] -> indices [n]."""
-        if self.threshold is not None:
-            return self.threshold.answers(probabilities, self.classes)
-        return weighed(probabilities, self._weights)
-
-    def ranking(self, probabilities: np.ndarray) -> np.ndarray:
-        """Return the classes of one picture, the predicted one first: probabilities [classes] -> indices [classes]."""
-        order: np.ndarray = np.argsort(-probabilities * self._weights, kind="stable")
-        # with a threshold there are two classes, and the predicted one may be the less probable one
-        return order if order[0] == self.answers(probabilities[None])[0] else order[::-1]
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """What it expects of pictures."""
+        return self.backbone.preprocessing
 
     @property
-    def rule(self) -> str:
-        """Say what is predicted, where that is not always the most probable class; else nothing."""
-        if self.threshold is not None:
-            return str(self.threshold)
-        return "" if self.class_weights is None else weighing(self.class_weights, self.classes)
+    def network_name(self) -> str:
+        """The network's name."""
+        return self.backbone.name
 
     @property
-    def _weights(self) -> np.ndarray:
-        return np.ones(len(self.classes)) if self.class_weights is None else np.array(self.class_weights)
+    def trained(self) -> bool:
+        """Whether it learned its classes here; else they are those of ImageNet."""
+        return self.spec is not None
+
+    def looking(self, preprocessing: Preprocessing) -> Classifier:
+        """Return the model with another preprocessing."""
+        return replace(self, backbone=replace(self.backbone, preprocessing=preprocessing))
+
+    def viewed(self, tta: Tta) -> Classifier:
+        """Return the model that predicts from these views of a picture."""
+        return replace(self, tta=tta)
 
     def network(self) -> nn.Module:
         """Return uint8 pixels [b, s, s, 3] -> probabilities [b, classes], in eval mode."""
@@ -85,70 +74,8 @@ class Classifier:
         body = self.backbone.prefix(len(self.backbone.stages)) if self.spec else self.backbone.above(0)
         return _Outputs(nn.Sequential(body, self.head, *self._probabilities())).eval()
 
-    def seeing(self, paths: Sequence[Path], progress: Progress, **overrides: Any) -> Classifier:
-        """Return the model as it sees these pictures: as in its training, but for what is given.
-
-        `overrides` as in `Preprocessing.showing`. `progress` hears what does not fit; see `data.adjusted`.
-        """
-        trained = self.spec is not None
-        preprocessing = adjusted(
-            self.backbone.preprocessing.showing(**overrides), paths, trained=trained, progress=progress
-        )
-        return replace(self, backbone=replace(self.backbone, preprocessing=preprocessing))
-
-    def predict(
-        self,
-        pictures: Pictures,
-        *,
-        tta: Tta | None = None,
-        device: str = "auto",
-        engine: str = "auto",
-        progress: Progress | None = None,
-    ) -> Iterator[Prediction]:
-        """Classify pictures of any kind, in order; one that cannot be read gives its reason.
-
-        Arguments are as in `predict_files`, pictures as in `regraft.predict`.
-        """
-        with gathered(pictures, progress, absent_ok=True) as files:
-            of_files = self.predict_files(
-                [file.path for file in files], tta=tta, device=device, engine=engine, progress=progress
-            )
-            for file, prediction in zip(files, of_files, strict=True):
-                yield replace(prediction, path=Path(file.name))
-
-    def predict_files(
-        self,
-        paths: Sequence[Path],
-        *,
-        tta: Tta | None = None,
-        device: str = "auto",
-        engine: str = "auto",
-        progress: Progress | None = None,
-    ) -> Iterator[Prediction]:
-        """Classify files, in order, in constant memory; a file that cannot be read gives its reason.
-
-        With `tta`, by default the model's own, the probabilities are the mean over several views of a picture. They
-        depend on the picture alone: asking twice, or for other pictures beside it, gives the same answer.
-
-        `engine` is as in the settings: ``auto`` computes the frozen part in the precision in which it was trained on,
-        where this machine does so; what was trained is always computed in float32.
-        """
-        views = self.tta if tta is None else tta
-        run = self._engine(device, engine, len(paths) * views.views, progress or Progress())
-        with (progress or Progress()).track("Predicting", len(paths), "pictures") as tick:
-            for batch in batched(read_pixels(paths, self.backbone.preprocessing), BATCH):
-                good = [pixels for _, pixels in batch if not isinstance(pixels, BadImage)]
-                of_views = predictions_from(run, good, views) if good else np.empty((1, 0, 0), np.float32)
-                predictions = zip(mean_over_views(of_views), of_views[0], strict=True)
-                for position, pixels in batch:
-                    if isinstance(pixels, BadImage):
-                        yield Prediction(paths[position], None, str(pixels))
-                    else:
-                        probabilities, plain = next(predictions)
-                        yield Prediction(paths[position], probabilities, plain=plain)
-                tick(len(batch))
-
-    def _engine(self, device: str, engine: str, pictures: int, progress: Progress) -> engines.Engine:
+    def engine(self, device: str, engine: str, pictures: int, progress: Progress) -> engines.Engine:
+        """Return what runs the network on so many pictures."""
         on = pick_device(device)
         try:
             return self._opened(self._runner(engine, on, pictures), engines.placed(engine, on), progress)
@@ -185,11 +112,31 @@ class Classifier:
         cut = len(names) + 1 - len(trained)
         return cut if cut > 0 and trained == [*names[cut:], "head"] else None
 
+    def for_export(self, progress: Progress) -> tuple[nn.Module, Tensor, dict[str, str]]:
+        """Return what is to predict without torch, an example of what it takes, and what runs below it, if anything.
+
+        That is all of the network; or what was trained, above what an engine has kept of the rest in a shorter format.
+        """
+        own, cut = self.of_training(CPU), self._frozen
+        if own is None or own.engine != "openvino" or cut is None:
+            return self.network(), squares(self.preprocessing.size), {}
+        job = self._job(own, CPU, cut, progress)
+        engines.open_engine(own.engine, job)
+        name = engines.module(own.engine).compiled_path(job).name
+        last = cut == len(self.backbone.stages)  # where the pool is part of it
+        shape = (self.backbone.embedding_width,) if last else self.backbone.shapes(self.preprocessing.size)[cut - 1]
+        above = _Outputs(self._trained_part(cut))
+        return above.eval(), torch.zeros(2, *shape), {"body": name, "body_precision": own.precision}
+
     def _opened(self, runner: Runner, device: torch.device, progress: Progress) -> engines.Engine:
         """Open what computes the stages: all, or as in the training those that were frozen in its precision."""
         whole = len(self.backbone.stages) if self.spec else None
         cut = self._frozen if runner == self.of_training(device) else whole
-        job = engines.Job(
+        opened = engines.open_engine(runner.engine, self._job(runner, device, cut, progress))
+        return self._above(cut, opened) if cut else opened
+
+    def _job(self, runner: Runner, device: torch.device, cut: int | None, progress: Progress) -> engines.Job:
+        return engines.Job(
             engines.Taps(self.backbone, [cut]) if cut else self.network(),
             self.backbone.preprocessing.size,
             lambda: self._recipe_of(cut),
@@ -200,18 +147,19 @@ class Classifier:
             progress=progress,
             prepared=lambda: make_room([cache_folder() / "prefixes"], 0, MOST_EXPORTS),
         )
-        opened = engines.open_engine(runner.engine, job)
-        return self._above(cut, opened) if cut else opened
 
     def _above(self, cut: int, prefix: engines.Engine) -> engines.Engine:
         """Run what was trained in float32 on what an engine makes of pictures: so probabilities are precise."""
-        above = nn.Sequential(self.backbone.tail(cut), self.head, *self._probabilities()).cpu().eval()
+        above = self._trained_part(cut)
 
         def run(pixels: np.ndarray) -> list[np.ndarray]:
             with torch.inference_mode():
                 return [above(torch.from_numpy(prefix(pixels)[0])).numpy()]
 
         return run
+
+    def _trained_part(self, cut: int) -> nn.Module:
+        return nn.Sequential(self.backbone.tail(cut), self.head, *self._probabilities()).cpu().eval()
 
     def _probabilities(self) -> list[nn.Module]:
         return [_Tempered(self.temperature), nn.Softmax(1)]
@@ -223,21 +171,6 @@ class Classifier:
         pixels = replace(self.backbone.preprocessing, file_channels=None, value_range=None, max_megapixels=None)
         weights = digest_state(self.network().state_dict())
         return {"classifier": weights, "backbone": self.backbone.name, "pixels": pixels.as_dict()}
-
-
-def predictions_from(run: engines.Engine, pictures: Sequence[np.ndarray], tta: Tta) -> np.ndarray:
-    """Return probabilities [views, n, classes] of n pictures uint8 [s, s, 3]; view 0 is the plain one.
-
-    Raises:
-        ActivationOverflow: they are no numbers.
-    """
-    views = range(tta.views)
-    predictions = np.stack([run(np.stack([tta.view(pixels, number) for pixels in pictures]))[0] for number in views])
-    if not np.isfinite(predictions).all():
-        raise ActivationOverflow(
-            "The network's predictions are not numbers. Half precision on a GPU may overflow: use --device cpu."
-        )
-    return predictions
 
 
 class _Tempered(nn.Module):

@@ -10,17 +10,20 @@ import numpy as np
 from PIL import Image
 
 from regraft import run_folder
-from regraft.activations import BATCH, batched, cache_folder, engines
+from regraft.activations import engines
 from regraft.activations.devices import pick_device
+from regraft.activations.sources import BATCH, batched
 from regraft.config import Config
 from regraft.data import Named, Pictures, gathered, read_pixels
 from regraft.errors import BadImage, NoImages, UnknownName
-from regraft.inference.classifier import Classifier, predictions_from
+from regraft.inference.answering import predictions_from
+from regraft.inference.classifier import Classifier
 from regraft.inference.heatmaps import heat_maps, overlay
 from regraft.inference.predict import Model, called, open_model
 from regraft.inference.results import Explanation, ExplanationRow
 from regraft.metrics.tta import mean_over_views
 from regraft.utils import files
+from regraft.utils.machine import cache_folder
 from regraft.utils.progress import Progress
 
 FOLDER = "heatmaps"

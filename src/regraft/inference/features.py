@@ -10,15 +10,17 @@ from typing import Any
 
 import numpy as np
 
-from regraft.activations import Activations, Demand, Means, Prefix, sources
+from regraft.activations import sources
 from regraft.activations.devices import pick_device
+from regraft.activations.prefix import Demand, Means, Prefix
+from regraft.activations.sources import Activations
 from regraft.backbones import Backbone
 from regraft.config import Config
 from regraft.data import Pictures, adjusted, gathered, read_digests
 from regraft.errors import BadImage, ConfigError, NoImages
 from regraft.inference import bundle
 from regraft.inference.classifier import Classifier
-from regraft.inference.predict import Model, named
+from regraft.inference.predict import Model, named, refuse_exported
 from regraft.inference.results import Features
 from regraft.utils import arrays
 from regraft.utils.progress import Progress
@@ -206,6 +208,7 @@ def opened(model: Model, weights: str | None) -> Classifier | Backbone:
         UnknownName, BundleError: neither a network's name nor a model's folder.
         ConfigError: `weights` beside a model that brings its own; or what is no model.
     """
+    refuse_exported(model)
     if isinstance(model, Classifier):
         found: Classifier | Backbone = model
     else:

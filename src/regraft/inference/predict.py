@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -28,8 +28,8 @@ from regraft.data import (
     scan,
 )
 from regraft.errors import ConfigError, DataError, NoImages
-from regraft.inference import bundle
-from regraft.inference.classifier import Classifier, Prediction, pretrained
+from regraft.inference import about, exported
+from regraft.inference.answering import Answering, Prediction
 from regraft.inference.results import PredictionRow, Predictions
 from regraft.metrics.baseline import Baseline, Circumstances, reasons
 from regraft.metrics.functions import Scores
@@ -42,13 +42,17 @@ from regraft.utils.progress import Progress
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+    from regraft.inference.classifier import Classifier
     from regraft.utils import keywords
+
+A = TypeVar("A", bound=Answering)
 
 WNID = re.compile(r"n\d{8}(?![^ _-])")  # WordNet's identifier, alone or before a name
 
 
-Model: TypeAlias = "str | os.PathLike[str] | Classifier"
-"""A run or bundle folder, or a `Run`, which stands for its folder; a network's name; a model already loaded."""
+Model: TypeAlias = "str | os.PathLike[str] | Answering"
+"""A run or bundle folder, or a `Run`, which stands for its folder; an exported .onnx file; a network's name; a model
+already loaded."""
 
 
 def open_model(model: Model, *, weights: str | None = None, progress: Progress | None = None) -> Classifier:
@@ -59,22 +63,69 @@ def open_model(model: Model, *, weights: str | None = None, progress: Progress |
     Raises:
         BundleError: a folder without a model.
         UnknownName: neither a folder nor a network.
-        ConfigError: `weights` beside a model that brings its own; or what is no model.
+        ConfigError: `weights` beside a model that brings its own; or what is no model, or an exported file.
     """
-    folder = None if isinstance(model, Classifier) else bundle.folder_of(Path(named(model)))
-    if weights is not None and (isinstance(model, Classifier) or folder or Path(named(model)).is_dir()):
-        raise ConfigError(
-            f"--weights {weights}: {called(model)} brings its own. Leave it out, or name a network instead."
-        )
+    from regraft.inference import bundle
+    from regraft.inference.classifier import Classifier, pretrained
+
+    _refuse_weights(model, weights)
+    refuse_exported(model)
     found = model
     if not isinstance(found, Classifier):
         found = bundle.load_or(named(found), lambda name: pretrained(name, weights))
-    if progress and (notice := run_folder.unfinished(called(model), folder and folder.parent, found.about)):
-        progress.warn(notice)
+    _tell_unfinished(model, found, progress)
     return found
 
 
-def named(model: str | os.PathLike[str]) -> str:
+def open_answering(
+    model: Model, *, weights: str | None, device: str = "auto", engine: str = "auto", progress: Progress
+) -> Answering:
+    """Return a model that predicts: an exported file, or what the cache keeps of a bundle, where that is as good.
+
+    Raises:
+        As `open_model`, and what `exported.open_file` raises.
+    """
+    folder = None if isinstance(model, Answering) else about.folder_of(Path(named(model)))
+    if is_exported(model) or (folder and weights is None and exported.answers_alike(device, engine)):
+        _refuse_weights(model, weights)
+        path = Path(named(model))
+        found = exported.quick(path, lambda: open_model(model), progress) if folder else exported.open_file(path)
+    else:
+        found = model if isinstance(model, exported.Exported) else open_model(model, weights=weights)
+    _tell_unfinished(model, found, progress)
+    return found
+
+
+def refuse_exported(model: Model) -> None:
+    """Raise ConfigError where a model is an exported file, and more is wanted of it than that it predicts."""
+    if isinstance(model, exported.Exported) or is_exported(model):
+        raise ConfigError(
+            f"{called(model)} is an exported file, which can predict and nothing else. Name the run that it came from."
+        )
+
+
+def is_exported(model: Model) -> bool:
+    """Say whether a model is named by an exported file."""
+    return not isinstance(model, Answering) and Path(named(model)).suffix.lower() == exported.SUFFIX
+
+
+def _refuse_weights(model: Model, weights: str | None) -> None:
+    if weights is None:
+        return
+    own = isinstance(model, Answering) or is_exported(model) or about.folder_of(Path(named(model)))
+    if own or Path(named(model)).is_dir():
+        raise ConfigError(
+            f"--weights {weights}: {called(model)} brings its own. Leave it out, or name a network instead."
+        )
+
+
+def _tell_unfinished(model: Model, found: Answering, progress: Progress | None) -> None:
+    folder = None if isinstance(model, Answering) else about.folder_of(Path(named(model)))
+    if progress and (notice := run_folder.unfinished(called(model), folder and folder.parent, found.about)):
+        progress.warn(notice)
+
+
+def named(model: Model) -> str:
     """Return the folder of a model, or a network's name, as text.
 
     Raises:
@@ -90,11 +141,11 @@ def named(model: str | os.PathLike[str]) -> str:
 
 def called(model: Model) -> str:
     """Return what a message calls a model: as the user named it."""
-    return "The model" if isinstance(model, Classifier) else named(model)
+    return "The model" if isinstance(model, Answering) else named(model)
 
 
 def rows_of(
-    filename: str, prediction: Prediction, classifier: Classifier, top: int, abstain_below: float
+    filename: str, prediction: Prediction, classifier: Answering, top: int, abstain_below: float
 ) -> list[PredictionRow]:
     """Return a row for each of the first `top` classes, the predicted class first.
 
@@ -118,7 +169,7 @@ def rows_of(
     ]
 
 
-def check_abstaining(model: str, classifier: Classifier, below: float | None) -> None:
+def check_abstaining(model: str, classifier: Answering, below: float | None) -> None:
     """Raise ConfigError where `below` is no probability, or the model has another rule of answering."""
     if below is None:
         return
@@ -131,7 +182,7 @@ def check_abstaining(model: str, classifier: Classifier, below: float | None) ->
         )
 
 
-def _looking(model: Model, classifier: Classifier, views: int | None, progress: Progress) -> Classifier:
+def _looking(model: Model, classifier: A, views: int | None, progress: Progress) -> A:
     """Return the model as it predicts from so many views; None: as it was trained to. What that costs is said.
 
     Raises:
@@ -152,7 +203,9 @@ def _looking(model: Model, classifier: Classifier, views: int | None, progress: 
             f"{called(model)} looks at each picture {tta.views} times, as in its training; --tta 1 is {tta.views} "
             "times as quick."
         )
-    return replace(classifier, tta=tta)
+    if tta.views > 1 and isinstance(classifier, exported.Exported) and classifier.any_size:
+        raise ConfigError(f"{called(model)} makes its square itself, and so of one view: leave out --tta.")
+    return classifier.viewed(tta)
 
 
 def _looked_at(views: int) -> str:
@@ -193,7 +246,7 @@ def predict(
     model was trained to predict; 1: from the plain picture alone.
 
     Args:
-        model: a run or bundle folder, a `Run`, a network's name, or what `regraft.load` gives.
+        model: a run or bundle folder, a `Run`, an exported .onnx file, a network's name, or what `regraft.load` gives.
         pictures: a str or path is a picture, a folder (all pictures below it, in natural order) or a glob; an array is
             uint8, RGB ``[h, w, 3]`` or ``[h, w]``. What is in memory is called by its file's name, or ``picture 1`` ….
         top: how many classes for each picture.
@@ -211,7 +264,7 @@ def predict(
         NoImages: nothing that looks like a picture.
     """
     progress = progress or Progress()
-    classifier = open_model(model, weights=weights, progress=progress)
+    classifier = open_answering(model, weights=weights, device=device, engine=engine, progress=progress)
     check_abstaining(called(model), classifier, abstain_below)
     classifier = _looking(model, classifier, tta, progress)
     if classifier.rule:
@@ -238,7 +291,7 @@ class Evaluation:
     """A model's figures on labelled pictures."""
 
     model: str
-    classifier: Classifier
+    classifier: Classifier | exported.Exported
     seconds: float
     test: Scores
     skipped: dict[str, str]  # pictures that could not be read, and why
@@ -254,7 +307,7 @@ class Evaluation:
         """Return what ``--json`` prints."""
         return {
             "run": self.model,
-            "backbone": self.classifier.backbone.name,
+            "backbone": self.classifier.network_name,
             "method": self.classifier.about.get("method", "pretrained"),
             "n_test": self.test.n,
             "seconds": round(self.seconds, 2),
@@ -263,7 +316,7 @@ class Evaluation:
             **({"threshold": self.threshold} if self.threshold else {}),
             **({"abstain": self.abstain} if self.abstain else {}),
             **({"tta": self.tta} if self.tta else {}),
-            **bundle.unfinished(Path(self.model)),
+            **about.unfinished(Path(self.model)),
         }
 
 
@@ -299,7 +352,7 @@ def evaluate(
         NoImages: no picture could be read.
     """
     started, progress = time.perf_counter(), progress or Progress()
-    classifier = open_model(model, weights=weights, progress=progress)
+    classifier = _evaluated(model, weights, progress)
     check_abstaining(called(model), classifier, abstain_below)
     classifier = _looking(model, classifier, tta, progress)
     found = _scan(as_source(data), reading, model, progress)
@@ -336,7 +389,16 @@ def evaluate(
     return Evaluation(called(model), classifier, seconds, scores, skipped, reached, abstain, baseline, once)
 
 
-def _at_one_look(classifier: Classifier, tested: Predicted, predictions: Sequence[Prediction]) -> dict[str, Any] | None:
+def _evaluated(model: Model, weights: str | None, progress: Progress) -> Classifier | exported.Exported:
+    if isinstance(model, exported.Exported):
+        return model
+    if is_exported(model):
+        _refuse_weights(model, weights)
+        return exported.open_file(Path(named(model)))
+    return open_model(model, weights=weights, progress=progress)
+
+
+def _at_one_look(classifier: Answering, tested: Predicted, predictions: Sequence[Prediction]) -> dict[str, Any] | None:
     """Return the figures of one look at each picture; None where there was no other."""
     if classifier.tta.views == 1:
         return None
@@ -345,7 +407,7 @@ def _at_one_look(classifier: Classifier, tested: Predicted, predictions: Sequenc
     return about_tta(classifier.tta.views, once, classifier.classes)
 
 
-def _baseline(classifier: Classifier, tested: Predicted, scores: Scores) -> Baseline | None:
+def _baseline(classifier: Answering, tested: Predicted, scores: Scores) -> Baseline | None:
     """Set a model beside always predicting the commonest class; None where these pictures are of one class."""
     if len(set(tested.labels.tolist())) == 1:
         return None
@@ -355,7 +417,7 @@ def _baseline(classifier: Classifier, tested: Predicted, scores: Scores) -> Base
     known = Circumstances(
         others=int((tested.labels != classifier.classes.index(found.label)).sum()),
         tested=len(tested.labels),
-        size=classifier.backbone.preprocessing.size,
+        size=classifier.preprocessing.size,
         costly=bool(tested.correct.mean() < tested.most_probable.correct.mean()),
         aimed=classifier.threshold is not None,
     )
@@ -387,7 +449,7 @@ def _scan(data: Path, reading: Mapping[str, Any], model: Model, progress: Progre
 
 def _home(model: Model) -> Path | None:
     """Return the bundle's folder that a model lies in, or was loaded from; None where there is none."""
-    return model.folder if isinstance(model, Classifier) else bundle.folder_of(Path(model))
+    return model.folder if isinstance(model, Answering) else about.folder_of(Path(model))
 
 
 def _setting_of(model: Model, name: str) -> str | None:
@@ -399,7 +461,7 @@ def _setting_of(model: Model, name: str) -> str | None:
     return asked if isinstance(asked, str) else None
 
 
-def _reached(classifier: Classifier, tested: Predicted) -> dict[str, Any] | None:
+def _reached(classifier: Answering, tested: Predicted) -> dict[str, Any] | None:
     threshold = classifier.threshold
     if threshold is None:
         return None
@@ -415,7 +477,7 @@ def _test_part(manifest: Manifest) -> Manifest:
 def _unseen(manifest: Manifest, model: Model, progress: Progress) -> tuple[Manifest, bool]:
     """Return the pictures that a model has not learned from, and True; all of them, and False, where it knows all."""
     folder = _home(model)
-    learned = bundle.learned_from(folder) if folder else set[str]()
+    learned = about.learned_from(folder) if folder else set[str]()
     digests = read_digests([item.path for item in manifest.items]) if learned else []
     unseen = [index for index, digest in enumerate(digests) if digest not in learned]
     if not learned or len(unseen) == len(manifest):
@@ -431,10 +493,10 @@ def _unseen(manifest: Manifest, model: Model, progress: Progress) -> tuple[Manif
     return manifest.keep(unseen), True
 
 
-def _tell_unknown_past(classifier: Classifier, model: Model, progress: Progress) -> None:
+def _tell_unknown_past(classifier: Answering, model: Model, progress: Progress) -> None:
     """Say where nothing names the pictures that a model has learned from: they cannot be left out."""
     folder = _home(model)
-    if classifier.spec is not None and not (folder and bundle.learned_from(folder)):
+    if classifier.trained and not (folder and about.learned_from(folder)):
         progress.warn(
             f"Which pictures {called(model)} has learned from cannot be told: it does not lie in its run's folder. "
             "If they are among these, the figures are too good."
@@ -456,7 +518,7 @@ def _tell_known_groups(manifest: Manifest, model: Model, progress: Progress) -> 
         )
 
 
-def _labels_of_model(manifest: Manifest, classifier: Classifier, model: Model) -> np.ndarray:
+def _labels_of_model(manifest: Manifest, classifier: Answering, model: Model) -> np.ndarray:
     """Return the model's class of every picture, [n].
 
     Raises:
@@ -473,7 +535,7 @@ def _labels_of_model(manifest: Manifest, classifier: Classifier, model: Model) -
     return np.array([by_name[manifest.classes[label]] for label in manifest.labels])
 
 
-def _of_known_classes(manifest: Manifest, classifier: Classifier, model: Model, progress: Progress) -> Manifest:
+def _of_known_classes(manifest: Manifest, classifier: Answering, model: Model, progress: Progress) -> Manifest:
     """Return the pictures of classes that the model knows, and say how many are left out.
 
     Raises:
@@ -493,17 +555,17 @@ def _of_known_classes(manifest: Manifest, classifier: Classifier, model: Model, 
     return manifest.keep(known)
 
 
-def _known_classes(manifest: Manifest, classifier: Classifier) -> dict[str, int]:
+def _known_classes(manifest: Manifest, classifier: Answering) -> dict[str, int]:
     """Return the model's index for every name of a class that stands for one of its classes."""
     by_name = {name: index for index, name in enumerate(classifier.classes)}
-    if classifier.spec is not None:
+    if classifier.trained:
         return by_name
     # n02504013 may stand for "n02504013 Indian_elephant"; users' classes are as they are
     short = {name.split(" ")[0]: index for index, name in enumerate(classifier.classes)}
     return _imagenet_folders(manifest.classes, classifier.classes) | short | by_name
 
 
-def _some_classes(classifier: Classifier) -> str:
+def _some_classes(classifier: Answering) -> str:
     return ", ".join(classifier.classes[:5]) + (" …" if len(classifier.classes) > 5 else "")
 
 

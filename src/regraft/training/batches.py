@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from regraft.activations import Activations
+from regraft.activations.sources import Activations
 
 
 @dataclass(frozen=True)

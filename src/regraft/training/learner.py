@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from regraft.activations import Prefix
+from regraft.activations.prefix import Prefix
 from regraft.backbones import Backbone
 from regraft.config import Config
 from regraft.data import Manifest

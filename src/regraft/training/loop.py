@@ -24,8 +24,8 @@ from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 
-from regraft.activations import Kept
 from regraft.activations.devices import layout
+from regraft.activations.sources import Kept
 from regraft.errors import RegraftError
 from regraft.training import checkpoints
 from regraft.training.batches import Batches, Examples

@@ -31,3 +31,12 @@ def processor() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
+
+
+def may_have_accelerator() -> bool:
+    """Say whether torch could find a GPU here, without asking it: importing it takes seconds."""
+    drivers = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")  # NVIDIA's, that of Windows' Linux, AMD's
+    if any(Path(driver).exists() for driver in drivers):
+        return True
+    apple = platform.system() == "Darwin" and platform.machine() == "arm64"
+    return apple or platform.system() == "Windows"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from regraft.activations.engines._job import Job
 from regraft.activations.store import recipe_key, writing
@@ -34,7 +34,7 @@ def exported(job: Job) -> bytes:
         job.progress.note(f"Exporting {job.name}, once.")
     model = _kept_export(path, job.progress.warn)
     if model is None:
-        model = export(job.network, size=job.size, path=path)
+        model = export(job.network, squares(job.size), path=path)
         job.prepared()
     in_use(path)
     return model
@@ -69,10 +69,15 @@ def delete_damaged(path: Path, warn: Callable[[str], None], then: str) -> None:
     warn(f"{path} had been damaged, as by a loss of power or a failing disk, and was deleted; {then}.")
 
 
-def export(network: nn.Module, *, size: int, path: Path) -> bytes:
-    """Write `network` (uint8 ``[b, size, size, 3]`` -> a list of outputs, any b) as ONNX, whole or not at all.
+def squares(size: int) -> Tensor:
+    """Return pictures of that size."""
+    return torch.zeros(2, size, size, 3, dtype=torch.uint8)
 
-    Returns what was written. The network is moved to the CPU.
+
+def export(network: nn.Module, example: Tensor, *, path: Path, about: Mapping[str, str] | None = None) -> bytes:
+    """Write `network` (what is like `example`, any number of it -> a list of outputs) as ONNX, whole or not at all.
+
+    Returns what was written, with what is said `about` it. The network is moved to the CPU.
 
     torch's TorchScript exporter is used for its speed: 1 to 3 s against 6 to 9 s, with equal results.
 
@@ -80,14 +85,13 @@ def export(network: nn.Module, *, size: int, path: Path) -> bytes:
         StoreError, CacheFull: the folder may not be written to, or its disk is full.
     """
     network = network.eval().cpu()  # the GPU may have run its layers before
-    pixels = torch.zeros(2, size, size, 3, dtype=torch.uint8)
-    outputs = [f"output{index}" for index in range(len(network(pixels)))]
+    outputs = [f"output{index}" for index in range(len(network(example)))]
     with writing(path.parent), files.whole(path) as temporary, warnings.catch_warnings():
         path.parent.mkdir(parents=True, exist_ok=True)
         warnings.simplefilter("ignore")  # the exporter's own deprecation and tracing notes say nothing to a user
         torch.onnx.export(
             network,
-            (pixels,),
+            (example,),
             str(temporary),
             dynamo=False,
             opset_version=17,
@@ -95,6 +99,6 @@ def export(network: nn.Module, *, size: int, path: Path) -> bytes:
             output_names=outputs,
             dynamic_axes={name: {0: "batch"} for name in ("pixels", *outputs)},
         )
-        model = onnx_file.described(temporary.read_bytes(), {})
+        model = onnx_file.described(temporary.read_bytes(), about or {})
         temporary.write_bytes(model)
     return model

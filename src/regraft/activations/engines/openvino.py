@@ -6,13 +6,11 @@ import functools
 import hashlib
 import io
 import platform
-import threading
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from regraft.activations.engines._export import PAYS_FROM, delete_damaged, exported, in_use, is_exported
@@ -20,17 +18,14 @@ from regraft.activations.engines._job import Engine, Job
 from regraft.activations.store import recipe_key, writing
 from regraft.utils import files
 from regraft.utils.machine import cores, processor
-from regraft.utils.openvino_runtime import runtime
+from regraft.utils.openvino_runtime import CALLED, imported, runtime, settings, streaming, unsealed
 
 __all__ = ["AUTO", "PACKAGE", "PAYS_FROM", "RANK", "known", "open", "ready", "supports"]
 
 RANK = 2
 PACKAGE = "openvino"
 AUTO = ("bfloat16", "float16", "float32")  # the fastest first
-CALLED = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
 CAPABILITIES = {"bfloat16": "BF16", "float16": "FP16"}  # what a CPU computes; it takes the others for float32
-MOST_AT_ONCE = 16  # pictures: half a batch, so that no stream waits long for the last one
-SEAL_BYTES = 32
 ready = is_exported
 
 
@@ -59,11 +54,11 @@ def open(job: Job) -> Engine:
         model = core.read_model(exported(job))
         # one picture a call: its layers stay in the core's own cache, and its row hangs on no other picture
         model.reshape({0: [1, job.size, job.size, 3]})
-        compiled = core.compile_model(model, "CPU", _settings(job.precision))
+        compiled = core.compile_model(model, "CPU", settings(job.precision))
         _keep(compiled, path)
         job.prepared()
     in_use(path)
-    return _streaming(compiled)
+    return streaming(compiled)
 
 
 def compiled_path(job: Job) -> Path:
@@ -79,45 +74,6 @@ def _capabilities() -> list[str]:
 
 def _core() -> Any:
     return runtime().Core()
-
-
-def _settings(precision: str) -> dict[str, Any]:
-    return {
-        "INFERENCE_PRECISION_HINT": CALLED[precision],
-        "PERFORMANCE_HINT": "THROUGHPUT",
-        "PERFORMANCE_HINT_NUM_REQUESTS": MOST_AT_ONCE,
-        "INFERENCE_NUM_THREADS": cores(),
-        "ENABLE_CPU_PINNING": False,  # other threads decode on the same cores, and other runs may use them
-    }
-
-
-def _streaming(compiled: Any) -> Engine:
-    """Run a batch picture by picture, as many at once as there are streams; each request awaits its turn.
-
-    OpenVINO's own AsyncInferQueue calls back into Python, and hangs where it is freed while a callback ends.
-    """
-    streams = compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
-    requests = [compiled.create_infer_request() for _ in range(2 * streams)]  # one is filled while another runs
-    shapes, alone = [list(output.shape)[1:] for output in compiled.outputs], threading.Lock()
-
-    def run(pixels: np.ndarray) -> list[np.ndarray]:
-        rows = [np.empty((len(pixels), *shape), np.float32) for shape in shapes]
-        with alone:  # the requests serve one batch at a time
-            for at in range(len(pixels) + len(requests)):
-                request, done = requests[at % len(requests)], at - len(requests)
-                if done >= 0:
-                    _take(request, rows, done)
-                if at < len(pixels):
-                    request.start_async({0: pixels[at : at + 1]}, share_inputs=True)
-        return rows
-
-    return run
-
-
-def _take(request: Any, rows: list[np.ndarray], at: int) -> None:
-    request.wait()
-    for index, into in enumerate(rows):
-        into[at] = request.get_output_tensor(index).data[0]
 
 
 # ---- what is compiled is kept: importing it takes half the time of reading and compiling the export -----------------
@@ -138,8 +94,8 @@ def _kept(path: Path, job: Job) -> Any:
         kept = path.read_bytes()
     except OSError:
         return None
-    content = kept[:-SEAL_BYTES]
-    if hashlib.sha256(content).digest() != kept[-SEAL_BYTES:]:
+    content = unsealed(kept)
+    if content is None:
         delete_damaged(path, job.progress.warn, "the network is compiled again")
         return None
-    return _core().import_model(content, "CPU", _settings(job.precision))
+    return imported(content, job.precision)

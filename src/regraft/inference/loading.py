@@ -1,0 +1,39 @@
+"""Path of a model -> the model, opened once for many calls."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, overload
+
+from regraft.inference.exported import SUFFIX, Exported, open_file
+
+if TYPE_CHECKING:
+    from regraft.inference.classifier import Classifier
+
+
+class _OfRun(Protocol):
+    """A `Run`."""
+
+    @property
+    def folder(self) -> Path: ...
+
+    def __fspath__(self) -> str: ...
+
+
+@overload
+def load(path: _OfRun) -> Classifier: ...
+@overload
+def load(path: str | os.PathLike[str]) -> Classifier | Exported: ...
+def load(path: str | os.PathLike[str] | _OfRun) -> Classifier | Exported:
+    """Read the bundle that `path` is or, being a run, holds; or open an exported ``.onnx`` file, which needs no torch.
+
+    Raises:
+        BundleError: no bundle there, a part is missing or unreadable, or it is of a newer format.
+        ChecksumMismatch: the tensors are not those that were written.
+    """
+    if Path(os.fspath(path)).suffix.lower() == SUFFIX:
+        return open_file(Path(os.fspath(path)))
+    from regraft.inference import bundle
+
+    return bundle.load(os.fspath(path))
