@@ -77,6 +77,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ):
         copyfile(sorted(cells.rglob("*.png"))[number], folder / name)
     package.train(folder / "cells", out=folder / "runs" / "cells", method="features", groups=r"^C\d+")
+    package.export(folder / "runs" / "cells", out=folder / "exports" / "cells" / "model.onnx")
     return folder
 
 
