@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
+from regraft import exporters
 from regraft.metrics.functions import METRICS, Metric
 from regraft.reports import pages, sections
 from regraft.reports.run_page import report_page
@@ -90,6 +91,25 @@ def test_a_section_of_the_report_is_a_file_and_its_template(
     assert re.findall(r'<li><a href="#(\w+)">', page) == anchors
     assert anchors[anchors.index("pictures") + 1 : anchors.index("data")] == (["longest"] if not least else [])
     assert ("Longest name</a>" in page) == (not least)
+
+
+FORMAT = """
+from regraft.exporters.onnx import PACKAGES, PRECISIONS, SAME, run, write
+
+SUFFIX = ".other"
+"""
+
+
+def test_an_export_format_is_a_file(
+    regraft: Callable[..., Any], small_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Offered, and tried on the run's pictures as all are."""
+    (tmp_path / "other.py").write_text(FORMAT)
+    monkeypatch.setattr(exporters, "__path__", [*exporters.__path__, str(tmp_path)])
+    assert "Known: onnx, openvino, other, pt2." in regraft("export", small_run, "--format", "othr").err
+    done = regraft("export", small_run, "--format", "other", "-o", tmp_path / "made/model.other")
+    assert done.status == 0, done.err
+    assert "0 labels" in done.out
 
 
 # ---- a row, a field or a file of the code itself, in a copy of it ---------------------------------------------------

@@ -14,11 +14,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import regraft as package
 from regraft.errors import BundleError, ChecksumMismatch, ConfigError, ModelMissing
 from regraft.inference import exported
 from regraft.inference.exported import Exported
+from regraft.utils import plugins
 from regraft.utils.progress import Progress
 
 HEAVY = ("torch", "timm", "torchvision", "sklearn", "matplotlib", "scipy", "pyarrow")
@@ -108,7 +110,7 @@ def test_a_run_predicts_without_torch_from_the_second_time_on(
 def test_what_is_kept_answers_as_the_bundle_does(small_run: Path, pictures: list[Path], own_cache: Path) -> None:
     """With the rows that its head was trained on, or in float32 where these were such."""
     quick = package.predict(small_run, pictures, top=4)
-    engine = package.load(small_run).of_training(__import__("torch").device("cpu"))
+    engine = package.load(small_run).of_training(torch.device("cpu"))
     slow = package.predict(small_run, pictures, top=4, engine=engine.engine if engine else "torch")
     assert quick.labels == slow.labels
     np.testing.assert_allclose(quick.probabilities, slow.probabilities, atol=1e-5)
@@ -205,3 +207,21 @@ def test_what_is_no_exported_file_is_refused_in_a_line(files: dict[str, Path], t
         package.predict(files["any"], files["any"], tta=4)
     with pytest.raises(ConfigError, match="brings its own"):
         package.predict(files["any"], files["any"], weights="random")
+
+
+@pytest.mark.parametrize("method", ["frozen", "finetuned"])
+def test_what_was_frozen_in_a_shorter_format_predicts_at_once_as_well(
+    method: str, shapes: Path, pictures: list[Path], own_cache: Path, tmp_path: Path
+) -> None:
+    """The rest in float32, above what OpenVINO has compiled: as torch computes it."""
+    openvino = plugins.load("regraft.activations.engines", "openvino")
+    if not openvino.supports(torch.device("cpu"), "bfloat16"):
+        pytest.skip("this processor does not compute in bfloat16")
+    asked = {"engine": "openvino", "precision": "bfloat16", "device": "cpu"}
+    run = package.train(shapes, out=tmp_path / "run", method=method, img_size=64, epochs=1, report=False, **asked)
+    expected = package.predict(package.load(run), pictures, device="cpu")
+    first = package.predict(run, pictures)
+    out, _ = without_torch("predict", run.folder, *pictures, "--json")
+    assert json.loads(out)["rows"] == list(first)
+    np.testing.assert_allclose(first.probabilities, expected.probabilities, atol=1e-5)
+    assert any(path.suffix == ".openvino" for path in (own_cache / "prefixes").iterdir())

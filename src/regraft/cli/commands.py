@@ -45,7 +45,7 @@ from regraft.cli.printing import (
 )
 from regraft.config import ABOUT, command
 from regraft.errors import ConfigError, NotWritten, RegraftError, reason_of
-from regraft.utils import stopping, streams, tables
+from regraft.utils import plugins, stopping, streams, tables
 from regraft.utils.files import FULL
 from regraft.utils.streams import one_line, say, say_aside
 from regraft.utils.version import __version__
@@ -404,7 +404,7 @@ def features(
 @partial(settings, of="export")
 def export(
     model: Model,
-    form: Annotated[str, typer.Option("--format", help="onnx, openvino, or pt2 (torch.export).")] = "onnx",
+    form: Annotated[str, typer.Option("--format", help=f"{', '.join(plugins.names('regraft.exporters'))}.")] = "onnx",
     output: Annotated[
         Path | None,
         typer.Option("-o", "--output", metavar="FILE", help="Default: exports/<name of MODEL>/model.onnx …"),
