@@ -13,7 +13,7 @@ from regraft.utils.version import __version__
 if TYPE_CHECKING:  # what type checkers and editors see; the others are told where each name lives
     from regraft.catalog import models
     from regraft.config import Config
-    from regraft.errors import RegraftError
+    from regraft.errors import RegraftError, RegraftWarning
     from regraft.experiments.api import check, compare, recommend, train
     from regraft.experiments.checking import Check
     from regraft.experiments.comparison_runner import Comparison
@@ -29,6 +29,7 @@ if TYPE_CHECKING:  # what type checkers and editors see; the others are told whe
     from regraft.inference.predict import Evaluation, evaluate, predict
     from regraft.inference.results import Explanation, Features, Predictions
     from regraft.reports.run_page import report
+    from regraft.utils.progress import Progress
 
 __all__ = [
     "Check",
@@ -42,9 +43,11 @@ __all__ = [
     "FeatureExtractor",
     "Features",
     "Predictions",
+    "Progress",
     "Recommendation",
     "RegraftClassifier",
     "RegraftError",
+    "RegraftWarning",
     "Run",
     "__version__",
     "check",
@@ -73,9 +76,11 @@ _HOMES = {
     "FeatureExtractor": "experiments.estimators",
     "Features": "inference.results",
     "Predictions": "inference.results",
+    "Progress": "utils.progress",
     "Recommendation": "experiments.recommendation",
     "RegraftClassifier": "experiments.estimators",
     "RegraftError": "errors",
+    "RegraftWarning": "errors",
     "Run": "experiments.run",
     "check": "experiments.api",
     "compare": "experiments.api",

@@ -39,6 +39,10 @@ class RegraftError(Exception):
     """Anything the user can mend. The message is one line: found, expected, next step."""
 
 
+class RegraftWarning(UserWarning):
+    """What was left out, or misleads, where nothing else hears of it."""
+
+
 class DataError(RegraftError):
     """Something about the pictures, the table or the folder."""
 

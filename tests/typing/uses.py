@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -112,6 +113,8 @@ def measure(run: regraft.Run) -> None:
     assert_type((written.file, written.verification.labels_changed), tuple[Path, int])
     assert_type(found.baseline.accuracy if found.baseline else None, float | None)
     assert_type([list(part or {}) for part in (found.threshold, found.abstain)], list[list[str]])
+    assert_type(found.tta == run.tta, bool)
+    assert_type(written, regraft.Export)
     assert_type(model.rule, str)
     assert_type(model.temperature, float)
 
@@ -122,6 +125,18 @@ def search(pixels: NDArray[np.uint8]) -> None:
     assert_type(model.predict_proba([pixels]), NDArray[np.float64])
     extractor = regraft.FeatureExtractor("resnet18", layer="layer3")
     assert_type(extractor.fit(pixels).transform([Image.new("RGB", (8, 8))]), NDArray[np.float32])
+
+
+class Spoken(regraft.Progress):
+    def warn(self, text: str) -> None:
+        assert_type(text, str)
+
+
+def listen() -> None:
+    warnings.simplefilter("error", regraft.RegraftWarning)
+    for progress in (True, False, None, Spoken()):
+        assert_type(regraft.train("cells", progress=progress), regraft.Run)
+    assert_type(regraft.predict("resnet18", "a.png", progress=True), regraft.Predictions)
 
 
 def look_up() -> None:

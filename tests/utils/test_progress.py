@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
+from pathlib import Path
+from typing import Any
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
 
+import regraft
+from regraft.errors import ConfigError
 from regraft.utils.progress import Pace, TerminalProgress, bar_line
 
 DONE, TIMES = "12/30 epochs", "1:02:25, 0:40 left"
@@ -67,3 +73,31 @@ def test_details_are_for_those_who_ask(capsys) -> None:
     for verbose in (False, True):
         TerminalProgress(verbose=verbose).detail("stage  frozen")
         assert ("stage  frozen" in capsys.readouterr().err) == verbose
+
+
+def test_in_python_what_is_left_out_is_a_warning_at_the_line_that_asked(small_run: Path, drawn: Path) -> None:
+    (drawn / "notes.txt").write_text("what is no picture")
+    for progress, expected in ((None, 1), (False, 0)):
+        with warnings.catch_warnings(record=True) as given:
+            warnings.simplefilter("always")
+            regraft.predict(small_run, drawn, progress=progress)
+        ours = [one for one in given if one.category is regraft.RegraftWarning]
+        assert len(ours) == expected
+        assert all("notes.txt" in str(one.message) and one.filename == __file__ for one in ours)
+
+
+def test_true_shows_it_in_the_terminal(small_run: Path, drawn: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (drawn / "notes.txt").write_text("what is no picture")
+    regraft.predict(small_run, drawn, progress=True)
+    assert "notes.txt" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("nobody", [print, "yes", 1])
+def test_who_cannot_hear_is_refused_before_anything_is_looked_for(nobody: Any) -> None:
+    """By every function that takes a progress."""
+    for ask in (regraft.train, regraft.compare, regraft.check, regraft.recommend, regraft.report):
+        with pytest.raises(ConfigError, match="expected True"):
+            ask("nowhere", progress=nobody)
+    for of_model in (regraft.predict, regraft.evaluate, regraft.features, regraft.explain):
+        with pytest.raises(ConfigError, match="expected True"):
+            of_model("nowhere", "nowhere", progress=nobody)

@@ -277,11 +277,8 @@ def evaluate(
 
     from regraft.inference import predict
 
-    progress = _progress()
     how: dict[str, Any] = {"known_only": known_only, "tta": tta, "abstain_below": abstain_below}
-    found = predict.evaluate(model, data, **how, progress=progress, **requested)
-    for name, reason in found.skipped.items():
-        progress.warn(f"{name} is left out: {reason}.")
+    found = predict.evaluate(model, data, **how, progress=_progress(), **requested)
     if as_json:
         print_json(found.as_dict())
     else:

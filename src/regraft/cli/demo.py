@@ -36,4 +36,4 @@ def demo(
     run = train(cells, out=out / "run", groups=GROUPS, test=TEST, seed=seed, progress=progress)
     split = files.read_csv(run.folder / "split.csv")
     held_out = [cells / row["filename"] for row in split if row["split"] == "test"]
-    return run, predict.predict(run.folder, held_out[:: max(1, len(held_out) // 4)][:4])
+    return run, predict.predict(run.folder, held_out[:: max(1, len(held_out) // 4)][:4], progress=False)

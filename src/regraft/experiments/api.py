@@ -14,7 +14,7 @@ from regraft.audit.kinds import check_kinds
 from regraft.config import refuse_unknown
 from regraft.data import Labelled, retelling
 from regraft.experiments.preflight import preflight
-from regraft.utils.progress import Progress
+from regraft.utils.progress import Listener, listener
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -31,7 +31,7 @@ def train(
     *,
     out: str | os.PathLike[str] | None = None,
     resume: bool = False,
-    progress: Progress | None = None,
+    progress: Listener = None,
     report: bool = True,
     **settings: Unpack[Settings],
 ) -> Run:
@@ -46,7 +46,7 @@ def train(
             pictures as in `regraft.predict`. What is in memory is written into the cache, by its content.
         out: the run folder; ``runs/<name of data>`` by default, with -2 behind it where that is taken.
         resume: go on with a run that was stopped; settings that are not given are those of that run.
-        progress: says what is going on; silent by default.
+        progress: True shows bars and sentences, False nothing; by default there are warnings alone, `RegraftWarning`.
         report: write report.html at the end, which takes some seconds; `regraft.report` writes it later.
         settings: any field of `Config`, by name.
 
@@ -55,12 +55,13 @@ def train(
         RegraftError: any of its kinds; the line says what was found, what was expected and what to do next.
         KeyboardInterrupt: Ctrl-C in a fold, or before the first epoch of a single run; says how it goes on.
     """
+    heard = listener(progress)
     refuse_unknown("train", settings, ("out", "resume", "progress", "report"))
     source = preflight(data, settings)
     from regraft.experiments import train as training
 
     with retelling(source):
-        return training.train(source, out=out, resume=resume, progress=progress, report=report, **settings)
+        return training.train(source, out=out, resume=resume, progress=heard, report=report, **settings)
 
 
 def compare(
@@ -71,7 +72,7 @@ def compare(
     budget_s: float | None = None,
     control_epochs: int | None = None,
     out: str | os.PathLike[str] | None = None,
-    progress: Progress | None = None,
+    progress: Listener = None,
     **settings: Unpack[Settings],
 ) -> Comparison:
     """Train every network with every method on one split and say which is best.
@@ -87,7 +88,7 @@ def compare(
             is to take as many steps as the shortest of the others.
         out: the comparison's folder, ``comparisons/<name of data>`` by default. One that is there already and was not
             finished is gone on with when the settings are the same; else it is left alone and -2 is taken.
-        progress: says what is going on; silent by default.
+        progress: True shows bars and sentences, False nothing; by default there are warnings alone, `RegraftWarning`.
         settings: any other field of `Config`, by name; the same for all candidates. With folds, every candidate is
             cross-validated on the same ones.
 
@@ -95,7 +96,7 @@ def compare(
         ConfigError, UnknownName: as in `train`.
         RegraftError: nothing could be compared. A candidate that fails is a row with its reason.
     """
-    own = ("backbones", "methods", "budget_s", "control_epochs", "out", "progress")
+    own, heard = ("backbones", "methods", "budget_s", "control_epochs", "out", "progress"), listener(progress)
     refuse_unknown("compare", settings, own)
     source = preflight(data, settings, backbones=backbones, named=methods)
     from regraft.experiments import comparison
@@ -107,7 +108,7 @@ def compare(
             budget_s=budget_s,
             control_epochs=control_epochs,
             out=out,
-            progress=progress,
+            progress=heard,
             **settings,
         )
 
@@ -117,7 +118,7 @@ def check(
     *,
     out: str | os.PathLike[str] | None = None,
     fail_on: Sequence[str] = (),
-    progress: Progress | None = None,
+    progress: Listener = None,
     **settings: Unpack[Settings],
 ) -> Check:
     """Look for what may mislead a training, or its figures, and write check.html and findings.csv.
@@ -126,7 +127,7 @@ def check(
         data: as in `train`.
         out: the folder for the page and the table; ``checks/<name of data>`` by default, with -2 where that is taken.
         fail_on: kinds of findings; those that were found are in `Check.failed_on`.
-        progress: says what is going on; silent by default.
+        progress: True shows bars and sentences, False nothing; by default there are warnings alone, `RegraftWarning`.
         settings: fields of `Config`, by name: backbone, weights, groups, split_from, img_size, seed, device …
 
     Raises:
@@ -134,13 +135,14 @@ def check(
         NoImages: no picture can be read.
         ConfigError: it is to fail on leaks, and the data have neither parts nor groups; or a setting of training.
     """
+    heard = listener(progress)
     refuse_unknown("check", settings, ("out", "fail_on", "progress"))
     check_kinds(fail_on)
     source = preflight(data, settings)
     from regraft.experiments import checking
 
     with retelling(source):
-        return checking.check(source, out=out, fail_on=fail_on, progress=progress, **settings)
+        return checking.check(source, out=out, fail_on=fail_on, progress=heard, **settings)
 
 
 def recommend(
@@ -148,7 +150,7 @@ def recommend(
     *,
     backbones: str | Sequence[str] = "available",
     sample: int = 1000,
-    progress: Progress | None = None,
+    progress: Listener = None,
     **settings: Unpack[Settings],
 ) -> Recommendation:
     """Rank networks on a sample of the pictures, before anything is trained.
@@ -157,16 +159,17 @@ def recommend(
         data: as in `train`.
         backbones: as in `compare`.
         sample: pictures that each network sees; stratified by class.
-        progress: says what is going on; silent by default.
+        progress: True shows bars and sentences, False nothing; by default there are warnings alone, `RegraftWarning`.
         settings: any other field of `Config`, by name.
 
     Raises:
         ConfigError, UnknownName: as in `train`.
         RegraftError: no network could be tried, or a class is too rare for folds.
     """
+    heard = listener(progress)
     refuse_unknown("recommend", settings, ("backbones", "sample", "progress"))
     source = preflight(data, settings, backbones=backbones)
     from regraft.experiments import recommendation
 
     with retelling(source):
-        return recommendation.recommend(source, backbones=backbones, sample=sample, progress=progress, **settings)
+        return recommendation.recommend(source, backbones=backbones, sample=sample, progress=heard, **settings)

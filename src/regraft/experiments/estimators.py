@@ -37,7 +37,7 @@ from regraft.metrics.calibration import tempered
 from regraft.metrics.tta import mean_over_views
 from regraft.training.batches import Examples
 from regraft.training.loop import predict
-from regraft.utils.progress import Progress
+from regraft.utils.progress import Listener, Progress, listener
 from regraft.weights.state import digest_state
 
 AGAIN = 10
@@ -79,7 +79,7 @@ class RegraftClassifier(ClassifierMixin, _OfPictures):  # type: ignore[misc]
     it is the most probable one; with ``class_weights="off"``, `predict` is always the argmax of `predict_proba`.
 
     A pickle holds the model as a bundle does, as tensors and JSON, and no `progress`. Settings are those of `Config`
-    of the same name, and looked at in `fit`; `progress` says what is going on, silent by default.
+    of the same name, and looked at in `fit`; `progress` is as in `regraft.train`.
 
     Attributes:
         classes_: the labels, sorted.
@@ -111,7 +111,7 @@ class RegraftClassifier(ClassifierMixin, _OfPictures):  # type: ignore[misc]
         precision: str = Config.precision,
         keep: str = Config.keep,
         cache_limit: float = Config.cache_limit,
-        progress: Progress | None = None,
+        progress: Listener = None,
     ) -> None:
         self.backbone = backbone
         self.method = method
@@ -146,7 +146,7 @@ class RegraftClassifier(ClassifierMixin, _OfPictures):  # type: ignore[misc]
             TooManyBadImages: more than 5 % of the pictures cannot be read; fewer are left out.
             ValueError: labels that are no classes.
         """
-        config, progress = self._config(), self.progress or Progress()
+        config, progress = self._config(), listener(self.progress)
         methods.check(config.method)
         augmentations(config.augment)
         with _one_each(X, progress) as files:
@@ -175,7 +175,7 @@ class RegraftClassifier(ClassifierMixin, _OfPictures):  # type: ignore[misc]
             BadImage, ConfigError: as `predict`.
         """
         check_is_fitted(self)
-        config, progress = self._config(), self.progress or Progress()
+        config, progress = self._config(), listener(self.progress)
         with _one_each(X, progress) as files:
             model = self.model_.seeing([file.path for file in files], progress)
             return _answered(model, self.cut_, files, config, progress)
@@ -206,7 +206,7 @@ class FeatureExtractor(TransformerMixin, _OfPictures):  # type: ignore[misc]
         engine: str = Config.engine,
         precision: str = Config.precision,
         cache_limit: float = Config.cache_limit,
-        progress: Progress | None = None,
+        progress: Listener = None,
     ) -> None:
         self.model = model
         self.layer = layer
@@ -230,7 +230,7 @@ class FeatureExtractor(TransformerMixin, _OfPictures):  # type: ignore[misc]
             UnknownName: there is no such network or stage.
             ConfigError: what is no picture; a setting out of its range.
         """
-        pictures, progress = _listed(X), self.progress or Progress()
+        pictures, progress = _listed(X), listener(self.progress)
         self.model_ = self._opened()
         with gathered(pictures, progress) as files:
             seen = survey([file.path for file in files]).value_range if self.model_.spec is None else None

@@ -132,7 +132,7 @@ def finish(run: Run, session: Session, judge: Callable[[], list[Remark] | None] 
         if judge is not None:
             if (found := judge()) is not None:
                 write_remarks(run.folder / FINDINGS, found)
-            run_page.report(run.folder)
+            run_page.report(run.folder, progress=False)
         run_folder.finish(run.folder)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"{run.folder} is finished, but for its report. {later}") from None

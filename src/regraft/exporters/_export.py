@@ -21,7 +21,7 @@ from regraft.inference.answering import Answering
 from regraft.inference.classifier import Classifier
 from regraft.inference.predict import Model, called, named, open_model
 from regraft.utils import files
-from regraft.utils.progress import Progress
+from regraft.utils.progress import Listener, Progress, listener
 
 FOLDER, LABELS, PROGRAM = "exports", "labels.txt", "predict_onnx.py"
 
@@ -61,7 +61,7 @@ def export(
     input: str = "any",
     data: str | os.PathLike[str] | None = None,
     weights: str | None = None,
-    progress: Progress | None = None,
+    progress: Listener = None,
 ) -> Export:
     """Write a model as a file for other programs, which gives the same answers; it is tried before it has its name.
 
@@ -80,14 +80,14 @@ def export(
         data: labelled pictures to try the file on, and for int8 to calibrate it. Default: those of the run, where they
             still are; without any, drawn ones.
         weights: where a pretrained network's tensors come from.
-        progress: says what is going on; silent by default.
+        progress: True shows bars and sentences, False nothing; by default there are warnings alone, `RegraftWarning`.
 
     Raises:
         ExportError: the file does not answer as the model does, or the format needs a package; nothing is left behind.
         UnknownName: there is no such format.
         ConfigError: no such precision or input; int8 without pictures; or there is such a file already.
     """
-    progress = progress or Progress()
+    progress = listener(progress)
     writer = exporters.module(format, precision)
     if input not in INPUTS:
         raise UnknownName("input", input, INPUTS)

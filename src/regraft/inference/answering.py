@@ -16,7 +16,7 @@ from regraft.data import Pictures, Preprocessing, Tta, adjusted, gathered, read_
 from regraft.errors import ActivationOverflow, BadImage
 from regraft.metrics.thresholds import Threshold, weighed, weighing
 from regraft.metrics.tta import mean_over_views
-from regraft.utils.progress import Progress
+from regraft.utils.progress import Listener, Progress, listener
 
 Run: TypeAlias = Callable[[np.ndarray], "list[np.ndarray]"]
 """uint8 pixels ``[b, s, s, 3]`` -> probabilities ``[b, classes]``, as the one of a list."""
@@ -111,16 +111,16 @@ class Answering(ABC):
         tta: Tta | None = None,
         device: str = "auto",
         engine: str = "auto",
-        progress: Progress | None = None,
+        progress: Listener = None,
     ) -> Iterator[Prediction]:
         """Classify pictures of any kind, in order; one that cannot be read gives its reason.
 
         Arguments are as in `predict_files`, pictures as in `regraft.predict`.
         """
-        with gathered(pictures, progress, absent_ok=True) as files:
-            of_files = self.predict_files(
-                [file.path for file in files], tta=tta, device=device, engine=engine, progress=progress
-            )
+        heard = listener(progress)
+        with gathered(pictures, heard, absent_ok=True) as files:
+            paths = [file.path for file in files]
+            of_files = self.predict_files(paths, tta=tta, device=device, engine=engine, progress=heard)
             for file, prediction in zip(files, of_files, strict=True):
                 yield replace(prediction, path=Path(file.name))
 
@@ -131,7 +131,7 @@ class Answering(ABC):
         tta: Tta | None = None,
         device: str = "auto",
         engine: str = "auto",
-        progress: Progress | None = None,
+        progress: Listener = None,
     ) -> Iterator[Prediction]:
         """Classify files, in order, in constant memory; a file that cannot be read gives its reason.
 
@@ -141,9 +141,9 @@ class Answering(ABC):
         `engine` is as in the settings: ``auto`` computes the frozen part in the precision in which it was trained on,
         where this machine does so; what was trained is always computed in float32.
         """
-        views, listener = self.tta if tta is None else tta, progress or Progress()
-        run = self.engine(device, engine, len(paths) * views.views, listener)
-        with listener.track("Predicting", len(paths), "pictures") as tick:
+        views, heard = self.tta if tta is None else tta, listener(progress)
+        run = self.engine(device, engine, len(paths) * views.views, heard)
+        with heard.track("Predicting", len(paths), "pictures") as tick:
             for batch in batched(self.read(paths), self.at_once):
                 good = [pixels for _, pixels in batch if not isinstance(pixels, BadImage)]
                 of_views = predictions_from(run, good, views) if good else np.empty((1, 0, 0), np.float32)

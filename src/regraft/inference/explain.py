@@ -24,7 +24,7 @@ from regraft.inference.results import Explanation, ExplanationRow
 from regraft.metrics.tta import mean_over_views
 from regraft.utils import files
 from regraft.utils.machine import cache_folder
-from regraft.utils.progress import Progress
+from regraft.utils.progress import Listener, Progress, listener
 
 FOLDER = "heatmaps"
 ROWS = "heatmaps.csv"
@@ -45,7 +45,7 @@ def explain(
     range: str | None = None,
     max_megapixels: int | None = None,
     device: str = "auto",
-    progress: Progress | None = None,
+    progress: Listener = None,
 ) -> Explanation:
     """Draw where pictures speak for a class, see `regraft.inference.heatmaps.heat_maps`.
 
@@ -62,14 +62,14 @@ def explain(
         weights: where a pretrained network's tensors come from.
         channels, range, max_megapixels: as in training; by default those of the model's.
         device: auto, cpu, cuda or mps.
-        progress: hears how far it is.
+        progress: as in `regraft.predict`.
 
     Raises:
         UnknownName: there is no such class, or no such stage.
         NoImages: no picture can be read.
         RunError: the folder cannot be made.
     """
-    progress = progress or Progress()
+    progress = listener(progress)
     classifier = open_model(model, weights=weights, progress=progress)
     if label is not None and label not in classifier.classes:
         raise UnknownName("class", label, classifier.classes)

@@ -23,7 +23,7 @@ from regraft.inference.classifier import Classifier
 from regraft.inference.predict import Model, named, refuse_exported
 from regraft.inference.results import Features
 from regraft.utils import arrays
-from regraft.utils.progress import Progress
+from regraft.utils.progress import Listener, Progress, listener
 from regraft.weights.loading import filled
 
 CHUNK_BYTES = 16 << 20  # read back and written at once: what memory a file of any size takes
@@ -47,7 +47,7 @@ def features(
     engine: str = "auto",
     precision: str = "auto",
     cache_limit: float = Config.cache_limit,
-    progress: Progress | None = None,
+    progress: Listener = None,
 ) -> Features:
     """Return what a network makes of pictures: float32 ``[n, c]``, one row per picture, in their order.
 
@@ -66,13 +66,14 @@ def features(
         channels, range, max_megapixels: as in training; by default those of the model's, and of a network given by its
             name a range that is found from these pictures.
         device, engine, precision, cache_limit: as in the settings; ``auto`` is float32 here, on any device but a GPU.
-        progress: says what is going on; silent by default.
+        progress: True shows bars and sentences, False nothing; by default there are warnings alone, `RegraftWarning`.
 
     Raises:
         BadImage: a picture that cannot be read: without its row all later ones would belong to the wrong picture.
         UnknownName: there is no such network or stage.
         CacheFull: the rows do not fit under the limit.
     """
+    progress = listener(progress)
     config = Config(
         img_size=img_size,
         channels=channels,
@@ -83,7 +84,7 @@ def features(
         precision=precision,
         cache_limit=cache_limit,
     )
-    kept = _compute(opened(model, weights), pictures, layer, pool, config, progress or Progress())
+    kept = _compute(opened(model, weights), pictures, layer, pool, config, progress)
     for name, reason in kept.skipped.items():
         more = f" ({len(kept.skipped) - 1} more cannot)" if len(kept.skipped) > 1 else ""
         raise BadImage(f"{name} cannot be read: {reason}{more}. Leave it out of the list.")
@@ -111,7 +112,7 @@ def extract(
     *,
     layer: str | None = None,
     pool: bool = True,
-    progress: Progress | None = None,
+    progress: Listener = None,
     **settings: Any,
 ) -> Written:
     """Write the features of pictures to an .npz or .parquet file, in constant memory.
@@ -124,7 +125,7 @@ def extract(
         NoImages: no picture can be read.
     """
     arrays.writer_of(output)
-    progress = progress or Progress()
+    progress = listener(progress)
     config = Config(**settings)
     kept = _compute(opened(model, config.weights), pictures, layer, pool, config, progress)
     skipped = {_text(name): reason for name, reason in kept.skipped.items()}

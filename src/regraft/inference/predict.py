@@ -37,7 +37,7 @@ from regraft.metrics.predictions import Predicted
 from regraft.metrics.thresholds import abstaining, rates, rounded
 from regraft.metrics.tta import about_tta
 from regraft.utils import files, tables
-from regraft.utils.progress import Progress
+from regraft.utils.progress import Listener, Progress, listener
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -233,7 +233,7 @@ def predict(
     max_megapixels: int | None = None,
     device: str = "auto",
     engine: str = "auto",
-    progress: Progress | None = None,
+    progress: Listener = None,
 ) -> Predictions:
     """Classify pictures: files, folders, globs, bytes, Pillow images, arrays, open files, or a list of these.
 
@@ -255,7 +255,7 @@ def predict(
         weights: where a pretrained network's tensors come from.
         channels, range, max_megapixels: as in training.
         device, engine: as in the settings.
-        progress: says what is going on; silent by default.
+        progress: True shows bars and sentences, False nothing; by default there are warnings alone, `RegraftWarning`.
 
     Raises:
         ConfigError: what is no picture or no model; `abstain_below` is no probability, or the model has a threshold;
@@ -263,7 +263,7 @@ def predict(
         DataMissing, ModelMissing: a path that is not there.
         NoImages: nothing that looks like a picture.
     """
-    progress = progress or Progress()
+    progress = listener(progress)
     classifier = open_answering(model, weights=weights, device=device, engine=engine, progress=progress)
     check_abstaining(called(model), classifier, abstain_below)
     classifier = _looking(model, classifier, tta, progress)
@@ -333,7 +333,7 @@ def evaluate(
     max_megapixels: int | None = None,
     device: str = "auto",
     engine: str = "auto",
-    progress: Progress | None = None,
+    progress: Listener = None,
     **reading: Unpack[keywords.Reading],
 ) -> Evaluation:
     """Measure a model on labelled pictures: all of `data`, or its test part where it has parts.
@@ -351,7 +351,7 @@ def evaluate(
         DataError: the data has a class that the model does not know, or with `known_only` none that it knows.
         NoImages: no picture could be read.
     """
-    started, progress = time.perf_counter(), progress or Progress()
+    started, progress = time.perf_counter(), listener(progress)
     classifier = _evaluated(model, weights, progress)
     check_abstaining(called(model), classifier, abstain_below)
     classifier = _looking(model, classifier, tta, progress)
@@ -378,6 +378,8 @@ def evaluate(
     groups_of = manifest.groups  # made anew each time
     chosen = [groups_of[index] for index in readable] if groups_of else None
     tested = Predicted(probabilities, labels[list(readable)], chosen, classifier.answers(probabilities))
+    for name, reason in skipped.items():
+        progress.warn(f"{name} is left out: {reason}.")
     scores = tested.scores(classifier.classes)
     for caution in scores.cautions():
         progress.warn(caution)

@@ -15,22 +15,23 @@ from regraft.reports.pages import render
 from regraft.reports.run_report import Report, read
 from regraft.reports.sections import sections
 from regraft.utils import files
-from regraft.utils.progress import Progress
+from regraft.utils.progress import Listener, listener
 
 PAGE = "report.html"
 
 
-def report(run: str | os.PathLike[str], *, progress: Progress | None = None) -> Path:
+def report(run: str | os.PathLike[str], *, progress: Listener = None) -> Path:
     """Write report.html into a finished run's folder, anew where it is there already, and return its path.
 
     Equal runs give equal bytes. The heat maps are computed on the CPU, of 20 pictures at most. `progress` hears what
-    the page lacks where the run was stopped before its data were judged, and how that is added; silent by default.
+    the page lacks where the run was stopped before its data were judged, and how that is added; it is as in
+    `regraft.train`.
 
     Raises:
         RunError: no run there, or one that has no figures yet.
         BundleError: its model is missing or damaged.
     """
-    folder = Path(run)
+    folder, progress = Path(run), listener(progress)
     try:
         page = report_page(read(folder))
     except RegraftError:
@@ -43,7 +44,7 @@ def report(run: str | os.PathLike[str], *, progress: Progress | None = None) -> 
             "Copy the folder again from where it was made."
         ) from error
     files.write_bytes(folder / PAGE, page.encode(errors="backslashreplace"))  # a file name may be no UTF-8
-    if progress and run_folder.learned(folder) and not (run_folder.finished(folder) or (folder / FINDINGS).exists()):
+    if run_folder.learned(folder) and not (run_folder.finished(folder) or (folder / FINDINGS).exists()):
         data = run_folder.read_json(folder / run_folder.SETTINGS)["data"]
         progress.warn(
             f"{folder} was stopped before its data were judged, so its page has no findings of them. "

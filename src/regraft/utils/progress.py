@@ -1,12 +1,17 @@
-"""Say what is going on: silent in Python, to stderr on the command line."""
+"""Say what is going on: warnings alone in Python, to stderr on the command line."""
 
 from __future__ import annotations
 
+import inspect
+import os
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from pathlib import Path
+from typing import Protocol, TypeAlias
 
+from regraft.errors import ConfigError, RegraftWarning
 from regraft.utils.streams import printable, say_aside
 
 
@@ -18,7 +23,7 @@ class Tick(Protocol):
 
 
 class Progress:
-    """The silent one; the base of the spoken one."""
+    """Hears what is going on, and says nothing of it; a class of yours may tell it in its own way."""
 
     def note(self, text: str) -> None:
         """Say one sentence."""
@@ -37,6 +42,42 @@ class Progress:
     def __deepcopy__(self, memo: dict[int, object]) -> Progress:
         """Return itself: copies of what is listened to, as scikit-learn makes them, tell the same listener."""
         return self
+
+
+Listener: TypeAlias = "Progress | bool | None"
+"""True: bars and sentences on stderr; False: nothing; None: warnings of Python alone; or what hears it."""
+
+
+def listener(asked: Listener) -> Progress:
+    """Return who hears what is going on.
+
+    Raises:
+        ConfigError: it is nobody.
+    """
+    if isinstance(asked, Progress):
+        return asked
+    if asked is None:
+        return Warned()
+    if not isinstance(asked, bool):
+        raise ConfigError(
+            f"progress is {asked!r}; expected True (bars and sentences), False (nothing), None (warnings alone) or a "
+            "regraft.Progress."
+        )
+    return TerminalProgress() if asked else Progress()
+
+
+class Warned(Progress):
+    """Warns as Python does, at the line that called Regraft, and leaves all else out."""
+
+    def warn(self, text: str) -> None:  # noqa: D102
+        warnings.warn(text, RegraftWarning, stacklevel=_depth())
+
+
+def _depth() -> int:
+    """Return how many frames up from `warn` the caller of the package is."""
+    own = f"{Path(__file__).parents[1]}{os.sep}"
+    frames = [frame.filename for frame in inspect.stack(context=0)[1:]]
+    return 2 + max(at for at, file in enumerate(frames) if file.startswith(own))
 
 
 class Bars(Progress):
