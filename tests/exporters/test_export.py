@@ -23,6 +23,8 @@ from regraft.exporters import _verification as verification
 from regraft.exporters._export import export
 from regraft.inference.classifier import Classifier
 from regraft.metrics.thresholds import Threshold
+from regraft.training.head import HeadSpec, build_head
+from regraft.weights.loading import filled
 
 
 @pytest.fixture(scope="module")
@@ -120,6 +122,21 @@ def test_what_is_in_the_way_is_left_alone(small_run: Path, tmp_path: Path) -> No
         export(small_run, out=tmp_path / "model.onnx")
     assert taken.read_text() == "mine"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["labels.txt", "taken.onnx"]
+
+
+@pytest.mark.real
+def test_real_weights_predict_the_same_of_real_cells(shared: Path, tmp_path: Path) -> None:
+    """MobileNetV2 on blood cells of 100 to 200 pixels, through the square in the file as through the decoder's."""
+    backbone, _ = filled("mobilenet_v2", str(shared / "weights/mobilenet_v2.safetensors"))
+    spec = HeadSpec(backbone.embedding_width, 2)
+    model = Classifier(backbone, build_head(spec).eval(), ("Parasitized", "Uninfected"), spec)
+    for name in model.classes:
+        (tmp_path / "cells" / name).mkdir(parents=True)
+        for cell in sorted((shared / "data/malaria" / name).glob("*.png"))[:12]:
+            shutil.copy(cell, tmp_path / "cells" / name)
+    found = export(model, data=tmp_path / "cells", out=tmp_path / "made/cells.onnx").verification
+    assert (found.pictures, found.labels_changed) == (24, 0)
+    assert max(found.difference, found.difference_predicted) < 1e-4
 
 
 # ---- the program beside ---------------------------------------------------------------------------------------------
