@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import regraft
 from regraft.data import draw_cells
 from regraft.errors import ConfigError, NoImages, UnknownName
 from regraft.experiments.checking import Check, check
@@ -286,3 +287,12 @@ def test_an_unknown_kind_is_one_line_before_anything_is_computed(regraft, drawn:
 def test_settings_of_a_training_are_refused(drawn: Path, given: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=r"check makes no use of --.* give it to train"):
         check(drawn, **given)
+
+
+def test_kinds_to_fail_on_may_be_joined_by_commas_as_in_the_command(drawn: Path, tmp_path: Path) -> None:
+    copyfile(drawn / "red" / "red0.png", drawn / "red" / "again.png")
+    options: dict[str, Any] = {"img_size": 64}
+    found = regraft.check(drawn, fail_on="duplicate, corrupt", out=tmp_path / "check", **options)
+    assert found.failed_on == ("duplicate",)
+    with pytest.raises(UnknownName, match="'duplicates'"):
+        regraft.check(drawn, fail_on="corrupt,duplicates")

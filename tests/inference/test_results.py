@@ -6,6 +6,7 @@ import json
 import pickle
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -111,3 +112,28 @@ def test_what_is_no_model_is_refused(shapes: Path) -> None:
 def test_a_model_answers_none_for_a_path_that_is_not_there(small_run: Path, tmp_path: Path) -> None:
     (found,) = regraft.load(small_run).predict([tmp_path / "gone.png"])
     assert (found.probabilities, found.error) == (None, "No such file or directory")
+
+
+def test_whatever_is_returned_shows_itself_on_one_line(small_run: Path, shapes: Path) -> None:
+    """So does what it holds, and what a notebook shows of a method; no tensor is printed."""
+    model = regraft.load(small_run)
+    assert isinstance(model, regraft.Classifier)
+    found = regraft.evaluate(small_run, shapes)
+    assert repr(found).startswith(f"<Evaluation: {small_run}, {found.test.n} pictures, accuracy ")
+    assert repr(model) == f"<Classifier: {model.backbone.name}, 4 classes, in {small_run / 'model'}>"
+    for shown in (found, found.test, model, model.backbone, model.predict, regraft.load):
+        assert "\n" not in repr(shown)
+        assert len(repr(shown)) < 300
+    assert all(f"<td>{name}</td>" in model._repr_html_() for name in model.classes)
+
+
+def test_a_model_yields_labels_as_predict_gives_them(small_run: Path, shapes: Path) -> None:
+    model, pictures = regraft.load(small_run), sorted((shapes / "red").iterdir())
+    assert [one.label for one in model.predict(pictures)] == regraft.predict(small_run, pictures).labels
+    assert [one.label for one in model.predict_files(pictures)] == regraft.predict(small_run, pictures).labels
+
+
+@pytest.mark.parametrize("single", ["a.png", Path("a.png"), b"a.png"])
+def test_one_path_is_no_list_of_files(small_run: Path, single: Any) -> None:
+    with pytest.raises(ConfigError, match="takes a list of paths"):
+        regraft.load(small_run).predict_files(single)

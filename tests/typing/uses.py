@@ -100,6 +100,7 @@ def measure(run: regraft.Run) -> None:
     assert_type(model.classes, tuple[str, ...])
     for prediction in model.predict(["a.png"]):
         assert_type(prediction.probabilities, NDArray[np.float32] | None)
+        assert_type(prediction.label, str | None)
     found = regraft.evaluate(model, "held out", known_only=True, groups="patient")
     assert_type(found, regraft.Evaluation)
     assert_type(found.test.n, int)

@@ -68,7 +68,7 @@ class Gathered(NamedTuple):
         return f"{' = '.join(shown)}{count}: {self.remark.remark}"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Audit:
     """What was found, and what the data are like."""
 
@@ -79,6 +79,10 @@ class Audit:
     remarks: list[Remark]  # the gravest kind first, within it the surest
     label_quality: NDArray[np.float64] | None  # [n], 0 to 1: how much a model without this picture believes its label
     notices: list[str] = field(default_factory=list)  # what could not be judged, and why; what holds for all pictures
+
+    def __repr__(self) -> str:
+        """Say what it is, without its findings."""
+        return f"<Audit: {sum(self.counts().values())} findings in {self.pictures} pictures>"
 
     def counts(self) -> dict[str, int]:
         """Return how many findings there are of each kind, all kinds; a set of copies is one."""

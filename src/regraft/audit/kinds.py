@@ -55,13 +55,14 @@ KINDS = {
 """What is looked for, the gravest first; the names are for findings.csv and --fail-on."""
 
 
-def check_kinds(names: Iterable[str]) -> tuple[str, ...]:
-    """Return the kinds of findings named, in their order.
+def check_kinds(names: str | Iterable[str]) -> tuple[str, ...]:
+    """Return the kinds of findings named, as a list or joined by commas, in their order.
 
     Raises:
         UnknownName: there is no such kind; the nearest are named.
     """
-    wanted = tuple(names)
+    listed = names.split(",") if isinstance(names, str) else names
+    wanted = tuple(name.strip() for name in listed if name.strip())
     for name in wanted:
         if name not in KINDS:
             raise UnknownName("kind of finding", name, KINDS)

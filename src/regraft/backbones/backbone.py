@@ -62,7 +62,7 @@ class GlobalPool(nn.Module):
         return torch.cat([_POOLS[name](x, (2, 3)) for name in self.pools], 1) if x.ndim == 4 else x
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Backbone:
     """A pretrained network as stages; ``classifier(stages(x))`` equals ``model(x)`` exactly."""
 
@@ -77,6 +77,10 @@ class Backbone:
     auxiliaries: tuple[Auxiliary, ...] = ()  # side exits for training; no part of ``model``
     known_shapes: dict[int, list[tuple[int, ...]]] = field(default_factory=dict)  # by the pictures' size
     pools: tuple[str, ...] = MEAN_AND_MAXIMUM  # of the last stage's maps; none: they are given whole
+
+    def __repr__(self) -> str:
+        """Say what it is, without its tensors."""
+        return f"<Backbone: {self.name}, {len(self.stages)} stages>"
 
     @property
     def embedding_width(self) -> int:

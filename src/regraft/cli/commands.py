@@ -232,8 +232,7 @@ def check(
     """Find what may mislead a training: bad files, duplicates, leaks between parts, wrong labels, outliers."""
     from regraft.experiments import api
 
-    unwanted = [kind.strip() for kind in fail_on.split(",") if kind.strip()]
-    found = api.check(data, out=out, fail_on=unwanted, progress=_progress(verbose), **requested)
+    found = api.check(data, out=out, fail_on=fail_on, progress=_progress(verbose), **requested)
     if as_json:
         print_json(found.as_dict())
     else:

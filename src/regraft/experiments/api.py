@@ -117,7 +117,7 @@ def check(
     data: Labelled,
     *,
     out: str | os.PathLike[str] | None = None,
-    fail_on: Sequence[str] = (),
+    fail_on: str | Sequence[str] = (),
     progress: Listener = None,
     **settings: Unpack[Settings],
 ) -> Check:
@@ -126,7 +126,7 @@ def check(
     Args:
         data: as in `train`.
         out: the folder for the page and the table; ``checks/<name of data>`` by default, with -2 where that is taken.
-        fail_on: kinds of findings; those that were found are in `Check.failed_on`.
+        fail_on: kinds of findings, as a list or joined by commas; those that were found are in `Check.failed_on`.
         progress: True shows bars and sentences, False nothing; by default there are warnings alone, `RegraftWarning`.
         settings: fields of `Config`, by name: backbone, weights, groups, split_from, img_size, seed, device …
 

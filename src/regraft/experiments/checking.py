@@ -53,7 +53,7 @@ def check(
     data: Path | str,
     *,
     out: str | os.PathLike[str] | None = None,
-    fail_on: Sequence[str] = (),
+    fail_on: str | Sequence[str] = (),
     progress: Progress | None = None,
     **settings: Any,
 ) -> Check:

@@ -46,7 +46,7 @@ class Ranked:
     size_mb: float  # of the weights on disk
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Recommendation:
     """The candidates, most promising first, and those that could not be tried."""
 
@@ -88,6 +88,11 @@ class Recommendation:
             MissingExtra: pandas is not installed.
         """
         return tables.to_pandas([asdict(one) for one in self.candidates], "Recommendation.to_pandas")
+
+    def __repr__(self) -> str:
+        """Say what it is, without its table."""
+        best = self.candidates[0].backbone
+        return f"<Recommendation: {best} first of {len(self.candidates)} networks, on {self.pictures} pictures>"
 
     def _repr_html_(self) -> str:
         return tables.as_html([asdict(one) for one in self.candidates], title=self.advice())

@@ -26,7 +26,7 @@ from regraft.utils.progress import Listener, Progress, listener
 FOLDER, LABELS, PROGRAM = "exports", "labels.txt", "predict_onnx.py"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Export:
     """A model in a file for other programs, and how it answers there."""
 
@@ -36,6 +36,10 @@ class Export:
     input: str  # any: pictures of any size; square: what the network sees
     size: int  # pixels: the side of that square
     verification: Verification
+
+    def __repr__(self) -> str:
+        """Say what it is, without how it answers."""
+        return f"<Export: {self.format}, {self.precision}, in {self.file}>"
 
     def __fspath__(self) -> str:
         """Stand for the file."""

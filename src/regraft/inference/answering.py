@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from regraft.activations.sources import BATCH, batched
 from regraft.data import Pictures, Preprocessing, Tta, adjusted, gathered, read_pixels
-from regraft.errors import ActivationOverflow, BadImage
+from regraft.errors import ActivationOverflow, BadImage, ConfigError
 from regraft.metrics.thresholds import Threshold, weighed, weighing
 from regraft.metrics.tta import mean_over_views
+from regraft.utils import tables
 from regraft.utils.progress import Listener, Progress, listener
 
 Run: TypeAlias = Callable[[np.ndarray], "list[np.ndarray]"]
@@ -34,6 +35,7 @@ class Prediction:
     probabilities: NDArray[np.float32] | None
     error: str = ""
     plain: NDArray[np.float32] | None = None  # the probabilities at one look, whatever the views
+    label: str | None = None  # the predicted class; None where there are no probabilities
 
 
 class Answering(ABC):
@@ -72,6 +74,14 @@ class Answering(ABC):
     @abstractmethod
     def engine(self, device: str, engine: str, pictures: int, progress: Progress) -> Run:
         """Return what runs the network on so many pictures."""
+
+    def __repr__(self) -> str:
+        """Say what it is, without its tensors."""
+        lies = f", in {self.folder}" if self.folder else ""
+        return f"<{type(self).__name__}: {self.network_name}, {len(self.classes)} classes{lies}>"
+
+    def _repr_html_(self) -> str:
+        return tables.as_html([{"class": name} for name in self.classes], title=repr(self)[1:-1])
 
     def answers(self, probabilities: np.ndarray) -> np.ndarray:
         """Return the predicted class for each picture: probabilities [n, classes] -> indices [n]."""
@@ -113,9 +123,11 @@ class Answering(ABC):
         engine: str = "auto",
         progress: Listener = None,
     ) -> Iterator[Prediction]:
-        """Classify pictures of any kind, in order; one that cannot be read gives its reason.
+        """Yield the prediction of each picture of any kind, as it is made; one that cannot be read, or is
+        not there, gives its reason.
 
-        Arguments are as in `predict_files`, pictures as in `regraft.predict`.
+        Arguments are as in `predict_files`, pictures as in `regraft.predict`, which returns all of them together and
+        refuses a path that is not there.
         """
         heard = listener(progress)
         with gathered(pictures, heard, absent_ok=True) as files:
@@ -140,7 +152,17 @@ class Answering(ABC):
 
         `engine` is as in the settings: ``auto`` computes the frozen part in the precision in which it was trained on,
         where this machine does so; what was trained is always computed in float32.
+
+        Raises:
+            ConfigError: a single path: its letters are no files.
         """
+        if isinstance(paths, str | bytes | Path):
+            raise ConfigError(f"predict_files takes a list of paths, not one: [{paths!r}]. `predict` takes either.")
+        return self._predicted([Path(path) for path in paths], tta, device, engine, progress)
+
+    def _predicted(
+        self, paths: Sequence[Path], tta: Tta | None, device: str, engine: str, progress: Listener
+    ) -> Iterator[Prediction]:
         views, heard = self.tta if tta is None else tta, listener(progress)
         run = self.engine(device, engine, len(paths) * views.views, heard)
         with heard.track("Predicting", len(paths), "pictures") as tick:
@@ -153,7 +175,8 @@ class Answering(ABC):
                         yield Prediction(paths[position], None, str(pixels))
                     else:
                         probabilities, plain = next(predictions)
-                        yield Prediction(paths[position], probabilities, plain=plain)
+                        label = self.classes[int(self.answers(probabilities[None])[0])]
+                        yield Prediction(paths[position], probabilities, plain=plain, label=label)
                 tick(len(batch))
 
     @property

@@ -31,7 +31,7 @@ from regraft.weights.state import digest_state
 CPU = torch.device("cpu")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Classifier(Answering):
     """A network with its class names; ``spec`` is None where the network's own ImageNet head predicts."""
 

@@ -58,7 +58,7 @@ class Said:
     tta: dict[str, Any] | None = None
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Exported(Answering):
     """A model that needs no torch: opened once, it answers from any thread, and keeps nothing of what it has seen."""
 

@@ -286,7 +286,7 @@ def predict(
     return Predictions(tuple(rows), classifier.classes, probabilities)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Evaluation:
     """A model's figures on labelled pictures."""
 
@@ -299,6 +299,10 @@ class Evaluation:
     abstain: dict[str, Any] | None = None  # coverage and accuracy where unsure pictures are not predicted
     baseline: Baseline | None = None  # always predicting the commonest class; None where there is one class only
     tta: dict[str, Any] | None = None  # where pictures were looked at several times: how often, and figures without
+
+    def __repr__(self) -> str:
+        """Say what it is, with its accuracy alone."""
+        return f"<Evaluation: {self.model}, {self.test.n} pictures, accuracy {self.test.values['accuracy']:.3f}>"
 
     def _repr_html_(self) -> str:
         return tables.as_html(self.test.rows(), title=f"{self.model}, {self.test.n} pictures")

@@ -213,7 +213,7 @@ class ClassScores(TypedDict):
     support: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Scores:
     """What a model scored on one part of the data. An undefined value is nan."""
 
@@ -225,6 +225,10 @@ class Scores:
     n: int
     groups: int | None  # how many groups the pictures are of; None: the intervals are over pictures
     rare: tuple[str, ...] = ()  # what is said of classes that are too rare for an interval
+
+    def __repr__(self) -> str:
+        """Say what it is, with its accuracy alone."""
+        return f"<Scores: {self.n} pictures, accuracy {self.values['accuracy']:.3f}>"
 
     def cautions(self) -> list[str]:
         """Say where groups, mistakes, or pictures of a class are too few for the intervals."""
