@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from regraft.errors import ConfigError
-from regraft.utils import plugins
+from regraft.utils import files, plugins
 
 
 @dataclass(frozen=True, eq=False)
@@ -593,9 +593,11 @@ def _as_kept(name: str, value: Any, hint: Any) -> Any:
     """Return a path as it is kept, and several values or a number as the text that stands for them."""
     about, kinds = ABOUT[name], getattr(hint, "__args__", (hint,))
     if Path in kinds and isinstance(value, str | os.PathLike):
-        return Path(value)
+        return files.named_path(value)
     if about.path and isinstance(value, os.PathLike):
-        return os.fspath(value)
+        return str(files.named_path(value))
+    if about.path and isinstance(value, str) and value.startswith(("~", "file:/")):
+        return str(files.named_path(value))
     if about.as_keyword and isinstance(value, int | tuple | list):
         return about.separator.join(map(str, (value,) if isinstance(value, int) else value))
     return value

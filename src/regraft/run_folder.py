@@ -38,7 +38,7 @@ AFTERWARDS = frozenset(names_of(TARGET))  # so may these: they change nothing of
 
 def wanted_folder(out: str | os.PathLike[str] | None, data: Path | str, kind: str = "runs") -> Path:
     """Return `out`, or ``<kind>/<data's name>``."""
-    return Path(out) if out else Path(kind) / (Path(data).stem or "data")
+    return files.named_path(out) if out else Path(kind) / (Path(data).stem or "data")
 
 
 def new_folder(wanted: Path) -> Path:

@@ -178,6 +178,12 @@ def test_paths_in_a_data_frame_are_meant_from_where_the_user_is(drawn: Path, mon
     assert told(read(pyarrow.table(table))) == told(scan(drawn))
 
 
+def test_home_and_file_addresses_are_data(drawn: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(drawn.parent))
+    monkeypatch.setenv("USERPROFILE", str(drawn.parent))
+    assert [as_source(f"~/{drawn.name}"), as_source(drawn.as_uri())] == [drawn, drawn]
+
+
 def test_numbers_are_labels_and_parts_are_kept(drawn: Path) -> None:
     paths, labels = labelled(drawn)
     numbers = np.unique(labels, return_inverse=True)[1]

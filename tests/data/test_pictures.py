@@ -51,6 +51,29 @@ def test_a_picture_is_the_same_in_every_form(kind: str, drawn: Path) -> None:
     np.testing.assert_array_equal(found, pixels_of(path)[0])
 
 
+def test_an_open_file_is_read_again_when_it_was_read_to_its_end(drawn: Path) -> None:
+    with (drawn / "red" / "red3.png").open("rb") as file:
+        first, second = pixels_of([file, file])
+    np.testing.assert_array_equal(first, second)
+
+
+def test_a_file_that_gives_no_bytes_is_refused(drawn: Path) -> None:
+    path = drawn / "red" / "red3.png"
+    with path.open(encoding="utf-8") as text, pytest.raises(ConfigError, match=r"opened as text.*open\(name, 'rb'\)"):
+        pixels_of(text)
+    with path.open("rb") as file:
+        pass
+    with pytest.raises(ConfigError, match=r"red3.png is closed\. Give it while it is open"):
+        pixels_of(file)
+
+
+def test_home_and_file_addresses_are_paths(drawn: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(drawn))
+    monkeypatch.setenv("USERPROFILE", str(drawn))
+    path = str(drawn / "red" / "red3.png")
+    assert names_of(["~/red/red3.png", Path("~/red/red3.png"), Path(path).as_uri()]) == [path] * 3
+
+
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "I;16", "P", "RGB", "RGBA", "CMYK"])
 def test_a_pillow_image_is_seen_as_the_file_that_keeps_its_mode(mode: str, drawn: Path, tmp_path: Path) -> None:
     drawing = Image.open(drawn / "green" / "green1.png")

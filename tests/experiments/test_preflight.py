@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -21,13 +22,17 @@ HEAVY = "{'torch', 'torchvision', 'timm', 'lightning_fabric', 'sklearn', 'onnxru
         ({"method": "freeze"}, UnknownName, "Did you mean frozen"),
         ({"backbone": "resnet5"}, UnknownName, "Did you mean resnet50"),
         ({"val": 0.9}, ConfigError, "--val"),
+        ({"augment": "flip,spin"}, UnknownName, "augmentation 'spin'"),
+        ({"groups": "(["}, DataError, "The groups.*cannot be read as a regular expression"),
+        ({"label_pattern": "(["}, DataError, "The label pattern.*cannot be read as a regular expression"),
+        ({"target_recall": 0.9, "positive": "red"}, ConfigError, "is for two classes"),
     ],
 )
 def test_what_nothing_goes_by_is_refused(
-    tmp_path: Path, settings: dict[str, Any], kind: type[RegraftError], said: str
+    drawn: Path, settings: dict[str, Any], kind: type[RegraftError], said: str
 ) -> None:
     with pytest.raises(kind, match=said):
-        preflight(tmp_path, settings)
+        preflight(drawn, settings)
 
 
 def test_data_that_are_not_there_are_refused(tmp_path: Path) -> None:
@@ -35,19 +40,41 @@ def test_data_that_are_not_there_are_refused(tmp_path: Path) -> None:
         preflight(tmp_path / "nowhere", {})
 
 
-def test_each_of_several_names_is_looked_at(tmp_path: Path) -> None:
+def test_each_of_several_names_is_looked_at(drawn: Path) -> None:
     with pytest.raises(UnknownName, match="Unknown backbone 'vgg15'"):
-        preflight(tmp_path, {}, backbones="resnet18, vgg15")
+        preflight(drawn, {}, backbones="resnet18, vgg15")
     with pytest.raises(UnknownName, match="Unknown method 'tuned'"):
-        preflight(tmp_path, {}, named="frozen,tuned")
+        preflight(drawn, {}, named="frozen,tuned")
 
 
 @pytest.mark.parametrize("name", ["resnet18", "xception", "resnet50.a1_in1k", "regnet_y_400mf", "vit_base_patch16_224"])
-def test_every_name_of_the_libraries_may_be_meant(tmp_path: Path, name: str) -> None:
-    preflight(tmp_path, {"backbone": name}, backbones="available")
+def test_every_name_of_the_libraries_may_be_meant(drawn: Path, name: str) -> None:
+    preflight(drawn, {"backbone": name}, backbones="available")
 
 
-def test_nothing_heavy_is_imported_for_it(tmp_path: Path) -> None:
+REFUSED: dict[str, tuple[tuple[str, ...], str]] = {
+    "no data": (("train", "nowhere"), "nowhere does not exist"),
+    "a folder without pictures": (("train", "empty"), "empty holds"),
+    "a pattern that is none": (("train", "two", "--groups", "(["), "cannot be read as a regular expression"),
+    "an augmentation": (("train", "two", "--augment", "flip,spin"), "'spin'"),
+    "a class": (("train", "two", "--positive", "il", "--target-recall", "0.9"), "Did you mean ill"),
+    "a picture": (("predict", "resnet18", "nowhere.png"), "nowhere.png does not exist"),
+    "a picture to explain": (("explain", "resnet18", "nowhere.png"), "nowhere.png does not exist"),
+    "an address": (("predict", "resnet18", "https://example.com/x.png"), "https://example.com/x.png is an address"),
+    "a format": (("predict", "resnet18", "two", "--format", "xml"), "Unknown format 'xml'"),
+    "labelled data": (("eval", "resnet18", "nowhere"), "nowhere does not exist"),
+    "a run": (("report", "nowhere"), "nowhere"),
+    "weights": (("weights", "pull", "resnet5"), "Did you mean resnet50"),
+    "a file of weights": (("weights", "import", "nofile.pth", "--as", "resnet18"), "There is no file nofile.pth"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_nothing_heavy_is_imported_to_refuse(case: str, drawn: Path, tmp_path: Path) -> None:
+    words, said = REFUSED[case]
+    (tmp_path / "empty").mkdir()
+    for name, colour in {"ill": "red", "well": "blue"}.items():
+        shutil.copytree(drawn / colour, tmp_path / "two" / name)
     code = f"""
 import sys
 from regraft.cli import main
@@ -56,11 +83,10 @@ try:
 finally:
     print(sorted({HEAVY} & set(sys.modules)))
 """
-    command = [sys.executable, "-c", code, "train", tmp_path / "nowhere"]
-    done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 1
     assert done.stdout == "[]\n"
-    assert "does not exist" in done.stderr
+    assert said in done.stderr
 
 
 def test_a_model_is_a_folder_or_a_network(tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ from regraft.cli.printing import (
     print_tta,
 )
 from regraft.config import ABOUT, command
-from regraft.errors import ConfigError, NotWritten, RegraftError, reason_of
+from regraft.errors import ConfigError, NotWritten, RegraftError, WeightsMissing, reason_of
 from regraft.utils import plugins, stopping, streams, tables
 from regraft.utils.files import FULL
 from regraft.utils.streams import one_line, say, say_aside
@@ -248,6 +248,9 @@ def report(
     as_json: Json = False,
 ) -> None:
     """Write a run's report.html anew: figures in plain words, curves, pictures with heat maps, model card."""
+    from regraft import run_folder
+
+    run_folder.read_json(run / run_folder.SETTINGS)  # that there is no run is told before what draws is loaded
     from regraft.reports import run_page
 
     page = run_page.report(run, progress=_progress())
@@ -272,8 +275,10 @@ def evaluate(
     requested: dict[str, Any],
 ) -> None:
     """Measure a model on labelled pictures: all of them, or the test part where there is one."""
-    _preflight_model(model)
+    from regraft.data import as_source
 
+    _preflight_model(model)
+    as_source(data)
     from regraft.inference import predict
 
     how: dict[str, Any] = {"known_only": known_only, "tta": tta, "abstain_below": abstain_below}
@@ -312,12 +317,12 @@ def predict(
     requested: dict[str, Any],
 ) -> None:
     """Say what is on pictures. A picture that cannot be read gets a row with the reason; status 1 if none can be."""
-    _preflight_model(model)
+    form = "json" if as_json else tables.format_of(form, output)
+    tables.check_writable(output)
+    _preflight_model(model, pictures)
 
     from regraft.inference import about, predict
 
-    form = "json" if as_json else tables.format_of(form, output)
-    tables.check_writable(output)
     how: dict[str, Any] = {"top": top, "tta": tta, "abstain_below": abstain_below}
     rows = predict.predict(model, pictures, **how, progress=_progress(), **requested)
     tables.write(rows, form, output, about.unfinished(Path(model)))
@@ -349,7 +354,7 @@ def explain(
     requested: dict[str, Any],
 ) -> None:
     """Draw where pictures speak for the prediction: each beside its heat map, in a new folder."""
-    _preflight_model(model)
+    _preflight_model(model, pictures)
 
     from regraft.inference import bundle, explain
 
@@ -384,7 +389,7 @@ def features(
 
     arrays.writer_of(output)  # what would be refused at the end is refused before torch is loaded
     tables.check_writable(output)
-    _preflight_model(model)
+    _preflight_model(model, pictures)
 
     from regraft.inference import features
 
@@ -506,11 +511,14 @@ def pull_weights(
     names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Networks.", show_default=False)],
 ) -> None:
     """Download weights now, so that later commands need no network. What is here already is left alone."""
-    from regraft.weights import loading
+    from regraft import catalog
 
     failures: list[RegraftError | OSError] = []
     for name in names:
         try:
+            catalog.check(name)
+            from regraft.weights import loading
+
             pulled = loading.pull(name)
             say(
                 f"{name}: downloaded and checked, {pulled.source}, licence {pulled.licence}"
@@ -532,6 +540,11 @@ def import_weights(
     force: Annotated[bool, typer.Option("--force", help="Replace what was imported for it before.")] = False,
 ) -> None:
     """Check that a file of tensors fits a network and keep it, so that --backbone NAME finds it by itself."""
+    from regraft import catalog
+
+    catalog.check(name)
+    if not file.is_file():
+        raise WeightsMissing(f"There is no file {file}. Expected tensors: a .safetensors, .pth or .pt file.")
     from regraft.backbones.families import canonical
     from regraft.weights import importing, locations
 
@@ -576,10 +589,10 @@ def demo(
         _end("Stopped.", stopping.status())
 
 
-def _preflight_model(model: str) -> None:
+def _preflight_model(model: str, pictures: Sequence[str] = ()) -> None:
     from regraft.experiments.preflight import preflight_model
 
-    preflight_model(model)
+    preflight_model(model, pictures)
 
 
 def _progress(verbose: bool = False) -> Any:

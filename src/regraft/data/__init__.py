@@ -7,7 +7,8 @@ from regraft.data.in_memory import retelling
 from regraft.data.kinds import IMAGE_SUFFIXES
 from regraft.data.labelled import Labelled, as_source
 from regraft.data.manifest import Item, Manifest, scan
-from regraft.data.pictures import Named, Picture, Pictures, gathered
+from regraft.data.naming import match_names
+from regraft.data.pictures import Named, Picture, Pictures, gathered, refuse_absent
 from regraft.data.reading import THREADS, ahead_of, read_digests, read_picture, read_pixels
 from regraft.data.rows import PARTS, Reading, name_some, natural_key
 from regraft.data.splits import folds as into_folds
@@ -53,6 +54,7 @@ __all__ = [
     "into_folds",
     "into_folds_at_most",
     "learned_digests",
+    "match_names",
     "name_some",
     "named_as_sources",
     "naming_of",
@@ -64,6 +66,7 @@ __all__ = [
     "read_picture",
     "read_pixels",
     "read_thumbnails",
+    "refuse_absent",
     "retelling",
     "scan",
     "shares",

@@ -74,7 +74,7 @@ def _existing(data: str | os.PathLike[str]) -> Path:
     text = os.fspath(data)
     if text.lower().startswith(("http://", "https://")):
         raise ConfigError(f"{text} is an address: Regraft fetches no data. Download it and give the folder or table.")
-    path = Path(text)
+    path = files.named_path(text)
     if not path.exists():
         raise DataMissing(f"{path} does not exist. Expected a folder of class folders, or a table.")
     return path

@@ -9,13 +9,12 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PureWindowsPath
 from typing import NamedTuple
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 from regraft.data import in_memory
 from regraft.data.kinds import IMAGE_SUFFIXES
 from regraft.data.rows import name_some
 from regraft.errors import DataError
+from regraft.utils.files import named_path
 
 MOST_MISSING = 0.5  # of the files: above it the place is wrong, below it files are missing
 NEAR, SAMPLE = 200, 50  # folders that are searched for a proposal, and cells that are tried
@@ -55,8 +54,8 @@ class Shelf:
 
     def spelled(self, cell: str) -> str:
         """Return a path as this system writes it; on Unix a name may hold backslashes."""
-        if cell.startswith("file:"):
-            return url2pathname(urlsplit(cell).path)
+        if cell.startswith(("file:", "~")):
+            return str(named_path(cell))
         return PureWindowsPath(cell).as_posix() if "\\" in cell and not _is_file(self.base / cell) else cell
 
     def find(self, cell: str) -> list[Path]:

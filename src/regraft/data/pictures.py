@@ -6,7 +6,7 @@ import glob
 import io
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, NamedTuple, TypeAlias
@@ -19,6 +19,7 @@ from regraft.data.folders import pictures_below
 from regraft.data.kinds import USUAL_SUFFIXES, by_suffix, is_picture, left_out
 from regraft.data.rows import natural_key
 from regraft.errors import ConfigError, DataMissing, NoImages
+from regraft.utils.files import named_path
 from regraft.utils.progress import Progress
 
 Picture: TypeAlias = "str | os.PathLike[str] | bytes | Image.Image | NDArray[np.uint8] | IO[bytes]"
@@ -86,19 +87,33 @@ def each(pictures: object) -> Iterator[Path | Content]:
     Raises:
         ConfigError: what is no picture.
     """
-    kind = next((read for types, read in _KINDS if isinstance(pictures, types)), None)
-    if kind is not None:
-        yield kind(pictures)
-    elif callable(getattr(pictures, "read", None)):
-        yield _of_file(pictures)
-    elif hasattr(pictures, "__array__") and not hasattr(pictures, "columns"):
-        yield from _of_array(np.asarray(pictures))
-    elif isinstance(pictures, Iterable) and not isinstance(pictures, Mapping) and not hasattr(pictures, "columns"):
-        for one in pictures:
-            yield from each(one)
-    else:
-        table = " Give one column of it." if hasattr(pictures, "columns") else ""
-        raise ConfigError(f"A {type(pictures).__name__} is no picture.{table} Expected {EXPECTED}.")
+    yield from _reader(pictures)(pictures)
+
+
+def refuse_absent(pictures: object) -> None:
+    """Refuse what costs nothing to look at, before anything heavy is loaded: paths that are not there, no pictures.
+
+    Raises:
+        DataMissing, ConfigError: as `gathered`.
+    """
+    for one in pictures if isinstance(pictures, list | tuple) else [pictures]:
+        _reader(one)
+        if isinstance(one, str | os.PathLike) and not (path := _path(one)).exists():
+            _files(path)
+
+
+def _reader(pictures: object) -> Callable[[Any], Iterator[Path | Content]]:
+    """Return what reads pictures of this kind."""
+    if kind := next((read for types, read in _KINDS if isinstance(pictures, types)), None):
+        return lambda given: iter([kind(given)])
+    if callable(getattr(pictures, "read", None)):
+        return lambda given: iter([_of_file(given)])
+    if hasattr(pictures, "__array__") and not hasattr(pictures, "columns"):
+        return lambda given: _of_array(np.asarray(given))
+    if isinstance(pictures, Iterable) and not isinstance(pictures, Mapping) and not hasattr(pictures, "columns"):
+        return lambda given: (one for part in given for one in each(part))
+    table = " Give one column of it." if hasattr(pictures, "columns") else ""
+    raise ConfigError(f"A {type(pictures).__name__} is no picture.{table} Expected {EXPECTED}.")
 
 
 def _path(given: str | os.PathLike[str]) -> Path:
@@ -110,13 +125,20 @@ def _path(given: str | os.PathLike[str]) -> Path:
         )
     if not text:
         raise ConfigError(f"An empty path is no picture. Expected {EXPECTED}.")
-    return Path(text)
+    return named_path(text)
 
 
 def _of_file(file: Any) -> Content:
-    data, name = file.read(), getattr(file, "name", "")
-    if not isinstance(data, bytes):
+    """Read an open file on from where it is; one that was read to its end, from its start."""
+    name = getattr(file, "name", "")
+    if getattr(file, "closed", False):
+        raise ConfigError(f"{name or 'The file'} is closed. Give it while it is open, or give its path.")
+    data = b"" if isinstance(file, io.TextIOBase) else file.read()
+    if isinstance(file, io.TextIOBase) or not isinstance(data, bytes):
         raise ConfigError(f"{name or 'The file'} was opened as text; a picture is bytes: open(name, 'rb').")
+    if not data and hasattr(file, "seekable") and file.seekable():
+        file.seek(0)
+        data = file.read()
     return Content(data, name if isinstance(name, str) else "")
 
 

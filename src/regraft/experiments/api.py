@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from regraft.audit.kinds import check_kinds
-from regraft.config import refuse_unknown
+from regraft.config import refuse_idle, refuse_unknown
 from regraft.data import Labelled, retelling
 from regraft.experiments.preflight import preflight
 from regraft.utils.progress import Listener, listener
@@ -98,6 +98,7 @@ def compare(
     """
     own, heard = ("backbones", "methods", "budget_s", "control_epochs", "out", "progress"), listener(progress)
     refuse_unknown("compare", settings, own)
+    refuse_idle("compare", settings)
     source = preflight(data, settings, backbones=backbones, named=methods)
     from regraft.experiments import comparison
 
@@ -137,6 +138,7 @@ def check(
     """
     heard = listener(progress)
     refuse_unknown("check", settings, ("out", "fail_on", "progress"))
+    refuse_idle("check", settings)
     check_kinds(fail_on)
     source = preflight(data, settings)
     from regraft.experiments import checking
@@ -168,6 +170,7 @@ def recommend(
     """
     heard = listener(progress)
     refuse_unknown("recommend", settings, ("backbones", "sample", "progress"))
+    refuse_idle("recommend", settings)
     source = preflight(data, settings, backbones=backbones)
     from regraft.experiments import recommendation
 

@@ -6,37 +6,10 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from regraft.config import Config, option
+from regraft.config import Config
 from regraft.data import Manifest
-from regraft.errors import ConfigError, UnknownName
 from regraft.metrics.predictions import Predicted
 from regraft.metrics.thresholds import Threshold, fit_threshold, rates, too_few
-
-
-def check_target(config: Config, manifest: Manifest) -> None:
-    """Raise where a target cannot be meant: which class is the disease is never guessed.
-
-    Raises:
-        ConfigError: more than two classes, or a positive class without a target, or the other way round.
-        UnknownName: there is no such class.
-    """
-    if config.target is None and config.positive is None:
-        return
-    given = option("positive" if config.target is None else f"target_{config.target[0]}")
-    names = manifest.classes
-    if len(names) != 2:
-        raise ConfigError(
-            f"{given} is for two classes; {manifest.root} has {len(names)}: {', '.join(names[:5])}"
-            f"{' …' if len(names) > 5 else ''}. Leave it out, or sort the pictures into two folders."
-        )
-    if config.positive is None:
-        raise ConfigError(
-            f"{given} needs the class that is looked for: --positive {names[0]} or --positive {names[1]}?"
-        )
-    if config.positive not in names:
-        raise UnknownName("class", config.positive, names)
-    if config.target is None:
-        raise ConfigError(f"{given} {config.positive} needs a target, such as --target-recall 0.99.")
 
 
 def few_to_fit(split: Manifest, config: Config) -> list[str]:

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from regraft import catalog, methods
-from regraft.config import Config
-from regraft.data import Labelled, as_source
-from regraft.errors import ConfigError, ModelMissing
+from regraft.config import Config, option
+from regraft.data import (
+    IMAGE_SUFFIXES,
+    Labelled,
+    Manifest,
+    Pictures,
+    Reading,
+    as_source,
+    augmentations,
+    match_names,
+    refuse_absent,
+    scan,
+)
+from regraft.errors import ConfigError, ModelMissing, UnknownName
+from regraft.utils.files import named_path
 
 
 def preflight(
@@ -31,12 +44,55 @@ def preflight(
         ConfigError, UnknownName, DataError: with what was meant, probably.
     """
     config = Config.of(**settings)
+    augmentations(config.augment)
+    for what, pattern in (("label pattern", config.label_pattern), ("groups", _pattern_of_groups(data, config))):
+        match_names([], pattern or "", what)
     for method in [config.method] if named is None else listed(named, "methods"):
         methods.check(method)
     for name in [config.backbone] if backbones is None else listed(backbones, "backbones"):
         if name not in ("available", "families"):
             catalog.check(name)
-    return as_source(data)
+    source = as_source(data)
+    if config.target or config.positive or _is_bare(source):
+        check_target(config, scan(source, Reading(**{**config.reading, "groups": None})))
+    return source
+
+
+def _pattern_of_groups(data: Labelled, config: Config) -> str | None:
+    """Return the groups where they can be nothing but a pattern: a table may have a column of any name."""
+    of_folder = isinstance(data, str | os.PathLike) and named_path(data).is_dir()
+    return config.groups if of_folder else None
+
+
+def _is_bare(source: Path) -> bool:
+    """Say whether a folder holds no picture anywhere: what is wrong with it is told when it is read."""
+    return source.is_dir() and not any(path.suffix.lower() in IMAGE_SUFFIXES for path in source.rglob("*"))
+
+
+def check_target(config: Config, manifest: Manifest) -> None:
+    """Raise where a target cannot be meant: which class is the disease is never guessed.
+
+    Raises:
+        ConfigError: more than two classes, or a positive class without a target, or the other way round.
+        UnknownName: there is no such class.
+    """
+    if config.target is None and config.positive is None:
+        return
+    given = option("positive" if config.target is None else f"target_{config.target[0]}")
+    names = manifest.classes
+    if len(names) != 2:
+        raise ConfigError(
+            f"{given} is for two classes; {manifest.root} has {len(names)}: {', '.join(names[:5])}"
+            f"{' …' if len(names) > 5 else ''}. Leave it out, or sort the pictures into two folders."
+        )
+    if config.positive is None:
+        raise ConfigError(
+            f"{given} needs the class that is looked for: --positive {names[0]} or --positive {names[1]}?"
+        )
+    if config.positive not in names:
+        raise UnknownName("class", config.positive, names)
+    if config.target is None:
+        raise ConfigError(f"{given} {config.positive} needs a target, such as --target-recall 0.99.")
 
 
 def listed(given: str | Sequence[str], name: str) -> list[str]:
@@ -54,13 +110,15 @@ def listed(given: str | Sequence[str], name: str) -> list[str]:
     return found
 
 
-def preflight_model(model: str) -> None:
-    """Refuse a model that is neither a folder nor a network.
+def preflight_model(model: str, pictures: Pictures = ()) -> None:
+    """Refuse a model that is neither a folder nor a network, and pictures that are not there.
 
     Raises:
         ModelMissing, UnknownName: with the nearest names.
+        DataMissing, ConfigError: no such picture; an address in the web.
     """
-    if Path(model).exists():
+    refuse_absent(pictures)
+    if named_path(model).exists():
         return
     if model.lower().endswith(".onnx"):
         raise ModelMissing(f"There is no file {model}. Expected one that regraft export has written.")

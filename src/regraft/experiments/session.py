@@ -39,7 +39,7 @@ from regraft.data import (
 )
 from regraft.errors import BadImage, ConfigError, RunError, TooManyBadImages
 from regraft.experiments import splitting
-from regraft.experiments.operating_point import check_target
+from regraft.experiments.preflight import check_target
 from regraft.inference import bundle
 from regraft.inference.classifier import Classifier
 from regraft.methods._plan import Plan

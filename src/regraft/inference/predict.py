@@ -25,6 +25,7 @@ from regraft.data import (
     gathered,
     name_some,
     read_digests,
+    refuse_absent,
     scan,
 )
 from regraft.errors import ConfigError, DataError, NoImages
@@ -136,7 +137,8 @@ def named(model: Model) -> str:
             f"A {type(model).__name__} is no model. Expected a run or bundle folder, a Run, a network's name, or what "
             "regraft.load gives."
         )
-    return os.fspath(model)
+    given = os.fspath(model)
+    return str(files.named_path(given)) if given.startswith(("~", "file:/")) else given
 
 
 def called(model: Model) -> str:
@@ -263,6 +265,7 @@ def predict(
         DataMissing, ModelMissing: a path that is not there.
         NoImages: nothing that looks like a picture.
     """
+    refuse_absent(pictures)
     progress = listener(progress)
     classifier = open_answering(model, weights=weights, device=device, engine=engine, progress=progress)
     check_abstaining(called(model), classifier, abstain_below)
@@ -356,10 +359,11 @@ def evaluate(
         NoImages: no picture could be read.
     """
     started, progress = time.perf_counter(), listener(progress)
+    source = as_source(data)
     classifier = _evaluated(model, weights, progress)
     check_abstaining(called(model), classifier, abstain_below)
     classifier = _looking(model, classifier, tta, progress)
-    found = _scan(as_source(data), reading, model, progress)
+    found = _scan(source, reading, model, progress)
     for notice in found.notices:
         progress.warn(notice)
     known = _of_known_classes(_test_part(found), classifier, model, progress) if known_only else _test_part(found)

@@ -16,12 +16,22 @@ import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from regraft.errors import NotWritten, RunError, reason_of
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 """What the system answers where there is no room: the disk is full, a quota is used up, a file may not be so large."""
 STALE_S = 24 * 3600  # a temporary file this old is nobody's, wherever it was written
+
+
+def named_path(given: str | os.PathLike[str]) -> Path:
+    """Return the path that a user has named: ``~`` is the home folder, as in a shell, and ``file:///…`` a file."""
+    text = os.fspath(given)
+    if text.startswith("file:"):
+        return Path(url2pathname(urlsplit(text).path))
+    return Path(os.path.expanduser(text))  # noqa: PTH111  Path's own raises where there is no home
 
 
 @contextlib.contextmanager
