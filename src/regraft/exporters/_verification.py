@@ -23,7 +23,7 @@ from regraft.inference.classifier import Classifier
 from regraft.metrics.significance import p_value
 from regraft.utils.progress import Progress
 
-TOLERANCE = {"float16": 0.02, "int8": 0.5}
+TOLERANCE = {"float16": 0.1, "int8": 0.5}
 """The largest difference of a probability from that of the model given the same pixels, but with float32, of which each
 format says it. What counts then is how many pictures are right; this bound finds what is broken."""
 LEVEL = 0.05
