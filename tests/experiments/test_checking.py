@@ -111,6 +111,16 @@ def test_a_notebook_shows_the_counts_of_a_check(sound: Check) -> None:
     assert repr(sound) == f"<Check: {sum(sound.audit.counts().values())} findings, in {sound.folder}>"
 
 
+def test_the_findings_of_a_check_are_rows(drawn: Path, tmp_path: Path) -> None:
+    copyfile(drawn / "red" / "red1.png", drawn / "blue" / "again.png")
+    found = check(drawn, out=tmp_path / "found")
+    assert [row["kind"] for row in found.rows] == [remark.kind for remark in found.audit.remarks]
+    assert len(found) == len(found.rows) > 0
+    table = pytest.importorskip("pandas").read_csv(found.folder / "findings.csv")
+    assert list(found.to_pandas().columns) == list(table.columns)
+    assert list(found.to_pandas()["filename"]) == list(table["filename"])
+
+
 def test_sound_cells_raise_few_false_alarms(sound: Check) -> None:
     counts = sound.audit.counts()
     assert counts.pop("label-error") <= 0.04 * sound.audit.pictures

@@ -103,6 +103,11 @@ def test_a_cell_is_what_training_alone_gives(whole: Comparison, shapes: Path, tm
     assert predictions(alone.folder) == predictions(whole.folder / f"resnet18-{method}")
 
 
+def test_a_comparison_is_gone_through_by_its_rows(whole: Comparison) -> None:
+    assert list(whole) == list(whole.findings.rows)
+    assert len(whole) == len(whole.to_pandas())
+
+
 def test_every_cell_is_a_model_ready_to_use(whole: Comparison) -> None:
     for row in whole.findings.rows:
         assert regraft.load(Path(row.run)).backbone.name == row.backbone

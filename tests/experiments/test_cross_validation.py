@@ -21,7 +21,7 @@ from sklearn.metrics import f1_score, log_loss
 
 import regraft
 from regraft.data import natural_key
-from regraft.errors import BundleError, ConfigError, DataError, RunError, SplitError
+from regraft.errors import BundleError, ConfigError, DataError, RunError, RunMissing, SplitError
 from regraft.experiments.run import Run
 from regraft.metrics.predictions import Predicted
 from regraft.utils.progress import Progress, Tick
@@ -131,6 +131,15 @@ def test_val_is_a_share_of_what_is_not_tested(shapes: Path, tmp_path: Path) -> N
 
 
 # ---- figures --------------------------------------------------------------------------------------------------------
+
+
+def test_a_run_of_before_is_opened_with_all_its_figures(whole: Run, small_run: Path) -> None:
+    found, expected = Run.open(whole.folder).as_dict(), whole.as_dict()
+    assert found == expected
+    single = Run.open(small_run)
+    assert single.test.as_dict() == metrics(small_run)["test"]
+    with pytest.raises(RunMissing, match=r"Is .* a run folder\?"):
+        Run.open(small_run.parent / "nowhere")
 
 
 def test_the_figures_of_all_folds_are_those_of_all_answers(whole: Run) -> None:

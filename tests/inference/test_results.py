@@ -51,6 +51,17 @@ def test_predictions_become_tables(predictions: regraft.Predictions) -> None:
     assert list(table["filename"]) == [row["filename"] for row in predictions]
 
 
+def test_features_and_figures_become_tables(small_run: Path, shapes: Path) -> None:
+    pytest.importorskip("pandas")
+    features = regraft.features(small_run, sorted(shapes.rglob("*.png"))[:3])
+    table = features.to_pandas()
+    assert list(table.index) == features.paths
+    np.testing.assert_array_equal(table.to_numpy(), features.array)
+    found = regraft.evaluate(small_run, shapes)
+    figures = found.to_pandas().set_index("measure")
+    assert figures["value"]["accuracy"] == found.test.values["accuracy"]
+
+
 def test_without_pandas_the_line_says_how_to_get_it(
     predictions: regraft.Predictions, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas
@@ -30,6 +31,7 @@ def train(table: pandas.DataFrame) -> regraft.Run:
     assert_type(regraft.train(table, resume=True, report=False, from_run=run, range=(0.0, 4095.0)), regraft.Run)
     assert_type(regraft.train((["a.png", "b.png"], ["a", "b"]), val=0.2), regraft.Run)
     assert_type(regraft.report(run), Path)
+    assert_type(regraft.Run.open("runs/cells").test.n, int)
     return run
 
 
@@ -38,6 +40,7 @@ def compare() -> None:
     assert_type(found, regraft.Comparison)
     assert_type(found.to_pandas(), pandas.DataFrame)
     assert_type(found.best.accuracy, float)
+    assert_type([row.backbone for row in found] * len(found), list[str])
     assert_type(regraft.predict(found.best, "a.png"), regraft.Predictions)
     assert_type(found.folder, Path)
     assert_type(found.interrupted, bool)
@@ -57,6 +60,9 @@ def check() -> None:
     assert_type(found, regraft.Check)
     assert_type(found.failed_on, tuple[str, ...])
     assert_type(found.audit.counts(), dict[str, int])
+    assert_type(found.rows, list[dict[str, Any]])
+    assert_type(found.to_pandas(), pandas.DataFrame)
+    assert_type(len(found), int)
     assert_type(found.folder, Path)
     assert_type(found.proposal.pattern if found.proposal else None, str | None)
 
@@ -85,6 +91,7 @@ def answer(run: regraft.Run, pixels: NDArray[np.uint8]) -> None:
     assert_type(features.shape, tuple[int, ...])
     assert_type(features.dtype, np.dtype[np.float32])
     assert_type(features[0], NDArray[np.float32])
+    assert_type(features.to_pandas(), pandas.DataFrame)
 
     explained = regraft.explain(run, "folder/*.png", label="ill")
     assert_type(explained, regraft.Explanation)
@@ -105,6 +112,7 @@ def measure(run: regraft.Run) -> None:
     assert_type(found, regraft.Evaluation)
     assert_type(found.test.n, int)
     assert_type(found.skipped, dict[str, str])
+    assert_type(found.to_pandas(), pandas.DataFrame)
     assert_type((found.model, found.seconds), tuple[str, float])
     assert_type(found.classifier, regraft.Classifier | regraft.Exported)
     exported = regraft.load("cells.onnx")

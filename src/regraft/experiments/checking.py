@@ -9,11 +9,11 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from regraft import methods, run_folder
 from regraft.audit.groups import Proposal
-from regraft.audit.judging import FINDINGS, Audit, audit_of, map_of, reduced, write_remarks
+from regraft.audit.judging import FINDINGS, Audit, Remark, audit_of, map_of, reduced, write_remarks
 from regraft.audit.kinds import KINDS, check_kinds
 from regraft.audit.looking import look_at
 from regraft.config import Config, refuse_idle
@@ -25,6 +25,9 @@ from regraft.reports.check_page import Shown
 from regraft.utils import files, tables
 from regraft.utils.progress import Bars, Progress
 
+if TYPE_CHECKING:
+    import pandas
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Check:
@@ -34,6 +37,27 @@ class Check:
     audit: Audit
     failed_on: tuple[str, ...] = ()
     proposal: Proposal | None = None  # of groups that the user may have meant to give
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """The findings as findings.csv has them: kind, filename, label, other, score, remark."""
+        return [remark._asdict() for remark in self.audit.remarks]
+
+    def __len__(self) -> int:
+        """Return the number of rows; a set of copies has one for each pair."""
+        return len(self.audit.remarks)
+
+    def __bool__(self) -> bool:
+        """Say that there is a check, also where it has found nothing."""
+        return True
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """Return the findings as a pandas table.
+
+        Raises:
+            MissingExtra: pandas is not installed.
+        """
+        return tables.to_pandas(self.rows, "Check.to_pandas", columns=list(Remark._fields))
 
     def __repr__(self) -> str:
         """Say what it is, without its findings."""

@@ -71,6 +71,18 @@ class Comparison:
         """
         return tables.to_pandas(self._rows(), "Comparison.to_pandas")
 
+    def __len__(self) -> int:
+        """Return the number of candidates."""
+        return len(self.findings.rows)
+
+    def __iter__(self) -> Iterator[Row]:
+        """Go through the candidates, in the order of the leaderboard."""
+        return iter(self.findings.rows)
+
+    def __bool__(self) -> bool:
+        """Say that there is a comparison."""
+        return True
+
     def _rows(self) -> list[dict[str, Any]]:
         return [dict(zip(COLUMNS, cells, strict=True)) for cells in self.findings.cells()]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -20,7 +21,7 @@ from regraft.metrics.functions import Scores, defined
 from regraft.metrics.predictions import Predicted
 from regraft.reports import run_page
 from regraft.training.history import Stop
-from regraft.utils import tables
+from regraft.utils import files, tables
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -37,6 +38,20 @@ class Run:
     baseline: Baseline | None = None  # what always predicting the commonest class would be right for
     tta: dict[str, Any] | None = None  # where pictures were looked at several times: how often, and figures without
     folds: tuple[Run, ...] = ()  # of a cross-validation, whose `test` is measured on the predictions of all of them
+
+    @classmethod
+    def open(cls, folder: str | os.PathLike[str]) -> Run:
+        """Return a run of before from its folder, with its figures.
+
+        Raises:
+            RunMissing, RunError: no run there, or one that has no figures yet.
+        """
+        path = files.named_path(folder)
+        settings = run_folder.read_json(path / run_folder.SETTINGS)["settings"]
+        about = run_folder.read_as(path / run_folder.METRICS, run_folder.Measured)
+        found = _measured(path, about, Predicted.load(path), about.classes, settings.get("seed", Config.seed))
+        folds = tuple(cls.open(path / f"fold-{number}") for number in range(1, len(about.folds) + 1))
+        return replace(found, stopped=about.unfinished, folds=folds)
 
     def __fspath__(self) -> str:
         """Return its folder: a run stands for it wherever a path or a model is taken."""
@@ -105,8 +120,14 @@ def read_back(folder: Path, split: Manifest, config: Config) -> Run:
             f"{folder} was tested on {len(predictions.labels)} pictures; {len(split.part('test'))} of them are here "
             "now. Put the others back, or start a new run without --resume."
         )
-    scores = predictions.scores(split.classes, config.seed)
-    baseline = predictions.baseline(scores, split.classes, config.seed)
+    return _measured(folder, about, predictions, split.classes, config.seed)
+
+
+def _measured(
+    folder: Path, about: run_folder.Measured, predictions: Predicted, classes: tuple[str, ...], seed: int
+) -> Run:
+    scores = predictions.scores(classes, seed)
+    baseline = predictions.baseline(scores, classes, seed)
     return Run(
         folder,
         about.backbone,

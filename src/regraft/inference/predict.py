@@ -41,6 +41,7 @@ from regraft.utils import files, tables
 from regraft.utils.progress import Listener, Progress, listener
 
 if TYPE_CHECKING:
+    import pandas
     from typing_extensions import Unpack
 
     from regraft.inference.classifier import Classifier
@@ -302,6 +303,14 @@ class Evaluation:
     abstain: dict[str, Any] | None = None  # coverage and accuracy where unsure pictures are not predicted
     baseline: Baseline | None = None  # always predicting the commonest class; None where there is one class only
     tta: dict[str, Any] | None = None  # where pictures were looked at several times: how often, and figures without
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """Return the figures with their intervals as a pandas table, a row for each.
+
+        Raises:
+            MissingExtra: pandas is not installed.
+        """
+        return tables.to_pandas(self.test.rows(), "Evaluation.to_pandas")
 
     def __repr__(self) -> str:
         """Say what it is, with its accuracy alone."""

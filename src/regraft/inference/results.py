@@ -11,6 +11,7 @@ import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 from numpy.typing import NDArray
 
+from regraft.errors import MissingExtra
 from regraft.utils import tables
 
 if TYPE_CHECKING:
@@ -149,6 +150,20 @@ class Features(NDArrayOperatorsMixin):
             if name.startswith("_") or name == "array":  # while it is copied or unpickled, it has none yet
                 raise AttributeError(name)
             return getattr(self.array, name)
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """Return a pandas table, a row for each picture, by its path; of whole maps each number is a column.
+
+        Raises:
+            MissingExtra: pandas is not installed.
+        """
+        try:
+            import pandas
+        except ImportError as error:
+            raise MissingExtra("pandas", "pandas", "Features.to_pandas") from error
+        flat = self.array.reshape(len(self.array), -1)
+        table: pandas.DataFrame = pandas.DataFrame(flat, index=pandas.Index(self.paths, name="path"))
+        return table
 
     def __len__(self) -> int:
         return len(self.array)

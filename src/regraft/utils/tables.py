@@ -112,8 +112,8 @@ def to_arrow(rows: Rows) -> pyarrow.Table:
     return pyarrow.Table.from_pylist(named)
 
 
-def to_pandas(rows: Rows, what: str) -> pandas.DataFrame:
-    """Return rows as a pandas table; `what` is said to need it.
+def to_pandas(rows: Rows, what: str, columns: list[str] | None = None) -> pandas.DataFrame:
+    """Return rows as a pandas table; `what` is said to need it. `columns` are there also where no row is.
 
     Raises:
         MissingExtra: pandas is not installed.
@@ -122,7 +122,7 @@ def to_pandas(rows: Rows, what: str) -> pandas.DataFrame:
         import pandas
     except ImportError as error:
         raise MissingExtra("pandas", "pandas", what) from error
-    table: pandas.DataFrame = pandas.DataFrame([dict(row) for row in rows])
+    table: pandas.DataFrame = pandas.DataFrame([dict(row) for row in rows], columns=columns)
     return table
 
 
