@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import math
 import os
 import shlex
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from numbers import Integral, Real
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, TypeVar, get_type_hints
 
 from regraft.errors import ConfigError
-from regraft.utils import files, plugins
+from regraft.utils import calls, files, plugins
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,6 +93,7 @@ def _rows_of_presets() -> str:
     return "; ".join(f"{name}: {row}" for name, row in rows.items())
 
 
+@calls.named_rightly
 @dataclass(frozen=True)
 class Config:
     """What a run was asked to do. ``None`` means "what the method or the weights suggest"."""
@@ -634,14 +636,17 @@ def _typed(name: str, value: Any, hint: Any) -> Any:
 _KINDS_IN_WORDS = {bool: "True or False", int: "a whole number", float: "a number", str: "text", Path: "a path"}
 
 
-def refuse_unknown(what: str, requested: Collection[str], own: Collection[str]) -> None:
-    """Raise ConfigError for the first keyword that is neither a setting nor one of the function's `own`."""
-    names = [*ABOUT, *own]
-    for name in requested:
-        if name not in names:
-            near = difflib.get_close_matches(name, names, n=2, cutoff=0.6)
-            meant = f" Did you mean {' or '.join(near)}?" if near else ""
-            raise ConfigError(f"{what} has no setting {name!r}.{meant} docs/settings.md lists all.")
+def look_at_types(given: Mapping[str, Any]) -> None:
+    """Raise ConfigError for the first setting that is of another type; None stands for what a model brings."""
+    hints = get_type_hints(Config)
+    for name, value in given.items():
+        if name in hints and value is not None:
+            _typed(name, _as_kept(name, value, hints[name]), hints[name])
+
+
+def with_settings(**least: float) -> Callable[[F], F]:
+    """Let a function that takes settings refuse names and types that cannot be; `least`: the smallest values."""
+    return calls.checked(calls.Checks(ABOUT, least, look_at_types))
 
 
 def refuse_idle(what: str, requested: Mapping[str, Any]) -> None:

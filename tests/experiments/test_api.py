@@ -41,6 +41,11 @@ def test_a_setting_that_cannot_be_is_told_with_the_nearest_name(mistake: str, dr
 def test_a_mistake_is_told_before_torch_is_imported() -> None:
     code = """
 import sys, regraft
+for ask, settings in ((regraft.predict, {"topp": 3}), (regraft.load, {"devise": 3}), (regraft.evaluate, {"tta": "x"})):
+    try:
+        ask(".", **settings)
+    except regraft.RegraftError as error:
+        print(type(error).__name__)
 for data, settings in ((5, {}), ("nowhere", {}), (".", {"epoch": 5}), (".", {"epochs": "5"}), (".", {"method": "x"})):
     try:
         regraft.train(data, **settings)
@@ -50,6 +55,9 @@ print(sorted({"torch", "timm", "sklearn", "pandas"} & set(sys.modules)))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split("\n")[:-1] == [
+        "ConfigError",
+        "ConfigError",
+        "ConfigError",
         "ConfigError",
         "DataMissing",
         "ConfigError",

@@ -14,6 +14,7 @@ from typing import Any, TypedDict, cast
 
 from regraft.catalog.table import COLUMNS, UNKNOWN
 from regraft.errors import UnknownName
+from regraft.utils.calls import Checks, checked
 from regraft.weights import locations, sources
 
 Row = dict[str, Any]
@@ -56,6 +57,7 @@ SORTABLE = (*(column.name for column in COLUMNS), "aliases", "library", "weights
 TITLES = {column.title: column.name for column in COLUMNS} | {"size": "size_mb"}
 
 
+@checked(Checks())
 def models(
     pattern: str | None = None, *, family: str | None = None, available: bool = False, sort: str = "top1"
 ) -> list[Network]:

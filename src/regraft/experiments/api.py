@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from regraft.audit.kinds import check_kinds
-from regraft.config import refuse_idle, refuse_unknown
+from regraft.config import refuse_idle, with_settings
 from regraft.data import Labelled, retelling
 from regraft.experiments.preflight import preflight
 from regraft.utils.progress import Listener, listener
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from regraft.utils.keywords import Settings
 
 
+@with_settings()
 def train(
     data: Labelled,
     *,
@@ -56,7 +57,6 @@ def train(
         KeyboardInterrupt: Ctrl-C in a fold, or before the first epoch of a single run; says how it goes on.
     """
     heard = listener(progress)
-    refuse_unknown("train", settings, ("out", "resume", "progress", "report"))
     source = preflight(data, settings)
     from regraft.experiments import train as training
 
@@ -64,6 +64,7 @@ def train(
         return training.train(source, out=out, resume=resume, progress=heard, report=report, **settings)
 
 
+@with_settings(budget_s=0, control_epochs=0)
 def compare(
     data: Labelled,
     *,
@@ -96,8 +97,7 @@ def compare(
         ConfigError, UnknownName: as in `train`.
         RegraftError: nothing could be compared. A candidate that fails is a row with its reason.
     """
-    own, heard = ("backbones", "methods", "budget_s", "control_epochs", "out", "progress"), listener(progress)
-    refuse_unknown("compare", settings, own)
+    heard = listener(progress)
     refuse_idle("compare", settings)
     source = preflight(data, settings, backbones=backbones, named=methods)
     from regraft.experiments import comparison
@@ -114,6 +114,7 @@ def compare(
         )
 
 
+@with_settings()
 def check(
     data: Labelled,
     *,
@@ -137,7 +138,6 @@ def check(
         ConfigError: it is to fail on leaks, and the data have neither parts nor groups; or a setting of training.
     """
     heard = listener(progress)
-    refuse_unknown("check", settings, ("out", "fail_on", "progress"))
     refuse_idle("check", settings)
     check_kinds(fail_on)
     source = preflight(data, settings)
@@ -147,6 +147,7 @@ def check(
         return checking.check(source, out=out, fail_on=fail_on, progress=heard, **settings)
 
 
+@with_settings(sample=1)
 def recommend(
     data: Labelled,
     *,
@@ -169,7 +170,6 @@ def recommend(
         RegraftError: no network could be tried, or a class is too rare for folds.
     """
     heard = listener(progress)
-    refuse_unknown("recommend", settings, ("backbones", "sample", "progress"))
     refuse_idle("recommend", settings)
     source = preflight(data, settings, backbones=backbones)
     from regraft.experiments import recommendation

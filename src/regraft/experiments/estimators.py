@@ -37,6 +37,7 @@ from regraft.metrics.calibration import tempered
 from regraft.metrics.tta import mean_over_views
 from regraft.training.batches import Examples
 from regraft.training.loop import predict
+from regraft.utils.calls import named_rightly
 from regraft.utils.progress import Listener, Progress, listener
 from regraft.weights.state import digest_state
 
@@ -68,6 +69,7 @@ class _OfPictures(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no t
             self.model_ = bundle.from_bytes(state["model_"])
 
 
+@named_rightly
 class RegraftClassifier(ClassifierMixin, _OfPictures):  # type: ignore[misc]
     """A classifier of pictures, trained as `regraft.train` trains, for pipelines, searches and cross-validation.
 
@@ -186,6 +188,7 @@ class RegraftClassifier(ClassifierMixin, _OfPictures):  # type: ignore[misc]
         return Config(**settings)
 
 
+@named_rightly
 class FeatureExtractor(TransformerMixin, _OfPictures):  # type: ignore[misc]
     """What a network makes of pictures, as `regraft.features`, in front of scikit-learn's own estimators.
 

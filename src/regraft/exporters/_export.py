@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from regraft import exporters, run_folder
+from regraft.config import with_settings
 from regraft.data import ahead_of
 from regraft.errors import BadImage, ConfigError, UnknownName
 from regraft.exporters import _pictures
@@ -56,6 +57,7 @@ class Export:
         return {**own, "file": str(self.file), "megabytes": round(self.megabytes, 2), **self.verification.as_dict()}
 
 
+@with_settings()
 def export(
     model: Model,
     *,

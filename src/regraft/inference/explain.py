@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TypeAlias
@@ -13,7 +14,7 @@ from regraft import run_folder
 from regraft.activations import engines
 from regraft.activations.devices import pick_device
 from regraft.activations.sources import BATCH, batched
-from regraft.config import Config
+from regraft.config import Config, with_settings
 from regraft.data import Named, Pictures, gathered, read_pixels
 from regraft.errors import BadImage, NoImages, UnknownName
 from regraft.inference.answering import predictions_from
@@ -33,11 +34,12 @@ Shown: TypeAlias = "tuple[ExplanationRow, Image.Image | None]"
 """A row, and the picture beside its heat map where there is something to see."""
 
 
+@with_settings()
 def explain(
     model: Model,
     pictures: Pictures,
     *,
-    out: Path | str | None = None,
+    out: str | os.PathLike[str] | None = None,
     label: str | None = None,
     layer: str | None = None,
     weights: str | None = None,

@@ -15,7 +15,7 @@ from regraft.activations.devices import pick_device
 from regraft.activations.prefix import Demand, Means, Prefix
 from regraft.activations.sources import Activations
 from regraft.backbones import Backbone
-from regraft.config import Config
+from regraft.config import Config, with_settings
 from regraft.data import Pictures, adjusted, gathered, read_digests
 from regraft.errors import BadImage, ConfigError, NoImages
 from regraft.inference import bundle
@@ -32,6 +32,7 @@ SMALLER = "leave out --no-pool, or take a later --layer or a smaller --img-size"
 """What helps where rows do not fit."""
 
 
+@with_settings()
 def features(
     model: Model,
     pictures: Pictures,

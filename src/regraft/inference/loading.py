@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, overload
 
 from regraft.inference.exported import SUFFIX, Exported, open_file
+from regraft.utils.calls import Checks, checked
 
 if TYPE_CHECKING:
     from regraft.inference.classifier import Classifier
@@ -25,7 +26,8 @@ class _OfRun(Protocol):
 def load(path: _OfRun) -> Classifier: ...
 @overload
 def load(path: str | os.PathLike[str]) -> Classifier | Exported: ...
-def load(path: str | os.PathLike[str] | _OfRun) -> Classifier | Exported:
+@checked(Checks())
+def load(path: str | os.PathLike[str]) -> Classifier | Exported:
     """Read the bundle that `path` is or, being a run, holds; or open an exported ``.onnx`` file, which needs no torch.
 
     Raises:

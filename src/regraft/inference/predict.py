@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 import numpy as np
 
 from regraft import run_folder
-from regraft.config import READING, Config, names_of, refuse_unknown
+from regraft.config import READING, Config, names_of, with_settings
 from regraft.data import (
     Labelled,
     Manifest,
@@ -223,6 +223,7 @@ def _augmented_with(model: Model, own: Tta) -> tuple[str, ...]:
     return augmentations(Config.augment if asked is None else asked)
 
 
+@with_settings(top=1)
 def predict(
     model: Model,
     pictures: Pictures,
@@ -336,6 +337,7 @@ class Evaluation:
         }
 
 
+@with_settings()
 def evaluate(
     model: Model,
     data: Labelled,
@@ -449,7 +451,6 @@ def _scan(data: Path, reading: Mapping[str, Any], model: Model, progress: Progre
     Raises:
         ConfigError: a setting that says nothing of how data are read.
     """
-    refuse_unknown("evaluate", reading, ())
     if idle := reading.keys() - set(names_of(READING)):
         raise ConfigError(
             f"evaluate makes no use of {', '.join(sorted(idle))}. Expected some of {', '.join(names_of(READING))}."

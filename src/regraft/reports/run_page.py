@@ -15,11 +15,13 @@ from regraft.reports.pages import render
 from regraft.reports.run_report import Report, read
 from regraft.reports.sections import sections
 from regraft.utils import files
+from regraft.utils.calls import Checks, checked
 from regraft.utils.progress import Listener, listener
 
 PAGE = "report.html"
 
 
+@checked(Checks())
 def report(run: str | os.PathLike[str], *, progress: Listener = None) -> Path:
     """Write report.html into a finished run's folder, anew where it is there already, and return its path.
 
