@@ -130,7 +130,7 @@ def test_something_must_be_left_to_train_on(val: float, test: float) -> None:
 
 
 def test_a_setting_that_does_not_exist_is_no_setting() -> None:
-    with pytest.raises(TypeError, match="epoch"):
+    with pytest.raises(ConfigError, match="Did you mean epochs"):
         Config(epoch=3)  # type: ignore[call-arg]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -42,3 +44,33 @@ def test_a_path_that_is_not_there_is_a_file_not_found_error(
     with pytest.raises(FileNotFoundError, match="nowhere") as caught:
         ask(tmp_path / "nowhere")
     assert isinstance(caught.value, kind)
+
+
+def test_what_is_wrong_with_data_or_a_model_is_a_value_error(drawn: Path, tmp_path: Path) -> None:
+    """One class alone, no label column, an expression that is none, no picture, a file that is no picture."""
+    broken, table, bundle = tmp_path / "broken.png", tmp_path / "table.csv", tmp_path / "run"
+    broken.write_bytes(b"no picture")
+    table.write_text("colour,mass\nred,1\nblue,2\n")
+    bundle.mkdir()
+    (bundle / "bundle.json").write_text("no JSON")
+    asks: list[Callable[[], object]] = [
+        lambda: regraft.train(drawn / "red"),
+        lambda: regraft.train(table),
+        lambda: regraft.train(drawn, groups="(["),
+        lambda: regraft.features("squeezenet1_1", [], weights="random"),
+        lambda: regraft.features("squeezenet1_1", [broken], weights="random"),
+        lambda: regraft.load(bundle),
+    ]
+    for ask in asks:
+        with pytest.raises(ValueError) as caught:
+            ask()
+        assert isinstance(caught.value, RegraftError)
+
+
+def test_every_kind_of_error_is_reached_from_the_package() -> None:
+    code = """
+import regraft
+print(regraft.errors.BadImage.__name__, regraft.errors.ConfigError is regraft.ConfigError)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["BadImage", "True"]

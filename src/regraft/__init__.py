@@ -8,12 +8,22 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from regraft import errors as errors
 from regraft.utils.version import __version__
 
 if TYPE_CHECKING:  # what type checkers and editors see; the others are told where each name lives
     from regraft.catalog import models
     from regraft.config import Config
-    from regraft.errors import RegraftError, RegraftWarning
+    from regraft.errors import (
+        BundleError,
+        ConfigError,
+        DataError,
+        RegraftError,
+        RegraftWarning,
+        RunError,
+        UnknownName,
+        WeightsError,
+    )
     from regraft.experiments.api import check, compare, recommend, train
     from regraft.experiments.checking import Check
     from regraft.experiments.comparison_runner import Comparison
@@ -32,10 +42,13 @@ if TYPE_CHECKING:  # what type checkers and editors see; the others are told whe
     from regraft.utils.progress import Progress
 
 __all__ = [
+    "BundleError",
     "Check",
     "Classifier",
     "Comparison",
     "Config",
+    "ConfigError",
+    "DataError",
     "Evaluation",
     "Explanation",
     "Export",
@@ -49,6 +62,9 @@ __all__ = [
     "RegraftError",
     "RegraftWarning",
     "Run",
+    "RunError",
+    "UnknownName",
+    "WeightsError",
     "__version__",
     "check",
     "compare",
@@ -65,10 +81,13 @@ __all__ = [
 ]
 
 _HOMES = {
+    "BundleError": "errors",
     "Check": "experiments.checking",
     "Classifier": "inference.classifier",
     "Comparison": "experiments.comparison_runner",
     "Config": "config",
+    "ConfigError": "errors",
+    "DataError": "errors",
     "Evaluation": "inference.predict",
     "Explanation": "inference.results",
     "Export": "exporters._export",
@@ -82,6 +101,9 @@ _HOMES = {
     "RegraftError": "errors",
     "RegraftWarning": "errors",
     "Run": "experiments.run",
+    "RunError": "errors",
+    "UnknownName": "errors",
+    "WeightsError": "errors",
     "check": "experiments.api",
     "compare": "experiments.api",
     "evaluate": "inference.predict",

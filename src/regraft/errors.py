@@ -1,7 +1,7 @@
 """One tree of exceptions: every line says what was found, what was expected and what to do next.
 
 RegraftError                 an error the user can mend: one line, exit status 1
-├── DataError                the pictures, the table or the folder
+├── DataError                the pictures, the table or the folder; also a ValueError
 │   ├── DataMissing          a path that is not there; also a FileNotFoundError
 │   ├── NoImages             nothing to learn from
 │   ├── BadImage             one file that cannot be read (a run lists it and goes on)
@@ -13,7 +13,7 @@ RegraftError                 an error the user can mend: one line, exit status 1
 │   ├── WeightsMissing       the file is not here and cannot be fetched
 │   ├── WeightsMismatch      the file belongs to another network
 │   └── ChecksumMismatch     the file is not the one that was written
-├── BundleError              a model folder: a part missing, a newer format
+├── BundleError              a model folder: a part missing, a newer format; also a ValueError
 │   └── ModelMissing         no such folder, or none that holds a model; also a FileNotFoundError
 ├── StoreError               the kept activations
 │   ├── CacheFull            no room for them
@@ -43,7 +43,7 @@ class RegraftWarning(UserWarning):
     """What was left out, or misleads, where nothing else hears of it."""
 
 
-class DataError(RegraftError):
+class DataError(RegraftError, ValueError):
     """Something about the pictures, the table or the folder."""
 
 
@@ -104,7 +104,7 @@ class ChecksumMismatch(WeightsError):
     """The bytes are not those that were written."""
 
 
-class BundleError(RegraftError):
+class BundleError(RegraftError, ValueError):
     """A model folder that cannot be used."""
 
 

@@ -156,5 +156,9 @@ def look_up() -> None:
     assert_type([network["top1"] for network in regraft.models()], list[float | None])
     try:
         regraft.models("resnet5")
+    except (regraft.ConfigError, regraft.DataError, regraft.UnknownName) as error:
+        assert_type(error, regraft.ConfigError | regraft.DataError | regraft.UnknownName)
+    except (regraft.BundleError, regraft.RunError, regraft.WeightsError, regraft.errors.BadImage):
+        raise
     except regraft.RegraftError as error:
         assert_type(error, regraft.RegraftError)

@@ -27,7 +27,7 @@ KINDS: Mapping[str, tuple[type, str]] = {
 }
 """What an annotation takes, and how it is called; anything else is looked at where it is used."""
 
-MOST_SHOWN = 80  # characters of a value
+MOST_SHOWN, MOST_NAMED = 80, 20  # characters of a value; arguments
 
 
 class Checks(NamedTuple):
@@ -84,7 +84,7 @@ def refuse_unknown(what: str, signature: inspect.Signature, named: Collection[st
         if name not in known:
             near = difflib.get_close_matches(name, known, n=2, cutoff=0.6)
             meant = f" Did you mean {' or '.join(near)}?" if near else ""
-            known_by = "docs/settings.md lists all." if passes_on else f"It takes {', '.join(own)}."
+            known_by = "docs/settings.md lists all." if passes_on or len(own) > MOST_NAMED else f"It takes {', '.join(own)}."
             raise ConfigError(f"{what} has no setting {name!r}.{meant} {known_by}")
 
 
