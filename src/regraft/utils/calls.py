@@ -84,7 +84,8 @@ def refuse_unknown(what: str, signature: inspect.Signature, named: Collection[st
         if name not in known:
             near = difflib.get_close_matches(name, known, n=2, cutoff=0.6)
             meant = f" Did you mean {' or '.join(near)}?" if near else ""
-            known_by = "docs/settings.md lists all." if passes_on or len(own) > MOST_NAMED else f"It takes {', '.join(own)}."
+            many = passes_on or len(own) > MOST_NAMED
+            known_by = "docs/settings.md lists all." if many else f"It takes {', '.join(own)}."
             raise ConfigError(f"{what} has no setting {name!r}.{meant} {known_by}")
 
 
