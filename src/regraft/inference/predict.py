@@ -267,8 +267,8 @@ def predict(
         DataMissing, ModelMissing: a path that is not there.
         NoImages: nothing that looks like a picture.
     """
-    refuse_absent(pictures)
     progress = listener(progress)
+    refuse_absent(pictures)
     classifier = open_answering(model, weights=weights, device=device, engine=engine, progress=progress)
     check_abstaining(called(model), classifier, abstain_below)
     classifier = _looking(model, classifier, tta, progress)
