@@ -23,6 +23,7 @@ LEAST_GROUPS = 10  # with fewer there is no interval for groups to come: at 8 to
 ENOUGH_GROUPS = 40  # with fewer it is wide: at 20 groups that differ as patients do, about 0.15
 LEAST_OF_CLASS = 10  # pictures, for the interval of a figure in which each class counts alike
 LEAST_GROUPS_OF_CLASS = 5  # the same for groups to come: with fewer, a class is as a mistake that few groups make
+FARTHEST = 2.0  # times as far as without skewness goes a bound that is corrected for it
 LEAST_MISTAKES = 5  # with fewer, the next group may have more of them than all of these: nothing shows how groups vary
 
 
@@ -88,14 +89,20 @@ def effective(sizes: Array) -> float:
 
 
 def _unskewed(reach: float, influence: Array) -> float:
-    """Return where t lies whose transform, free of skewness, is `reach`: the inverse of Hall's cubic (1992)."""
+    """Return where t lies whose transform, free of skewness, is `reach`: the inverse of Hall's cubic (1992).
+
+    Where one of 40 groups has nearly all mistakes, the cubic goes on to seven standard errors: an AUROC of 0.997 had an
+    interval from 0.64. Ended at twice the reach, the simulated intervals held the truth as often, within 0.5 of 100,
+    and the lowest of 100 ended at 0.88 in the place of 0.55.
+    """
     count = len(influence)
     skewness = float((influence**3).mean() / (influence**2).mean() ** 1.5)
     third = skewness * math.sqrt(count * (count - 1)) / (count - 2) / 3
     if abs(third) < 1e-9:
         return reach
     inside = 1 + 3 * third * (reach / math.sqrt(count) - third / (2 * count))
-    return float((np.cbrt(inside) - 1) / third * math.sqrt(count))
+    there = float((np.cbrt(inside) - 1) / third * math.sqrt(count))
+    return math.copysign(min(abs(there), FARTHEST * abs(reach)), there)
 
 
 def exact(share: float, units: float) -> Interval:
