@@ -53,7 +53,8 @@ def preflight(
         if name not in ("available", "families"):
             catalog.check(name)
     source = as_source(data)
-    if config.target or config.positive or _is_bare(source):
+    both = config.target and config.positive  # a run that is gone on with may have the other one
+    if both or _is_bare(source):
         check_target(config, scan(source, Reading(**{**config.reading, "groups": None})))
     return source
 
