@@ -32,17 +32,17 @@ def test_settings_that_cannot_be_are_value_errors() -> None:
     [
         (lambda missing: regraft.train(missing), DataError),
         (lambda missing: regraft.load(missing), BundleError),
-        (lambda missing: regraft.predict(missing, [missing]), BundleError),
+        (lambda missing: regraft.predict(missing, [__file__]), BundleError),
         (lambda missing: regraft.report(missing), RunError),
-        (lambda missing: regraft.train(missing.parent, out=missing, resume=True), RunError),
+        (lambda missing: regraft.train(missing.parent / "drawn", out=missing, resume=True), RunError),
     ],
 )
 def test_a_path_that_is_not_there_is_a_file_not_found_error(
-    ask: Callable[[Path], object], kind: type[RegraftError], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ask: Callable[[Path], object], kind: type[RegraftError], drawn: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.chdir(drawn.parent)
     with pytest.raises(FileNotFoundError, match="nowhere") as caught:
-        ask(tmp_path / "nowhere")
+        ask(drawn.parent / "nowhere")
     assert isinstance(caught.value, kind)
 
 
