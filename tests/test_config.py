@@ -194,3 +194,7 @@ def test_without_a_preset_only_what_is_given_differs_from_the_defaults() -> None
     assert Config.of(epochs=3, preset=None) == Config(epochs=3)
     with pytest.raises(ConfigError, match="expected one of microscopy"):
         Config.of(preset="telescopy")
+
+
+def test_augmentations_may_be_a_list() -> None:
+    assert Config.of(augment=["flip", "vflip"]) == Config(augment="flip,vflip")

@@ -68,6 +68,11 @@ class About:
         return (*self.choices, *(plugins.names(self.files_of) if self.files_of else ()))
 
     @property
+    def instead(self) -> Mapping[str, str]:
+        """The experiments that refuse it, and what to do instead."""
+        return {**self.use.idle, **self.idle}
+
+    @property
     def described(self) -> str:
         """What it does, in a sentence or two."""
         if not self.files_of:
@@ -293,6 +298,7 @@ class Config:
         "What draws the views: any of flip, vflip, turn, rotate, crop, color, joined by commas.",
         group="Data",
         use=TRAINING,
+        as_keyword="str | Sequence[str]",
         needs="views",
     )
     tta: int = _setting(
@@ -652,7 +658,7 @@ def with_settings(**least: float) -> Callable[[F], F]:
 def refuse_idle(what: str, requested: Mapping[str, Any]) -> None:
     """Raise ConfigError for the first setting given that the experiment `what` would pass over in silence."""
     for name, value in requested.items():
-        instead = {**ABOUT[name].use.idle, **ABOUT[name].idle} if name in ABOUT else {}
+        instead = ABOUT[name].instead if name in ABOUT else {}
         if what in instead and value is not None:
             raise ConfigError(f"{what} makes no use of {option(name)}. {instead[what]}")
 

@@ -624,3 +624,39 @@ def test_what_recommend_suggests_can_be_typed_and_means_the_same(regraft, drawn,
     assert settings.items() >= expected.items()
     words = shlex.split(answer.out.partition("Try it: ")[2])
     assert words == ["regraft", "predict", "runs/my 'cells'", "PICTURE_OR_FOLDER"]
+
+
+COMPLETED = {
+    "train cells --method f": ["features", "finetuned", "frozen", "full"],
+    "train cells --class-weights o": ["off", "on"],
+    "train cells --model mobilenet_v2": ["mobilenet_v2"],
+}
+
+
+@pytest.mark.parametrize("line", COMPLETED)
+def test_a_shell_completes_values(line: str, regraft, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ["regraft", *line.split()]
+    monkeypatch.setenv("_REGRAFT_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", " ".join(words))
+    monkeypatch.setenv("COMP_CWORD", str(len(words) - 1))
+    assert sorted(regraft().out.split()) == COMPLETED[line]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("compare", "cells", "--backbone", "resnet18"), "Name one or more with --backbones."),
+        (("compare", "cells", "--method", "frozen"), "Name one or more with --methods."),
+        (("check", "cells", "--epochs", "3"), "It trains nothing: leave it out, or give it to train."),
+        (("predict", "nowhere", "cells"), "Nor is there a run or bundle folder of this name here."),
+        (("predict", "resnet18", "cells", "-o", "out.xlsx"), "expected one of .csv, .json, .parquet, or --format"),
+    ],
+)
+def test_what_a_command_cannot_use_is_answered_with_what_it_can(
+    words: tuple[str, ...], said: str, regraft, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "cells").mkdir()
+    done = regraft(*words)
+    assert done.status == 1
+    assert said in done.err

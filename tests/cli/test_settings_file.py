@@ -132,3 +132,14 @@ def test_the_command_line_takes_a_file_and_the_settings_that_a_run_has_written(r
     assert (first["method"], first["img_size"], first["seed"]) == ("features", 64, 4)
     refused = regraft("train", shapes, "--config", mine, "--method", "frozn")
     assert (refused.status, "Did you mean frozen" in refused.err) == (1, True)
+
+
+def test_a_folder_is_no_file_of_settings_and_its_own_is_named(tmp_path: Path) -> None:
+    own = written(tmp_path, "{}", "config.json")
+    with pytest.raises(ConfigError, match=f"is a folder. Expected a file of settings: {own}"):
+        settings_file.read(tmp_path)
+
+
+def test_what_a_command_takes_for_itself_is_said_to_be_no_setting(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"'out', which is no setting: give it on the command line"):
+        settings_file.read(written(tmp_path, "out: runs/a"))

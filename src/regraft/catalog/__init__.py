@@ -88,8 +88,8 @@ def models(
     return [cast("Network", row) for row in rows if row["here"] or not available]
 
 
-def check(name: str) -> None:
-    """Raise where no network goes by a name: none of the table, and none of timm or torchvision.
+def check(name: str, more: str = "") -> None:
+    """Raise where no network goes by a name: none of the table, and none of timm or torchvision; `more` is said then.
 
     Their files are searched as text: importing them takes seconds.
 
@@ -99,7 +99,7 @@ def check(name: str) -> None:
     known = [known for row in read() for known in (row["name"], *row["aliases"])]
     if name not in known and not any(f"def {name.partition('.')[0]}(" in text for text in _library_texts()):
         hint = "Any other classifier of timm or torchvision goes by its name there."
-        raise UnknownName("backbone", name, known, hint)
+        raise UnknownName("backbone", name, known, f"{hint}{more}")
 
 
 def _library_texts() -> Iterator[str]:

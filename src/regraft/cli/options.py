@@ -10,6 +10,7 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
+from regraft import catalog
 from regraft.cli import settings_file
 from regraft.config import ABOUT, Config, option
 
@@ -26,6 +27,9 @@ def settings(command: Callable[..., None], *, of: str = "train", file: bool = Fa
         if parameter.name != "requested"
     ]
     fields = [spec for spec in dataclasses.fields(Config) if of in ABOUT[spec.name].use.commands]
+    taken = {spec.name for spec in fields}
+    # what it refuses is read, so that what to do instead is said
+    fields += [spec for spec in dataclasses.fields(Config) if of in ABOUT[spec.name].instead and spec.name not in taken]
     options = [
         inspect.Parameter(
             spec.name,
@@ -33,7 +37,13 @@ def settings(command: Callable[..., None], *, of: str = "train", file: bool = Fa
             default=None,
             annotation=Annotated[
                 _optional(hints[spec.name]),
-                typer.Option(*_flags(spec), help=_help(spec), rich_help_panel=ABOUT[spec.name].group),
+                typer.Option(
+                    *_flags(spec),
+                    help=_help(spec),
+                    rich_help_panel=ABOUT[spec.name].group,
+                    hidden=spec.name not in taken,
+                    autocompletion=_completing(spec.name),
+                ),
             ],
         )
         for spec in fields
@@ -44,13 +54,25 @@ def settings(command: Callable[..., None], *, of: str = "train", file: bool = Fa
     def run(config: Path | None = None, **values: Any) -> None:
         requested = {spec.name: value for spec in fields if (value := values.pop(spec.name)) is not None}
         if config:
-            requested = settings_file.beside(config, requested, {spec.name for spec in fields})
+            requested = settings_file.beside(config, requested, taken)
         command(**values, requested=requested)
 
     run.__doc__, run.__name__ = command.__doc__, command.__name__
     run.__signature__ = inspect.Signature([*own, *options])  # type: ignore[attr-defined]
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in (*own, *options)}
     return run
+
+
+def _completing(name: str) -> Callable[[str], list[str]] | None:
+    """Return what completes a setting's value in a shell; None where it may be anything."""
+    if not ABOUT[name].known and name != "backbone":
+        return None
+
+    def complete(incomplete: str) -> list[str]:
+        known = [row["name"] for row in catalog.read()] if name == "backbone" else ABOUT[name].known
+        return [one for one in known if one.startswith(incomplete)]
+
+    return complete
 
 
 def _optional(hint: Any) -> Any:

@@ -15,6 +15,8 @@ from regraft.utils.streams import say_aside
 
 HINTS: Mapping[str, Any] = get_type_hints(Config)
 PATHS = {name for name, about in ABOUT.items() if about.path or Path in get_args(HINTS[name])}
+OF_COMMANDS = ("data", "out", "resume", "report", "verbose", "json")
+"""What a command takes for itself, and no settings have."""
 NOTHING = (None, "", "null", "~")  # what YAML calls so: the setting is not given
 
 
@@ -62,6 +64,9 @@ def _content(path: Path) -> dict[Any, Any]:
     """Read a file of names and values; of YAML all values are text, so that ``on`` is no truth and 1:30 no number."""
     import yaml
 
+    if path.is_dir():
+        own = f": {path / 'config.json'}" if (path / "config.json").is_file() else ""
+        raise ConfigError(f"--config {path} is a folder. Expected a file of settings{own}.")
     try:
         if path.suffix.lower() == ".json":
             content = records.read_json(path)
@@ -83,6 +88,10 @@ def _named(name: str, path: Path) -> str:
     names = {keyword: keyword for keyword in ABOUT}
     for keyword, about in ABOUT.items():
         names |= {_keyword(flag): keyword for flag in (option(keyword), about.also) if flag}
+    if name in OF_COMMANDS:
+        raise ConfigError(
+            f"{path} gives {name!r}, which is no setting: give it on the command line. Leave it out there."
+        )
     if name not in names:
         raise UnknownName("setting", name, names, f"It stands in {path}.")
     return names[name]

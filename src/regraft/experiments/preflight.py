@@ -125,4 +125,4 @@ def preflight_model(model: str, pictures: Pictures = ()) -> None:
         raise ModelMissing(f"There is no file {model}. Expected one that regraft export has written.")
     if "/" in model or "\\" in model:
         raise ModelMissing(f"There is no folder {model}. Expected a run or bundle folder, or the name of a network.")
-    catalog.check(model)
+    catalog.check(model, " Nor is there a run or bundle folder of this name here.")

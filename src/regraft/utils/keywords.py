@@ -41,7 +41,7 @@ class Settings(Reading, total=False):
     split_from: str | os.PathLike[str] | None
     allow_bad: bool
     views: int | None
-    augment: str
+    augment: str | Sequence[str]
     tta: int
     preset: Literal["microscopy"] | None
     epochs: int | None

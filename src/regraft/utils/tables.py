@@ -30,9 +30,14 @@ def format_of(name: str, output: Path | None) -> str:
 
     Raises:
         UnknownName: there is no such format.
-        ConfigError: Parquet, which is not text, without a file.
+        ConfigError: Parquet, which is not text, without a file; a file's ending that tells another format.
     """
     ending = output.suffix.lstrip(".").lower() if output else ""
+    if ending and not name and ending not in FORMATS:
+        known = ", ".join(f".{form}" for form in FORMATS if form != "table")
+        raise ConfigError(
+            f"-o {output}: the ending says what is written; expected one of {known}, or --format beside it."
+        )
     form = name or (ending if ending in FORMATS else "csv" if output else "table")
     if form not in FORMATS:
         raise UnknownName("format", form, FORMATS)
