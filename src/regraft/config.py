@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
+import reprlib
 import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
@@ -636,7 +637,7 @@ def _typed(name: str, value: Any, hint: Any) -> Any:
     kind = next(_KINDS_IN_WORDS[kind] for kind in kinds if kind in _KINDS_IN_WORDS)
     bounds = ABOUT[name].within
     within = " from {} to {}".format(*bounds) if bounds else ""
-    raise ConfigError(f"{option(name)} is {value!r}; expected {kind}{within}.")
+    raise ConfigError(f"{option(name)} is {reprlib.repr(value)}; expected {kind}{within}.")
 
 
 _KINDS_IN_WORDS = {bool: "True or False", int: "a whole number", float: "a number", str: "text", Path: "a path"}

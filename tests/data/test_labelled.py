@@ -193,6 +193,14 @@ def test_numbers_are_labels_and_parts_are_kept(drawn: Path) -> None:
     assert len(found.part("test")) == len(paths) // 2
 
 
+def test_groups_stand_beside_the_labels(drawn: Path) -> None:
+    paths, labels = labelled(drawn)
+    groups = [f"patient {at // 2}" for at in range(len(paths))]
+    for pictures in (paths, [path.read_bytes() for path in paths]):
+        found = read((pictures, labels, groups))
+        assert sorted(found.groups or []) == sorted(groups)
+
+
 def test_a_hugging_face_dataset_is_read_with_its_names_and_parts(drawn: Path) -> None:
     datasets = pytest.importorskip("datasets")
     paths, labels = labelled(drawn)
@@ -211,6 +219,7 @@ def test_a_hugging_face_dataset_is_read_with_its_names_and_parts(drawn: Path) ->
         (5, ConfigError, "A int is no labelled data. Expected a folder of class folders, a table"),
         (None, ConfigError, "A NoneType is no labelled data"),
         (["a.png"], ConfigError, "A list is no labelled data"),
+        ((["a.png"], ["a"], ["p", "q"]), ConfigError, "1 pictures and 2 groups. Expected one group for each"),
         ((["a.png"], ["a", "b"]), ConfigError, "1 pictures and 2 labels"),
         ((["a.png"], "a"), ConfigError, "The labels are a str"),
         ("https://example.org/cells", ConfigError, "Regraft fetches no data"),

@@ -30,6 +30,7 @@ def train(table: pandas.DataFrame) -> regraft.Run:
     assert_type(list(run.threshold or {}), list[str])
     assert_type(regraft.train(table, resume=True, report=False, from_run=run, range=(0.0, 4095.0)), regraft.Run)
     assert_type(regraft.train((["a.png", "b.png"], ["a", "b"]), val=0.2), regraft.Run)
+    assert_type(regraft.train((["a.png", "b.png"], ["a", "b"], [1, 2])), regraft.Run)
     assert_type(regraft.report(run), Path)
     assert_type(regraft.Run.open("runs/cells").test.n, int)
     return run

@@ -24,7 +24,7 @@ from regraft.utils import files
 
 EXPECTED = (
     "a folder of class folders, a table (CSV, Excel, Parquet …), a pandas or polars DataFrame, an Arrow table, a "
-    "Hugging Face dataset, or a tuple (pictures, labels)"
+    "Hugging Face dataset, or a tuple (pictures, labels) or (pictures, labels, groups)"
 )
 SAMPLE = 50  # cells that tell a column of files
 INDEX = "__index_level_"  # what Arrow calls the index of a pandas table that has no name
@@ -51,9 +51,10 @@ class HuggingFaceDataset(Protocol):
         """Return it with a column read in another way."""
 
 
-Labelled: TypeAlias = (
-    "str | os.PathLike[str] | ArrowTable | PandasTable | HuggingFaceDataset | tuple[Pictures, Sequence[object]]"
-)
+Told: TypeAlias = "tuple[Pictures, Sequence[object]] | tuple[Pictures, Sequence[object], Sequence[object]]"
+"""Pictures, the label of each, and the patient or other source of each."""
+
+Labelled: TypeAlias = "str | os.PathLike[str] | ArrowTable | PandasTable | HuggingFaceDataset | Told"
 """Pictures with their labels, in any form."""
 
 
@@ -86,7 +87,7 @@ Row = dict[str, Any]
 
 
 def _rows(data: object) -> Iterator[Row]:
-    if isinstance(data, tuple) and len(data) == 2:
+    if isinstance(data, tuple) and len(data) in (2, 3):
         return _pairs(*data)
     if _is_of(data, "datasets"):
         return _of_datasets(data)
@@ -99,14 +100,20 @@ def _is_of(data: object, library: str) -> bool:
     return any(kind.__module__.split(".")[0] == library for kind in type(data).__mro__)
 
 
-def _pairs(pictures: Pictures, labels: Sequence[object]) -> Iterator[Row]:
-    found = list(each(pictures))
-    if isinstance(labels, str) or not isinstance(labels, Iterable):
-        raise ConfigError(f"The labels are a {type(labels).__name__}. Expected a list, one for each picture.")
-    given = list(labels)
-    if len(found) != len(given):
-        raise ConfigError(f"{len(found)} pictures and {len(given)} labels. Expected one label for each picture.")
-    return ({"path": one, "label": label} for one, label in zip(found, given, strict=True))
+def _pairs(pictures: Pictures, *told: Sequence[object]) -> Iterator[Row]:
+    """Yield a row for each picture, with its label and, where they are given, its group."""
+    found, columns = list(each(pictures)), dict(zip(("label", "group"), told, strict=False))
+    given = {name: _one_each(name, values, len(found)) for name, values in columns.items()}
+    return (dict(zip(("path", *given), row, strict=True)) for row in zip(found, *given.values(), strict=True))
+
+
+def _one_each(name: str, values: Sequence[object], pictures: int) -> list[object]:
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise ConfigError(f"The {name}s are a {type(values).__name__}. Expected a list, one for each picture.")
+    given = list(values)
+    if pictures != len(given):
+        raise ConfigError(f"{pictures} pictures and {len(given)} {name}s. Expected one {name} for each picture.")
+    return given
 
 
 def _of_arrow(data: object) -> Iterator[Row]:
