@@ -250,6 +250,13 @@ def test_in_python_an_unreadable_picture_is_named_and_no_row_shifts(pictures: li
         public.features(NETWORK, pictures, **SMALL)
 
 
+def test_of_a_folder_it_is_left_out_with_a_warning(drawn: Path, pictures: list[Path]) -> None:
+    (drawn / "red" / "torn.png").write_bytes(b"no picture")
+    with pytest.warns(match=r"torn\.png is left out"):
+        found = public.features(NETWORK, drawn, **SMALL)
+    assert found.paths == [str(path) for path in pictures]
+
+
 def test_in_a_file_it_is_left_out_and_named(drawn: Path, pictures: list[Path], tmp_path: Path) -> None:
     pictures[1].write_text("no picture at all")
     (drawn / "twin.png").write_text("no picture at all")

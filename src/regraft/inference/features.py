@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,6 +24,7 @@ from regraft.inference.classifier import Classifier
 from regraft.inference.predict import Model, named, refuse_exported
 from regraft.inference.results import Features
 from regraft.utils import arrays
+from regraft.utils.files import named_path
 from regraft.utils.progress import Listener, Progress, listener
 from regraft.weights.loading import filled
 
@@ -70,7 +72,8 @@ def features(
         progress: True shows bars and sentences, False nothing; by default there are warnings alone, `RegraftWarning`.
 
     Raises:
-        BadImage: a picture that cannot be read: without its row all later ones would belong to the wrong picture.
+        BadImage: a picture of a list that cannot be read: without its row all later ones would belong to the wrong
+            picture. Of a folder or glob it is left out, with a warning; `Features.paths` says whose the rows are.
         UnknownName: there is no such network or stage.
         CacheFull: the rows do not fit under the limit.
     """
@@ -86,7 +89,11 @@ def features(
         cache_limit=cache_limit,
     )
     kept = _compute(opened(model, weights), pictures, layer, pool, config, progress)
+    found_below = isinstance(pictures, str | os.PathLike) and not named_path(pictures).is_file()  # a folder, a glob
     for name, reason in kept.skipped.items():
+        if found_below and kept.names:
+            progress.warn(f"{name} is left out: {reason}.")
+            continue
         more = f" ({len(kept.skipped) - 1} more cannot)" if len(kept.skipped) > 1 else ""
         raise BadImage(f"{name} cannot be read: {reason}{more}. Leave it out of the list.")
     return Features(kept.read(kept.which), kept.names)
