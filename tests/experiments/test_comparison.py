@@ -377,6 +377,22 @@ def test_an_unreadable_file_moves_no_picture_from_the_rounds_of_a_budget_into_th
     assert len(kept) == len(whole) - 1
 
 
+def test_a_control_that_was_stopped_is_trained_though_a_picture_cannot_be_decoded(drawn: Path, tmp_path: Path) -> None:
+    (drawn / "red" / "0a.png").write_bytes(b"no picture")
+
+    class Stops(Progress):
+        def note(self, text: str) -> None:
+            if text.startswith("The control"):
+                raise KeyboardInterrupt
+
+    asked: dict[str, Any] = {"methods": "features", "allow_bad": True, "control_epochs": 1}
+    stopped = quick(drawn, tmp_path / "c", ["squeezenet1_1"], progress=Stops(), **asked)
+    assert stopped.interrupted
+    found = quick(drawn, tmp_path / "c", ["squeezenet1_1"], **asked)
+    assert found.folder == stopped.folder
+    assert found.findings.control is not None
+
+
 def test_every_cell_names_the_pictures_that_cannot_be_read(drawn: Path, tmp_path: Path) -> None:
     (drawn / "red" / "0a.png").write_bytes(b"no picture")
     found = quick(drawn, tmp_path / "c", methods="features", allow_bad=True)

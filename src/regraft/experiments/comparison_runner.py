@@ -369,6 +369,9 @@ class ComparisonRunner:
         candidate = Candidate(chosen.backbone, "scratch")
         if candidate in self.predictions:
             return
+        # where all rows were read back, no picture was decoded yet, and which cannot be is not known
+        if not self.begun and self.activated(self.session, [candidate]) is None:
+            return
         split, fold = self.session.splits[0], 1 if self.session.config.folds else None
         pictures = len(split.part("train"))
         epochs = epochs or max(CONTROL_EPOCHS, least_epochs(pictures, self.session.config))
