@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,6 +16,7 @@ from regraft import methods
 from regraft.backbones import build
 from regraft.config import Config
 from regraft.data import Item, Manifest
+from regraft.data.tta import Tta
 from regraft.experiments.train import train as train_run
 from regraft.metrics.calibration import fit_temperature, tempered
 from regraft.metrics.predictions import Predicted
@@ -33,8 +35,9 @@ class Drawn:
         centres = rng.normal(0, apart, (labels.max() + 1, 32))
         self.known = (centres[labels] + rng.normal(0, 1, (len(labels), 32))).astype(np.float32)
         self.shape, self.device = (WIDTH,), torch.device("cpu")
+        self.pictures = SimpleNamespace(tta=Tta())  # each is looked at once
 
-    def at(self, cut: int, views: int = 1) -> Drawn:
+    def at(self, cut: int, views: int = 1, *, tta: bool = False) -> Drawn:
         return self
 
     def rows(self, which: Sequence[int], views: Sequence[int]) -> np.ndarray:
