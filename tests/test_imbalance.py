@@ -85,9 +85,11 @@ def learn(folder: Path, method: str, counts: np.ndarray, apart: float, weighing:
     prefix: Any = Drawn(manifest.labels, apart, seed=len(counts))
     learner = Learner(backbone, plan, manifest, prefix, config, folder)
     head, _ = learner.learn()
-    val, labels = learner.probabilities(head, "val"), manifest.labels
+    (val,), labels = learner.probabilities(head, "val"), manifest.labels
     temperature = fit_temperature(val, labels[manifest.part("val")], learner.shares)
-    val, test = (tempered(found, temperature, learner.shares) for found in (val, learner.probabilities(head, "test")))
+    val, test = (
+        tempered(found, temperature, learner.shares) for found in (val, learner.probabilities(head, "test")[0])
+    )
     weights = class_weights(learner.shares, weighing, val)
     answered = test.argmax(1) if weights is None else weighed(test, weights)
     return Learned(test, labels[manifest.part("test")], answered, learner.shares)
