@@ -403,7 +403,7 @@ def test_a_cross_validation_killed_with_kill_9_goes_on_to_the_same_end(
 
 
 def test_ctrl_c_in_a_fold_says_how_it_goes_on(whole: Run, shapes: Path, tmp_path: Path) -> None:
-    stop = StopAfter(3, 12, lambda: os.kill(os.getpid(), signal.SIGINT))
+    stop = StopAfter(3, 12, lambda: signal.raise_signal(signal.SIGINT))
     with pytest.raises(KeyboardInterrupt, match=r"Go on with: regraft train .*shapes --out .*run --resume"):
         regraft.train(shapes, out=tmp_path / "run", method="finetuned", progress=stop, **SMALL)
     assert not (tmp_path / "run" / "metrics.json").exists()

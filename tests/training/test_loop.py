@@ -622,7 +622,7 @@ def test_a_run_that_was_moved_still_knows_its_best_epoch(tmp_path: Path) -> None
 
 
 def interrupt() -> None:
-    os.kill(os.getpid(), signal.SIGINT)
+    signal.raise_signal(signal.SIGINT)
 
 
 def test_ctrl_c_keeps_the_best_epoch_so_far_and_the_phase_can_go_on(tmp_path: Path) -> None:

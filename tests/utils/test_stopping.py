@@ -27,7 +27,7 @@ name, write = sys.argv.pop(), History.write
 def stop(self):
     write(self)
     if len(self.rows) == 2:
-        os.kill(os.getpid(), getattr(signal, name))
+        signal.raise_signal(getattr(signal, name))
 History.write = stop
 """
 IN_PYTHON = """
@@ -77,7 +77,7 @@ def test_the_status_is_the_signal_s_wherever_it_came(tmp_path: Path) -> None:
     """Here in code that is compiled at run time, as each dataclass of a library that is being imported."""
     script = "from regraft.utils import stopping\n"
     script += "with stopping.like_ctrl_c():\n"
-    script += "    try: exec('import os, signal; os.kill(os.getpid(), signal.SIGTERM)')\n"
+    script += "    try: exec('import os, signal; signal.raise_signal(signal.SIGTERM)')\n"
     script += "    except KeyboardInterrupt: raise SystemExit(stopping.status())"
     (tmp_path / "stopped.py").write_text(script)
     assert subprocess.run([sys.executable, "-m", "stopped"], cwd=tmp_path).returncode == 143
@@ -87,7 +87,7 @@ def test_the_status_is_the_signal_s_wherever_it_came(tmp_path: Path) -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP] if os.name != "nt" else [])
 def test_a_signal_is_ctrl_c_inside_the_block_and_itself_outside(number: signal.Signals) -> None:
     with pytest.raises(KeyboardInterrupt), stopping.like_ctrl_c():
-        os.kill(os.getpid(), number)
+        signal.raise_signal(number)
     assert signal.getsignal(number) is signal.SIG_DFL
     assert stopping.status() == 128 + number
 
@@ -98,10 +98,10 @@ def test_a_signal_that_comes_again_at_once_does_not_disturb_what_the_first_has_b
     done = []
     with stopping.like_ctrl_c():
         try:
-            os.kill(os.getpid(), signal.SIGHUP)
+            signal.raise_signal(signal.SIGHUP)
         except KeyboardInterrupt:
-            os.kill(os.getpid(), signal.SIGHUP)
-            os.kill(os.getpid(), signal.SIGTERM)
+            signal.raise_signal(signal.SIGHUP)
+            signal.raise_signal(signal.SIGTERM)
             done.append("kept")
     assert (done, stopping.status()) == (["kept"], 129)
 
@@ -112,5 +112,5 @@ def test_who_ignores_a_signal_goes_on_doing_so(handler: Callable[..., None]) -> 
     """As `nohup` does."""
     signal.signal(signal.SIGHUP, handler)
     with stopping.like_ctrl_c():
-        os.kill(os.getpid(), signal.SIGHUP)
+        signal.raise_signal(signal.SIGHUP)
         assert signal.getsignal(signal.SIGHUP) is handler
