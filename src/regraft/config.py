@@ -603,10 +603,8 @@ def _as_kept(name: str, value: Any, hint: Any) -> Any:
     about, kinds = ABOUT[name], getattr(hint, "__args__", (hint,))
     if Path in kinds and isinstance(value, str | os.PathLike):
         return files.named_path(value)
-    if about.path and isinstance(value, os.PathLike):
-        return str(files.named_path(value))
-    if about.path and isinstance(value, str) and value.startswith(("~", "file:/")):
-        return str(files.named_path(value))
+    if about.path and isinstance(value, str | os.PathLike):
+        return files.named_text(value)
     if about.as_keyword and isinstance(value, int | tuple | list):
         return about.separator.join(map(str, (value,) if isinstance(value, int) else value))
     return value

@@ -8,7 +8,6 @@ deleted and computed again.
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
@@ -60,13 +59,13 @@ def _read(path: Path) -> Arrays | None:
     try:
         with np.load(path, allow_pickle=False) as kept:
             found = {name: kept[name] for name in kept.files}
-        os.utime(path)  # in use: `make_room` takes others first
     except FileNotFoundError:
         return None
     except Exception:  # noqa: BLE001 - of a damaged file, readers of zip and of arrays raise what they like
         with contextlib.suppress(OSError):
             path.unlink()
         return None
+    files.in_use(path)
     return found
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -277,9 +277,13 @@ class Prefix:
         return sorted(range(len(self.pictures.paths)), key=self.pictures.digests.__getitem__)[: choosing.SAMPLE]
 
     def _rows_of(self, sample: Sequence[int], runner: Runner) -> list[np.ndarray]:
-        drawn = Pixels(self.pictures).drawn({index: [View(0)] for index in sample})
-        pixels = [views[0] for _, views in drawn if not isinstance(views, BadImage)]
+        pixels = self._plain_pixels(sample)
         return self._engine(runner, self._deep)(np.stack(pixels)) if pixels else []
+
+    def _plain_pixels(self, which: Iterable[int]) -> list[np.ndarray]:
+        """Decode a few pictures, those that can be read, without keeping any."""
+        drawn = Pixels(self.pictures).drawn({index: [View(0)] for index in which})
+        return [views[0] for _, views in drawn if not isinstance(views, BadImage)]
 
     def _record_of(self, sample: Sequence[int]) -> Path:
         """Return where what is measured is kept: it holds for these pictures, this machine and these engines."""
@@ -438,8 +442,7 @@ class Prefix:
         seconds = 0.0
         for _ in range(2):
             start = time.perf_counter()
-            drawn = Pixels(self.pictures).drawn({index: [View(0)] for index in sample})
-            pixels = [views[0] for _, views in drawn if not isinstance(views, BadImage)]
+            pixels = self._plain_pixels(sample)
             if cut and pixels:
                 self._run(self._deep or [cut], np.stack(pixels))
             seconds = time.perf_counter() - start

@@ -109,8 +109,7 @@ class Store:
         self.row_bytes = int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
         self._where: dict[str, tuple[_Segment, int]] = {}  # digest -> its row
         self._seen: set[str] = set()
-        with contextlib.suppress(OSError):
-            os.utime(self.folder)  # in use: `make_room` takes others first
+        files.in_use(self.folder)
         self.refresh()
 
     def __contains__(self, digest: str) -> bool:

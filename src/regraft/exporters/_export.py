@@ -97,6 +97,7 @@ def export(
     writer = exporters.module(format, precision)
     if input not in INPUTS:
         raise UnknownName("input", input, INPUTS)
+    out = None if out is None else files.named_path(out)
     _refuse_taken(out, writer.SUFFIX, _beside(format))
     classifier = open_model(model, weights=weights, progress=progress)
     if (views := classifier.tta.views) > 1:
@@ -107,7 +108,7 @@ def export(
             raise ConfigError("--precision int8 is calibrated on training pictures, and there are none: --data DATA")
         chosen = _calibration(classifier, sample, any_size=input == "any")
         order = ordered(classifier, asked=input, precision=precision, calibration=chosen)
-        wanted = Path(FOLDER, _name(model), f"model{writer.SUFFIX}") if out is None else Path(out)
+        wanted = Path(FOLDER, _name(model), f"model{writer.SUFFIX}") if out is None else out
         with files.temporary_beside(wanted.parent) as made, files.told_of(wanted, made):
             made.mkdir(parents=True)
             progress.note(f"Writing {wanted.name}.")
@@ -147,11 +148,10 @@ def _name(model: Model) -> str:
 # ---- files ----------------------------------------------------------------------------------------------------------
 
 
-def _refuse_taken(out: str | os.PathLike[str] | None, suffix: str, beside: Sequence[str]) -> None:
+def _refuse_taken(file: Path | None, suffix: str, beside: Sequence[str]) -> None:
     """Raise ConfigError where a file that is asked for, or one that comes with it, has another ending or is there."""
-    if out is None:
+    if file is None:
         return
-    file = Path(out)
     if file.suffix != suffix:
         raise ConfigError(f"-o {file} does not end in {suffix}, as files of that format do.")
     if taken := [one for one in (file, *map(file.with_name, beside)) if os.path.lexists(one)]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
@@ -15,10 +15,9 @@ from torch import Tensor, nn
 
 from regraft import catalog
 from regraft.exporters._seeing import Seeing
-from regraft.inference.bundle import KEPT_ABOUT
+from regraft.inference.about import described
 from regraft.inference.classifier import Classifier
 from regraft.inference.exported import FORMAT
-from regraft.utils.version import __version__
 
 INPUTS = ("any", "square")
 
@@ -74,19 +73,11 @@ def ordered(classifier: Classifier, *, asked: str, precision: str, calibration: 
 
 def said(classifier: Classifier) -> dict[str, str]:
     """Return what a file says of its model: text as it is, all else as JSON."""
-    own = {name: value for name, value in classifier.about.items() if name in KEPT_ABOUT}
     about = {
         "format": FORMAT,
-        "regraft": __version__,
-        "backbone": classifier.backbone.name,
-        "classes": list(classifier.classes),
-        "preprocessing": classifier.backbone.preprocessing.as_dict(),
         "licence": licence(classifier),
         **({} if classifier.spec is not None else {"method": "pretrained"}),
-        **({} if classifier.threshold is None else {"threshold": asdict(classifier.threshold)}),
-        **({} if classifier.tta.views == 1 else {"tta": asdict(classifier.tta)}),
-        **({} if classifier.class_weights is None else {"class_weights": list(classifier.class_weights)}),
-        **own,
+        **described(classifier),
     }
     return {name: value if isinstance(value, str) else json.dumps(value) for name, value in about.items()}
 

@@ -37,11 +37,6 @@ class Sample:
     groups: tuple[str, ...] = ()  # of these
     training: tuple[Path, ...] = ()  # on which a model in whole numbers finds its scales
 
-    @property
-    def real(self) -> bool:
-        """Whether anyone has photographed them."""
-        return bool(self.labels)
-
 
 def of_run(model: str, classifier: Classifier) -> Sample | None:
     """Return the pictures of a run that are where they were, and as they were: its test part, and others up to 64."""
@@ -69,7 +64,7 @@ def of_data(data: str | os.PathLike[str], classifier: Classifier) -> Sample:
     """Return labelled pictures: the test part where there are parts, and what is in none of it to calibrate on."""
     found = scan(Path(data), Reading(learn=False))
     chosen = found.part("test").tolist() or list(range(len(found)))
-    others = [at for at in range(len(found)) if at not in set(chosen)] or chosen
+    others = np.setdiff1d(np.arange(len(found)), chosen).tolist() or chosen
     numbers = {name: at for at, name in enumerate(classifier.classes)}
     return Sample(
         os.fspath(data),

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from msgspec import Meta
 
@@ -17,6 +17,9 @@ from regraft.metrics.thresholds import TARGETS, Threshold
 from regraft.training.history import Stop
 from regraft.utils.records import Above0, fitted, read_json
 from regraft.utils.version import __version__
+
+if TYPE_CHECKING:
+    from regraft.inference.answering import Answering
 
 FORMAT, WITH_WEIGHTS, WITH_THRESHOLD, PLAIN = 4, 3, 2, 1
 """Who reads only 1 would answer past a threshold, only 2 past class weights, only 3 from one view; others keep 1."""
@@ -116,6 +119,20 @@ def read_about(folder: Path) -> dict[str, Any]:
             "Update it: pip install --upgrade regraft"
         )
     return about
+
+
+def described(model: Answering) -> dict[str, Any]:
+    """Return what a bundle and an exported file both say of a model, beside their formats."""
+    return {
+        "regraft": __version__,
+        "backbone": model.network_name,
+        "classes": list(model.classes),
+        "preprocessing": model.preprocessing.as_dict(),
+        **({} if model.threshold is None else {"threshold": asdict(model.threshold)}),
+        **({} if model.class_weights is None else {"class_weights": list(model.class_weights)}),
+        **({} if model.tta.views == 1 else {"tta": asdict(model.tta)}),
+        **{key: value for key, value in model.about.items() if key in KEPT_ABOUT},
+    }
 
 
 def threshold_of(said: dict[str, Any] | None, classes: Sequence[str]) -> Threshold | None:

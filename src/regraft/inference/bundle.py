@@ -28,12 +28,12 @@ from regraft.errors import BundleError, ChecksumMismatch, ModelMissing, RegraftE
 from regraft.inference.about import (
     ABOUT,
     FORMAT,
-    KEPT_ABOUT,
     PLAIN,
     TENSORS,
     WITH_THRESHOLD,
     WITH_WEIGHTS,
     About,
+    described,
     digest_of,
     folder_of,
     learned_from,
@@ -47,13 +47,11 @@ from regraft.inference.classifier import Classifier
 from regraft.training.head import HeadSpec, build_head
 from regraft.utils import files
 from regraft.utils.records import fitted, to_json
-from regraft.utils.version import __version__
 from regraft.weights.state import load_state, misfits
 
 __all__ = [
     "ABOUT",
     "FORMAT",
-    "KEPT_ABOUT",
     "TENSORS",
     "digest_of",
     "folder_of",
@@ -77,16 +75,9 @@ def save(folder: Path, classifier: Classifier) -> None:
     assert classifier.spec is not None, "a network's own ImageNet head is no new model"
     about = {
         "format": _format(classifier),
-        "regraft": __version__,
-        "backbone": classifier.backbone.name,
-        "classes": list(classifier.classes),
-        "preprocessing": classifier.backbone.preprocessing.as_dict(),
         "head": asdict(classifier.spec),
         "temperature": classifier.temperature,
-        **({} if classifier.threshold is None else {"threshold": asdict(classifier.threshold)}),
-        **({} if classifier.class_weights is None else {"class_weights": list(classifier.class_weights)}),
-        **({} if classifier.tta.views == 1 else {"tta": asdict(classifier.tta)}),
-        **{key: value for key, value in classifier.about.items() if key in KEPT_ABOUT},
+        **described(classifier),
     }
     with files.whole(folder, instead=True) as temporary:
         temporary.mkdir(parents=True)

@@ -84,7 +84,7 @@ def explain(
     with gathered(pictures, progress) as found:
         classifier = classifier.seeing([picture.path for picture in found], progress, **config.of_files)
         shown = _explained(classifier, found, number, layer, device)
-        return _drawn(shown, len(found), Path(FOLDER if out is None else out), progress)
+        return _drawn(shown, len(found), files.named_path(FOLDER if out is None else out), progress)
 
 
 def _drawn(shown: Iterator[Shown], count: int, wanted: Path, progress: Progress) -> Explanation:

@@ -6,10 +6,8 @@ trained on rows in a shorter format, the part below it is what OpenVINO has comp
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
@@ -166,7 +164,7 @@ def _opened(path: Path, about: dict[str, Any], run: Run) -> Exported:
 # ---- what is kept of a bundle ---------------------------------------------------------------------------------------
 
 
-def kept(model: Path, listener: Progress) -> Exported | None:
+def kept(model: Path, progress: Progress) -> Exported | None:
     """Return what is kept of a run or bundle, if it is there and whole; what is damaged is deleted, and said.
 
     Raises:
@@ -177,13 +175,8 @@ def kept(model: Path, listener: Progress) -> Exported | None:
     if folder is None or not _is_whole(folder, about):
         return None  # the way over torch says what is wrong
     path = _path(about)
-    with contextlib.suppress(OSError):  # not there; why none can be written either, writing it will tell
-        content = path.read_bytes()
-        if onnx_file.is_whole(content):
-            return _of_bundle(path, content, about)
-        path.unlink(missing_ok=True)
-        listener.warn(f"{path} had been damaged, as by a loss of power or a failing disk, and was deleted.")
-    return None
+    content = files.read_kept(path, onnx_file.sound, progress.warn, "the network is exported again")
+    return None if content is None else _of_bundle(path, content, about)
 
 
 def _is_whole(folder: Path, about: dict[str, Any]) -> bool:
@@ -215,15 +208,9 @@ def _of_bundle(path: Path, content: bytes, about: dict[str, Any]) -> Exported | 
         if body is None:
             return None
         run = lambda pixels: session.run(None, {"pixels": body(pixels)[0]})  # noqa: E731
-        _in_use(path.with_name(name))
-    _in_use(path)
+        files.in_use(path.with_name(name))
+    files.in_use(path)
     return _opened(path, {**about, "format": FORMAT}, run)
-
-
-def _in_use(path: Path) -> None:
-    """Let `make_room` take others first."""
-    with contextlib.suppress(OSError):
-        os.utime(path)
 
 
 def keep(classifier: Classifier, progress: Progress) -> None:

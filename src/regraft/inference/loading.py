@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol, overload
 
 from regraft.inference.exported import SUFFIX, Exported, open_file
 from regraft.utils.calls import Checks, checked
+from regraft.utils.files import named_path
 
 if TYPE_CHECKING:
     from regraft.inference.classifier import Classifier
@@ -34,8 +35,9 @@ def load(path: str | os.PathLike[str]) -> Classifier | Exported:
         BundleError: no bundle there, a part is missing or unreadable, or it is of a newer format.
         ChecksumMismatch: the tensors are not those that were written.
     """
-    if Path(os.fspath(path)).suffix.lower() == SUFFIX:
-        return open_file(Path(os.fspath(path)))
+    found = named_path(path)
+    if found.suffix.lower() == SUFFIX:
+        return open_file(found)
     from regraft.inference import bundle
 
-    return bundle.load(os.fspath(path))
+    return bundle.load(found)

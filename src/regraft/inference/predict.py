@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
@@ -80,21 +81,37 @@ def open_model(model: Model, *, weights: str | None = None, progress: Progress |
 
 
 def open_answering(
-    model: Model, *, weights: str | None, device: str = "auto", engine: str = "auto", progress: Progress
+    model: Model,
+    accept: Callable[[Answering], None],
+    *,
+    weights: str | None,
+    device: str = "auto",
+    engine: str = "auto",
+    progress: Progress,
 ) -> Answering:
     """Return a model that predicts: an exported file, or what the cache keeps of a bundle, where that is as good.
+
+    `accept` raises where it is not what is asked for; a bundle's model is looked at before it is kept, which takes
+    seconds.
 
     Raises:
         As `open_model`, and what `exported.open_file` raises.
     """
+
+    def accepted() -> Classifier:
+        loaded = open_model(model)
+        accept(loaded)
+        return loaded
+
     folder = None if isinstance(model, Answering) else about.folder_of(Path(named(model)))
     if is_exported(model) or (folder and weights is None and exported.answers_alike(device, engine)):
         _refuse_weights(model, weights)
         path = Path(named(model))
-        found = exported.quick(path, lambda: open_model(model), progress) if folder else exported.open_file(path)
+        found = exported.quick(path, accepted, progress) if folder else exported.open_file(path)
     else:
         found = model if isinstance(model, exported.Exported) else open_model(model, weights=weights)
     _tell_unfinished(model, found, progress)
+    accept(found)
     return found
 
 
@@ -138,8 +155,7 @@ def named(model: Model) -> str:
             f"A {type(model).__name__} is no model. Expected a run or bundle folder, a Run, a network's name, or what "
             "regraft.load gives."
         )
-    given = os.fspath(model)
-    return str(files.named_path(given)) if given.startswith(("~", "file:/")) else given
+    return files.named_text(model)
 
 
 def called(model: Model) -> str:
@@ -269,8 +285,8 @@ def predict(
     """
     progress = listener(progress)
     refuse_absent(pictures)
-    classifier = open_answering(model, weights=weights, device=device, engine=engine, progress=progress)
-    check_abstaining(called(model), classifier, abstain_below)
+    accept = partial(check_abstaining, called(model), below=abstain_below)
+    classifier = open_answering(model, accept, weights=weights, device=device, engine=engine, progress=progress)
     classifier = _looking(model, classifier, tta, progress)
     if classifier.rule:
         progress.note(f"{called(model)} predicts {classifier.rule}.")

@@ -33,7 +33,7 @@ def report(run: str | os.PathLike[str], *, progress: Listener = None) -> Path:
         RunError: no run there, or one that has no figures yet.
         BundleError: its model is missing or damaged.
     """
-    folder, progress = Path(run), listener(progress)
+    folder, progress = files.named_path(run), listener(progress)
     try:
         page = report_page(read(folder))
     except RegraftError:

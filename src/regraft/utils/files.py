@@ -13,7 +13,7 @@ import re
 import shutil
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
 from urllib.parse import urlsplit
@@ -32,6 +32,37 @@ def named_path(given: str | os.PathLike[str]) -> Path:
     if text.startswith("file:"):
         return Path(url2pathname(urlsplit(text).path))
     return Path(os.path.expanduser(text))  # noqa: PTH111  Path's own raises where there is no home
+
+
+def named_text(given: str | os.PathLike[str]) -> str:
+    """Return what a user has named, which may be a path or another name, as text; see `named_path`."""
+    text = os.fspath(given)
+    return str(named_path(text)) if text.startswith(("~", "file:/")) else text
+
+
+def in_use(path: Path) -> None:
+    """Mark what a cache keeps as used now: where room is made, what was unused for longest goes first."""
+    with contextlib.suppress(OSError):
+        os.utime(path)
+
+
+def read_kept(
+    path: Path, sound: Callable[[bytes], bytes | None], warn: Callable[[str], None], then: str
+) -> bytes | None:
+    """Return what is kept in a file; None where there is none, or it is not as it was written.
+
+    A damaged file would load and answer wrongly: it is deleted, and the user is told, with what happens `then`.
+    `sound` returns the content of a file that is as it was written, and None of any other.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError:  # not there; why none can be written either, writing it will tell
+        return None
+    found = sound(content)
+    if found is None:
+        path.unlink(missing_ok=True)
+        warn(f"{path} had been damaged, as by a loss of power or a failing disk, and was deleted; {then}.")
+    return found
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import sys
 import threading
 from collections.abc import Callable
@@ -40,6 +41,15 @@ def settings(precision: str) -> dict[str, Any]:
         "INFERENCE_NUM_THREADS": cores(),
         "ENABLE_CPU_PINNING": False,  # other threads decode on the same cores, and other runs may use them
     }
+
+
+def sealed(compiled: Any) -> memoryview:
+    """Return what is kept of a compiled network, with its SHA-256 at the end."""
+    content = io.BytesIO()
+    compiled.export_model(content)
+    content.seek(0, io.SEEK_END)
+    content.write(hashlib.sha256(content.getbuffer()).digest())
+    return content.getbuffer()
 
 
 def unsealed(kept: bytes) -> bytes | None:

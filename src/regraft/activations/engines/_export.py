@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,41 +30,17 @@ def exported(job: Job) -> bytes:
     path = export_path(job.recipe(), job.folder)
     if not path.exists():
         job.progress.note(f"Exporting {job.name}, once.")
-    model = _kept_export(path, job.progress.warn)
+    model = files.read_kept(path, onnx_file.sound, job.progress.warn, "the network is exported again")
     if model is None:
         model = export(job.network, squares(job.size), path=path)
         job.prepared()
-    in_use(path)
+    files.in_use(path)
     return model
-
-
-def in_use(path: Path) -> None:
-    """Let `make_room` take others first."""
-    with contextlib.suppress(OSError):
-        os.utime(path)
 
 
 def export_path(recipe: Mapping[str, Any], folder: Path) -> Path:
     """Return where the export of that recipe is kept; another torch may export otherwise, so its version counts."""
     return folder / f"{recipe_key({**recipe, 'torch': torch.__version__})}.onnx"
-
-
-def _kept_export(path: Path, warn: Callable[[str], None]) -> bytes | None:
-    """Return the export that is kept, if it is as it was written: a changed weight would load and answer wrongly."""
-    try:
-        model = path.read_bytes()
-    except OSError:  # not there; why none can be written either, writing it will tell
-        return None
-    if onnx_file.is_whole(model):
-        return model
-    delete_damaged(path, warn, "the network is exported again")
-    return None
-
-
-def delete_damaged(path: Path, warn: Callable[[str], None], then: str) -> None:
-    """Delete a file that is not as it was written, and say so."""
-    path.unlink(missing_ok=True)
-    warn(f"{path} had been damaged, as by a loss of power or a failing disk, and was deleted; {then}.")
 
 
 def squares(size: int) -> Tensor:

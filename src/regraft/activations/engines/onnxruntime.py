@@ -6,6 +6,7 @@ import torch
 
 from regraft.activations.engines._export import PAYS_FROM, exported, is_exported
 from regraft.activations.engines._job import Engine, Job
+from regraft.utils import onnx_file
 from regraft.utils.machine import cores
 
 __all__ = ["AUTO", "PACKAGE", "PAYS_FROM", "RANK", "known", "open", "ready", "supports"]
@@ -28,10 +29,5 @@ def known(precision: str) -> bool:
 
 def open(job: Job) -> Engine:
     """Run a network; its export stays in the job's folder."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = cores()
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(exported(job), options, providers=["CPUExecutionProvider"])
+    session = onnx_file.session(exported(job), cores())
     return lambda pixels: session.run(None, {"pixels": pixels})

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
-import io
 import platform
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -13,12 +11,12 @@ from typing import Any
 
 import torch
 
-from regraft.activations.engines._export import PAYS_FROM, delete_damaged, exported, in_use, is_exported
+from regraft.activations.engines._export import PAYS_FROM, exported, is_exported
 from regraft.activations.engines._job import Engine, Job
 from regraft.activations.store import recipe_key, writing
 from regraft.utils import files
 from regraft.utils.machine import cores, processor
-from regraft.utils.openvino_runtime import CALLED, imported, runtime, settings, streaming, unsealed
+from regraft.utils.openvino_runtime import CALLED, imported, runtime, sealed, settings, streaming, unsealed
 
 __all__ = ["AUTO", "PACKAGE", "PAYS_FROM", "RANK", "known", "open", "ready", "supports"]
 
@@ -48,16 +46,20 @@ def known(precision: str) -> bool:
 def open(job: Job) -> Engine:
     """Run a network; its export and what OpenVINO compiles of it stay in the job's folder."""
     path = compiled_path(job)
-    compiled = _kept(path, job)
-    if compiled is None:
+    kept = files.read_kept(path, unsealed, job.progress.warn, "the network is compiled again")
+    if kept is not None:
+        compiled = imported(kept, job.precision)
+    else:
         core = _core()
         model = core.read_model(exported(job))
         # one picture a call: its layers stay in the core's own cache, and its row hangs on no other picture
         model.reshape({0: [1, job.size, job.size, 3]})
         compiled = core.compile_model(model, "CPU", settings(job.precision))
-        _keep(compiled, path)
+        # what is compiled is kept: importing it takes half the time of reading and compiling the export
+        with writing(path.parent), files.whole(path) as temporary:
+            temporary.write_bytes(sealed(compiled))
         job.prepared()
-    in_use(path)
+    files.in_use(path)
     return streaming(compiled)
 
 
@@ -74,28 +76,3 @@ def _capabilities() -> list[str]:
 
 def _core() -> Any:
     return runtime().Core()
-
-
-# ---- what is compiled is kept: importing it takes half the time of reading and compiling the export -----------------
-
-
-def _keep(compiled: Any, path: Path) -> None:
-    content = io.BytesIO()
-    compiled.export_model(content)
-    content.seek(0, io.SEEK_END)
-    content.write(hashlib.sha256(content.getbuffer()).digest())
-    with writing(path.parent), files.whole(path) as temporary:
-        temporary.write_bytes(content.getbuffer())
-
-
-def _kept(path: Path, job: Job) -> Any:
-    """Return the compiled network that is kept, if it is as it was written; a changed weight would answer wrongly."""
-    try:
-        kept = path.read_bytes()
-    except OSError:
-        return None
-    content = unsealed(kept)
-    if content is None:
-        delete_damaged(path, job.progress.warn, "the network is compiled again")
-        return None
-    return imported(content, job.precision)

@@ -2,40 +2,23 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from regraft.errors import ConfigError
 from regraft.weights.sources import Network, Tensors
+from regraft.weights.sources._no_place import file, get, here, publishes
 
 if TYPE_CHECKING:
     from regraft.backbones import Backbone
 
+__all__ = ["RANK", "fetch", "file", "get", "here", "licence", "publishes"]
+
 RANK = 6
-
-
-def publishes(name: str, library: str) -> bool:
-    """Nothing."""
-    return False
-
-
-def file(network: Network) -> Path | None:
-    """There is none."""
-    return None
-
-
-def get(network: Network) -> None:
-    """No command brings any."""
 
 
 def licence(network: Network) -> str:
     """There is none."""
     return "none"
-
-
-def here(name: str) -> bool:
-    """Never by itself: random weights are asked for by name."""
-    return False
 
 
 def fetch(backbone: Backbone, tag: str) -> Tensors:

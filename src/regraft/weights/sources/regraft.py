@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from regraft.errors import UnknownName, WeightsMissing
 from regraft.weights.sources import Network, Tensors
+from regraft.weights.sources._no_place import file, get, here, publishes
 
 if TYPE_CHECKING:
     from regraft.backbones import Backbone
+
+__all__ = ["FILES", "RANK", "fetch", "file", "get", "here", "licence", "publishes"]
 
 RANK = 5
 
@@ -17,28 +19,9 @@ RANK = 5
 FILES = {"inception_v2": ("bn_inception-52deb4733.pth", "the model bninception of the package pretrainedmodels")}
 
 
-def publishes(name: str, library: str) -> bool:
-    """Nothing: a file that the user has is of the source ``file``."""
-    return False
-
-
-def file(network: Network) -> Path | None:
-    """There is none."""
-    return None
-
-
-def get(network: Network) -> None:
-    """No command brings any."""
-
-
 def licence(network: Network) -> str:
     """As it was published."""
     return str(network["licence"])
-
-
-def here(name: str) -> bool:
-    """Never by itself: a file that the user has is found by the source ``file``."""
-    return False
 
 
 def fetch(backbone: Backbone, tag: str) -> Tensors:
@@ -50,9 +33,9 @@ def fetch(backbone: Backbone, tag: str) -> Tensors:
     """
     if backbone.name not in FILES:
         raise UnknownName("network of Regraft's own", backbone.name, FILES)
-    file, origin = FILES[backbone.name]
+    published, origin = FILES[backbone.name]
     raise WeightsMissing(
-        f"The weights of {backbone.name} are not on this machine, and nothing is downloaded for it. Expected {file}, "
-        f"{origin}: give it with --weights FILE, or put it as {backbone.name}.pth in a folder that the environment "
-        "variable REGRAFT_WEIGHTS names."
+        f"The weights of {backbone.name} are not on this machine, and nothing is downloaded for it. Expected "
+        f"{published}, {origin}: give it with --weights FILE, or put it as {backbone.name}.pth in a folder that "
+        "the environment variable REGRAFT_WEIGHTS names."
     )
