@@ -592,6 +592,11 @@ def names_of(*uses: Use) -> tuple[str, ...]:
     return tuple(name for name, about in ABOUT.items() if about.use in uses)
 
 
+PATHS = tuple(
+    name for name, hint in get_type_hints(Config).items() if ABOUT[name].path or Path in getattr(hint, "__args__", ())
+)
+"""Settings that may be a path, as from the folder in which a command was given."""
+
 TARGETS = tuple(name for name in names_of(TARGET) if name.startswith("target_"))
 
 EXCLUSIVE = tuple((other, name) for name, about in ABOUT.items() for other in about.not_with)

@@ -5,7 +5,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from regraft.reports.plots import LABEL_COLUMNS, confusion_matrix, embedding_map
+from regraft.metrics.curves import Covered, Curve
+from regraft.reports.plots import (
+    AXIS_COLUMNS,
+    LABEL_COLUMNS,
+    confusion_matrix,
+    coverage_curve,
+    embedding_map,
+    threshold_curve,
+    training_curves,
+)
 
 SVG = "{http://www.w3.org/2000/svg}"
 STRANGE = [
@@ -67,11 +76,30 @@ def test_names_of_every_script_stay_text_and_long_ones_keep_both_ends(tmp_path):
     assert sum(text.startswith("a species") and text.endswith(("variant 1", "variant 2")) for text in texts) == 4
 
 
-def test_a_class_without_pictures_has_a_row_of_its_own_without_numbers_but_0(tmp_path):
-    _, texts = drawn(tmp_path / "c.svg", np.array([[5, 0, 0], [0, 0, 0], [0, 1, 7]]), ["a", "empty", "c"])
+@pytest.mark.parametrize(("more", "zeros"), [(0, 6), (3, 4)])
+def test_a_class_without_pictures_has_a_row_of_its_own_without_numbers_but_0(tmp_path, more, zeros):
+    """Of few classes every cell says 0, of more only the diagonal."""
+    counts = np.pad(np.array([[5, 0, 0], [0, 0, 0], [0, 1, 7]]), (0, more))
+    _, texts = drawn(tmp_path / "c.svg", counts, ["a", "empty", "c", "d", "e", "f"][: 3 + more])
     assert texts.count("empty") == 2
-    assert texts.count("0") == 1
+    assert texts.count("0") == zeros
     assert "nan%" not in texts
+
+
+def test_an_axis_that_does_not_begin_at_0_says_so():
+    rows = [{"epoch": at, "phase": "head", "train_loss": 1, "val_loss": 1, "val_accuracy": 0.954} for at in (1, 2)]
+    loss, accuracy = training_curves(rows, 1)
+    assert "axis begins" not in loss
+    assert re.search(r"\(axis begins at 0\.\d\d\)", accuracy)
+    assert "(axis begins at 94)" in coverage_curve([Covered(0.9, 0.5, 1.0), Covered(0.5, 1.0, 0.95)])
+    assert "axis begins" not in coverage_curve([Covered(0.9, 0.5, 1.0), Covered(0.5, 1.0, 0.0)])
+
+
+def test_names_beside_an_axis_are_text_and_fit():
+    line = Curve(*[np.array([0.0, 1.0])] * 6, 0.5, (0.4, 0.6))
+    drawing = threshold_curve(line, "$5_bill$ called a<b", "a species with a very long name " * 5)
+    assert "$5_bill$ called a&lt;b" in drawing
+    assert max(map(len, re.findall(r">([^<>]+)</text>", drawing))) <= AXIS_COLUMNS
 
 
 @pytest.mark.filterwarnings("error")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 import shlex
@@ -109,11 +110,11 @@ def test_classes_groups_and_confusions_add_up_to_the_tested_pictures(run: Path) 
         assert sum(row.right for row in found.groups) == found.tested - wrong
 
 
-@pytest.mark.parametrize(("sample", "expected"), [("four_classes", 4), ("two_classes_in_groups", 1), ("folds", 1)])
+@pytest.mark.parametrize(("sample", "expected"), [("four_classes", 4), ("two_classes_in_groups", 2), ("folds", 2)])
 def test_classes_are_shown_against_all_others_with_their_areas(
     sample: str, expected: int, samples: dict[str, Path]
 ) -> None:
-    """The areas are scikit-learn's; of two classes the second one's is enough."""
+    """The areas are scikit-learn's; where no class is looked for, none of two is silently the positive one."""
     from sklearn.metrics import roc_auc_score
 
     page, answers = page_of(samples[sample]), read(samples[sample]).predictions
@@ -123,6 +124,30 @@ def test_classes_are_shown_against_all_others_with_their_areas(
         label = metrics_of(samples[sample])["classes"].index(name)
         truth = roc_auc_score(answers.labels == label, answers.probabilities[:, label])
         assert area == f"{truth:.3f}"
+
+
+def test_the_axes_name_the_classes(samples: dict[str, Path]) -> None:
+    page = page_of(samples["folds"])
+    for name, other in (("red", "blue"), ("blue", "red")):
+        for text in (f"{other} called {name}", f"{name} found", f"Truly {name} of all called so"):
+            assert f">{text}</text>" in page
+
+
+def test_missed_pictures_and_false_alarms_are_counted_in_the_first_box(run: Path) -> None:
+    found, first = read(run), page_of(run).split("</header>")[0]
+    shown = re.findall(r"<li><b>(\d+)</b> of (\d+) ([^<]+)</li>", first)
+    assert [(int(count), int(of), html.unescape(which)) for count, of, which in shown] == found.counted
+    assert shown
+
+
+def test_where_a_class_is_looked_for_its_mistakes_are_called_missed_and_false_alarms(
+    shapes: Path, tmp_path: Path
+) -> None:
+    pairs = link(shapes, tmp_path / "pairs", red="red", blue="blue")
+    asked = {"positive": "red", "target_recall": 0.9, "method": "features", "img_size": 64}
+    run = train_run(pairs, out=tmp_path / "run", **asked).folder
+    assert [one.which for one in read(run).counted] == ["red missed", "blue called red: false alarms"]
+    assert re.findall(r"ROC curve of (\w+):", page_of(run)) == ["red"]
 
 
 def test_the_command_on_the_page_is_that_of_the_run(samples: dict[str, Path]) -> None:
@@ -377,6 +402,21 @@ def test_the_command_that_judges_the_data_does_so_for_every_kind_of_run(
     assert (tmp_path / "checked" / "check.html").exists()
 
 
+def test_that_command_knows_how_the_data_were_read_and_works_from_the_folder_it_names(
+    regraft: Callable[..., Any], drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = [f"{path.parent.name}/{path.name}" for path in sorted(drawn.rglob("*.png"))]
+    lines = ["shot,colour of it", *(f"{name},{name.split('/')[0]}" for name in names)]
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept" / "table.csv").write_text("\n".join(lines), encoding="utf-8")
+    settings = {"images": "./drawn", "path_column": "shot", "label_column": "colour of it", "img_size": 64}
+    run = package.train("kept/table.csv", out="runs/it", method="features", **settings).folder
+    monkeypatch.chdir(tmp_path / "runs")
+    answer = regraft(*shlex.split(read(tmp_path / run).check_command)[1:], "--out", tmp_path / "checked")
+    assert answer.status == 0, answer.err
+
+
 def test_the_parts_of_a_run_that_left_out_a_file_serve_another(
     regraft: Callable[..., Any], drawn: Path, tmp_path: Path
 ) -> None:
@@ -513,6 +553,34 @@ def test_text_stands_out_from_what_is_behind_it(opened: Callable[..., Any], run:
     dark = page.evaluate("getComputedStyle(document.body).backgroundColor") != "rgb(255, 255, 255)"
     assert dark == (scheme == "dark")
     assert page.evaluate(CONTRASTS) == []
+
+
+CELLS = """() => {
+  const rgb = (text) => text.match(/[\\d.]+/g).map(Number);
+  const light = (c) => [0.2126, 0.7152, 0.0722].reduce((sum, share, i) => {
+    const v = c[i] / 255; return sum + share * (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4); }, 0);
+  const paper = rgb(getComputedStyle(document.body).backgroundColor);
+  const shapes = [...document.querySelectorAll('#confusion svg path')];
+  const cells = shapes.filter((shape) => shape.style.stroke === 'rgb(128, 128, 128)');
+  return [...document.querySelectorAll('#confusion svg text')].filter((t) => /^\\d/.test(t.textContent)).map((text) => {
+    const box = text.getBoundingClientRect(), x = box.x + box.width / 2, y = box.y + box.height / 2;
+    const cell = cells.find((one) => { const b = one.getBoundingClientRect();
+      return b.left < x && x < b.right && b.top < y && y < b.bottom; });
+    const style = getComputedStyle(cell), share = style.fill === 'none' ? 0 : Number(style.fillOpacity);
+    const fill = share ? rgb(style.fill) : paper, behind = paper.slice(0, 3).map((c, i) => c + share * (fill[i] - c));
+    const [a, b] = [light(rgb(getComputedStyle(text).fill)), light(behind)];
+    return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+  });
+}"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_numbers_of_the_confusion_matrix_stand_out_from_their_cells(
+    opened: Callable[..., Any], run: Path, scheme: str
+) -> None:
+    ratios = opened(run / "report.html", scheme=scheme).evaluate(CELLS)
+    assert len(ratios) >= 4
+    assert min(ratios) >= 4.5
 
 
 def test_it_prints(opened: Callable[..., Any], samples: dict[str, Path]) -> None:

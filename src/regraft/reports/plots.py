@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import math
 import re
+import textwrap
 import unicodedata
 import warnings
 from collections import defaultdict
@@ -19,15 +21,20 @@ from regraft.utils.streams import one_line
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.colors import ListedColormap
     from matplotlib.figure import Figure
 
     from regraft.metrics.curves import Bin, Covered, Curve
 
+TINTED = 0.75  # square root of a share, up to which a cell is tinted; above, more than half of a row, it is full
 BLUE, ORANGE = "#3b82f6", "#d9730d"  # both stand out from white and from black by 3 to 1 and more (WCAG 1.4.11)
-INK = "#0b1f3a"  # on light cells, whatever the page is like
+FULL = "#2563eb"  # white stands out from it by 5 to 1
+LOSS = "Loss"
 PANEL = (4.6, 3.2)  # inches: as wide as a phone, so that the letters are not shrunk there
 MOST_POINTS = 200  # of a curve; more are not seen
+AXIS_COLUMNS = 42  # of the text beside an axis, in one line
 LABEL_COLUMNS = 28  # longer class names lose their middle: names of one data set often differ at the end
+FEW = 4  # classes: their matrix has large cells, and says 0 as well
 NUMBERED_CLASSES = 30  # with more classes numbers are no longer readable: colour only
 
 
@@ -82,7 +89,7 @@ def training_curves(rows: Sequence[Mapping[str, Any]], kept: int) -> tuple[str, 
     loss = {"training": _column(rows, "train_loss"), "validation": _column(rows, "val_loss")}
     accuracy = {"validation": _column(rows, "val_accuracy")}
     return (
-        _inline(lambda: _draw_epochs(loss, "Loss", starts, kept)),
+        _inline(lambda: _draw_epochs(loss, LOSS, starts, kept)),
         _inline(lambda: _draw_epochs(accuracy, "Accuracy", starts, kept)),
     )
 
@@ -161,6 +168,14 @@ def _panel() -> tuple[Figure, Axes]:
     return figure, axes
 
 
+def _say_where_it_begins(axes: Axes, digits: int) -> None:
+    """Begin the upright axis at a round number, and say at which where it is not 0: differences look larger then."""
+    low = math.floor(axes.get_ylim()[0] * 10**digits) / 10**digits
+    if low > 0:
+        axes.set_ylim(bottom=low)
+        axes.set_ylabel(f"{axes.get_ylabel()}\n(axis begins at {low:.{digits}f})")
+
+
 def _draw_epochs(curves: Mapping[str, Sequence[float]], title: str, starts: Sequence[float], kept: int) -> Figure:
     from matplotlib.ticker import MaxNLocator
 
@@ -177,6 +192,8 @@ def _draw_epochs(curves: Mapping[str, Sequence[float]], title: str, starts: Sequ
     axes.set(xlabel="Epoch", ylabel=title)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.margins(y=0.12)
+    if title != LOSS:  # which has no upper end to be read against
+        _say_where_it_begins(axes, 2)
     if len(curves) > 1:
         axes.legend(frameon=False)
     return figure
@@ -197,6 +214,7 @@ def _draw_reliability(bins: Sequence[Bin]) -> Figure:
     low = min(0.95, *(min(one.confidence, one.accuracy) for one in bins))
     axes.set(xlabel="How sure the model is", ylabel="How often it is right")
     axes.set(xlim=(max(0, low - 0.05), 1.03), ylim=(low - 0.05, 1.03))
+    _say_where_it_begins(axes, 2)
     return figure
 
 
@@ -212,6 +230,7 @@ def _draw_coverage(points: Sequence[Covered]) -> Figure:
     axes.set(xlabel="Pictures predicted, % (the surest first)", ylabel="Right, %", xlim=(0, 102))
     low = min(100 * one.accuracy for one in points)
     axes.set_ylim(max(0, low - 0.1 * (100 - low) - 0.5), 100 + 0.05 * (100 - low) + 0.05)
+    _say_where_it_begins(axes, 0)
     return figure
 
 
@@ -222,7 +241,9 @@ def _draw_thresholds(curve: Curve, x: str, y: str, at: tuple[float, float] | Non
     axes.plot(curve.x[few], curve.y[few], color=BLUE)
     if at is not None:
         axes.plot(*at, "o", color=ORANGE, markersize=8)
-    axes.set(xlabel=x, ylabel=y, xlim=(-0.02, 1.02), ylim=(-0.02, 1.04))
+    axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.04))
+    axes.set_xlabel(_wrapped(x), parse_math=False)  # they name classes
+    axes.set_ylabel(_wrapped(y), parse_math=False)
     return figure
 
 
@@ -242,6 +263,7 @@ def _draw_scatter(points: Sequence[tuple[str, float, float]], front: Collection[
         axes.annotate(", ".join(there), place, xytext=(5, 3), textcoords="offset points", fontsize=8)
     axes.set(xlabel="Time for one picture, ms", ylabel="Accuracy on the test pictures")
     axes.margins(x=0.1, y=0.12)
+    _say_where_it_begins(axes, 2)
     axes.grid(alpha=0.3)
     return figure
 
@@ -257,6 +279,7 @@ def _draw_curves(curves: Mapping[str, Sequence[float]], lines: Mapping[str, floa
     for (name, height), style in zip(lines.items(), (":", "--"), strict=False):
         axes.axhline(height, color="#808080", linewidth=1, linestyle=style, label=name)
     axes.set(xlabel="Epoch", ylabel="Accuracy on the validation pictures")
+    _say_where_it_begins(axes, 2)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(frameon=False)
     axes.grid(alpha=0.3)
@@ -270,7 +293,7 @@ def draw_confusion(confusion: npt.NDArray[Any], classes: Sequence[str]) -> Figur
 
     numbered = len(classes) <= NUMBERED_CLASSES
     names = [_short(name) for name in classes]
-    cell, points = (0.55, 9) if numbered else (0.16, 7)  # inches; type size of the names
+    cell, points = (0.9, 11) if len(classes) <= FEW else (0.55, 9) if numbered else (0.16, 7)  # inches; type of names
     side, margin = len(classes) * cell, 0.4 + max(map(_columns, names)) * points * 0.64 / 72
     width, height = margin + side + (0.2 if numbered else 1.0), margin + side + 0.4
     figure = Figure(figsize=(width, height))
@@ -280,7 +303,9 @@ def draw_confusion(confusion: npt.NDArray[Any], classes: Sequence[str]) -> Figur
     shares = confusion / np.maximum(confusion.sum(1, keepdims=True), 1)  # a class without pictures: an empty row
     norm = PowerNorm(0.5, vmin=0, vmax=1)  # the square root: 2 % of confusions are seen too
     # many cells become one image: 100 classes as shapes are 2 MB
-    mesh = axes.pcolormesh(shares, cmap="Blues", norm=norm, edgecolors="white", linewidth=0.4, rasterized=not numbered)
+    mesh = axes.pcolormesh(
+        shares, cmap=_tints(), norm=norm, edgecolors="#80808080", linewidth=0.4, rasterized=not numbered
+    )
     axes.invert_yaxis()
     axes.set(xlabel="Predicted", ylabel="True")
     axes.tick_params(length=0)
@@ -295,7 +320,7 @@ def draw_confusion(confusion: npt.NDArray[Any], classes: Sequence[str]) -> Figur
     axes.set_xticks(ticks, names, rotation=90, **style)  # parse_math: a "$" in a name is a dollar, not a formula
     axes.set_yticks(ticks, names, **style)
     if numbered:  # each cell says its share: no need of a scale
-        _write_numbers(axes, confusion, shares, dark=norm(shares) > 0.6)
+        _write_numbers(axes, confusion, shares, full=norm(shares) > TINTED)
         return figure
     bar = figure.add_axes(((margin + side + 0.2) / width, margin / height, 0.15 / width, side / height))
     figure.colorbar(mesh, cax=bar, ticks=[0, 0.05, 0.25, 0.5, 1], format=lambda share, _: f"{share:.0%}")
@@ -304,13 +329,23 @@ def draw_confusion(confusion: npt.NDArray[Any], classes: Sequence[str]) -> Figur
     return figure
 
 
-def _write_numbers(axes: Axes, confusion: npt.NDArray[Any], shares: npt.NDArray[Any], dark: npt.NDArray[Any]) -> None:
-    """Count and share in every cell that holds pictures, and on the whole diagonal."""
-    for row, column in np.argwhere((confusion > 0) | np.eye(len(confusion), dtype=bool)):
+def _write_numbers(axes: Axes, confusion: npt.NDArray[Any], shares: npt.NDArray[Any], full: npt.NDArray[Any]) -> None:
+    """Count and share in every cell that holds pictures, and on the whole diagonal; of few classes in every cell."""
+    few = len(confusion) <= FEW
+    for row, column in np.argwhere((confusion > 0) | np.eye(len(confusion), dtype=bool) | few):
         count = confusion[row, column]
         text = f"{count}\n{_percent(shares[row, column])}" if count else "0"
-        colour = "white" if dark[row, column] else INK
-        axes.text(column + 0.5, row + 0.5, text, ha="center", va="center", fontsize=7, color=colour)
+        colour = "white" if full[row, column] else "black"  # black is the ink of whatever page it is on
+        axes.text(column + 0.5, row + 0.5, text, ha="center", va="center", fontsize=11 if few else 7, color=colour)
+
+
+def _tints() -> ListedColormap:
+    """Return the colours of shares: from nothing, so that a dark page stays dark, over tints to one full colour."""
+    from matplotlib.colors import ListedColormap, to_rgb
+
+    steps = np.linspace(0, 1, 256)
+    strength = np.where(steps > TINTED, 1.0, steps)
+    return ListedColormap([(*to_rgb(FULL), one) for one in strength.tolist()])
 
 
 def _percent(share: float) -> str:
@@ -318,9 +353,19 @@ def _percent(share: float) -> str:
     return "<1%" if 0 < share < 0.01 else ">99%" if 0.99 < share < 1 else f"{share:.0%}"
 
 
+def _wrapped(text: str) -> str:
+    """A text that may name classes, in lines that fit beside an axis."""
+    return textwrap.fill(_clean(text), AXIS_COLUMNS, max_lines=2, placeholder="…")
+
+
+def _clean(name: str) -> str:
+    """A name without characters that an XML file cannot hold."""
+    return "".join("\ufffd" if unicodedata.category(c) in ("Cc", "Cs") else c for c in one_line(name))
+
+
 def _short(name: str) -> str:
     """A name of at most LABEL_COLUMNS columns, without characters that an XML file cannot hold."""
-    clean = "".join("\ufffd" if unicodedata.category(c) in ("Cc", "Cs") else c for c in one_line(name))
+    clean = _clean(name)
     if _columns(clean) <= LABEL_COLUMNS:
         return clean
     start, end = clean, clean

@@ -21,7 +21,7 @@ from regraft.audit.groups import Proposal, proposed_in
 from regraft.audit.identical import copies_that_differ, identical
 from regraft.audit.judging import FINDINGS, Gathered, Remark, by_kind, gathered, read_remarks
 from regraft.audit.orientation import Orientation, orientation_in
-from regraft.config import ABOUT, Config, changed, command, option
+from regraft.config import ABOUT, PATHS, Config, changed, command, option
 from regraft.data import PARTS, decode, digest
 from regraft.data.reading import read_file
 from regraft.data.rows import name_some
@@ -36,6 +36,7 @@ from regraft.metrics.intervals import FOLDS, LEAST_GROUPS, few_groups, few_mista
 from regraft.metrics.predictions import PREDICTIONS, Predicted
 from regraft.metrics.thresholds import UNBALANCED, shortfall
 from regraft.metrics.tta import sentence as sentence_of_tta
+from regraft.reports.mistakes import Counted, counted
 from regraft.training.history import Stop, epochs_of, read_history
 from regraft.utils import files
 
@@ -191,6 +192,17 @@ class Report:
     def confusion(self) -> np.ndarray:
         """Counts [k, k], rows = truth."""
         return np.array(self.metrics["confusion"])
+
+    @property
+    def positive(self) -> str | None:
+        """The class that is looked for, where a threshold was asked for; else none of them is."""
+        found: dict[str, Any] = self.metrics.get("threshold") or {}
+        return found.get("positive")
+
+    @property
+    def counted(self) -> list[Counted]:
+        """How many pictures were missed, and how many were false alarms."""
+        return counted(self.confusion, self.classes, self.positive)
 
     @property
     def confusions(self) -> list[Confusion]:
@@ -386,9 +398,17 @@ class Report:
     def check_command(self) -> str:
         """The command that looks deeper into the data."""
         settings = self.config["settings"]
-        seen = {name: settings.get(name) for name in ("backbone", "weights", "img_size", "fit", "groups", "seed")}
+        shared = [name for name, about in ABOUT.items() if "check" in about.use.commands and about.group != "Machine"]
+        seen = {name: self._from_anywhere(name, settings.get(name)) for name in shared if name != "split_from"}
         parts = [] if self.folds else ["--split-from", self.name]  # of folds, every picture is in each part
         return command("check", self.config["data"], *parts, **changed(seen))
+
+    def _from_anywhere(self, name: str, value: Any) -> Any:
+        """Return a setting's path as it is called from any folder; what is none as it is."""
+        if name not in PATHS or value is None or value in ABOUT[name].known:
+            return value
+        there = Path(self.config.get("working_folder") or "") / value
+        return str(there) if there.exists() else value
 
     @property
     def epochs(self) -> int:

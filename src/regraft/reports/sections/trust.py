@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from regraft.metrics.curves import PRECISION_RECALL, ROC, coverage_accuracy, curve, reliability
@@ -27,15 +28,13 @@ def values(report: Report) -> dict[str, Any] | None:
 
 
 def _classes_apart(report: Report) -> list[int]:
-    """Return the classes that are shown against all others: of two the one looked for, of more those that do worst."""
+    """Return the classes that are shown against all others: the one looked for, else each of two, else the worst."""
     tested = [row for row in report.metrics["per_class"] if 0 < row["support"] < report.tested]
     if len(report.classes) > 2:
         worst = sorted(tested, key=lambda row: row["f1"])[:CLASSES_APART]
         return [report.classes.index(row["label"]) for row in worst]
-    reached = report.metrics.get("threshold")
-    if not tested:
-        return []
-    return [report.classes.index(reached["positive"]) if reached else 1]
+    looked_for = [row["label"] for row in tested if report.positive in (None, row["label"])]
+    return [report.classes.index(label) for label in looked_for]
 
 
 def _apart(report: Report, positive: int) -> dict[str, Any]:
@@ -49,13 +48,19 @@ def _apart(report: Report, positive: int) -> dict[str, Any]:
     specificity, recall, precision = (test.get(name) for name in ("specificity", "recall", "precision"))
     on_roc = None if specificity is None or recall is None else (1 - specificity, recall)
     on_precisions = None if precision is None or recall is None else (recall, precision)
+    name, others = report.classes[positive], _others(report.classes, positive)
+    alarms, found, right = f"{others} called {name}", f"{name} found", f"Truly {name} of all called so"
     return {
-        "positive": report.classes[positive],
+        "positive": name,
+        "alarms": alarms,
         "roc": roc,
         "precision": precisions,
-        "roc_drawn": threshold_curve(roc, "False alarms: share of the others", "Found (recall)", on_roc),
-        "precision_drawn": threshold_curve(
-            precisions, "Found (recall)", "Right among the found (precision)", on_precisions
-        ),
+        "roc_drawn": threshold_curve(roc, alarms, found, on_roc),
+        "precision_drawn": threshold_curve(precisions, found, right, on_precisions),
         "reached": reached,
     }
+
+
+def _others(classes: Sequence[str], positive: int) -> str:
+    """Return what all but one class are called: of two, the other one's name."""
+    return classes[1 - positive] if len(classes) == 2 else "others"
