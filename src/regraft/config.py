@@ -39,8 +39,8 @@ LOSSES = Use(("train", "compare", "recommend"))
 SEEING = Use(("train", "compare", "recommend", "check"))
 MACHINE = Use(SEEING.commands)
 READING = Use((*SEEING.commands, "eval"))  # how the data are read
-FILES = Use((*READING.commands, "predict", "explain", "features"))  # how a single file is
-_ASK = ("eval", "predict", "explain", "features")  # a model, or a published network, by its name
+FILES = Use((*READING.commands, "predict", "explain", "features", "serve"))  # how a single file is
+_ASK = ("eval", "predict", "explain", "features", "serve")  # a model, or a published network, by its name
 
 
 @dataclass(frozen=True)

@@ -451,6 +451,52 @@ def export(
         print_export(found)
 
 
+@app.command(rich_help_panel=EVERYDAY, epilog=example("regraft serve runs/cells --port 8000"))
+@partial(settings, of="serve")
+def serve(
+    models: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="MODEL...",
+            help="Run or bundle folders, exported .onnx files, networks; the first answers where none is named.",
+            show_default=False,
+        ),
+    ],
+    host: Annotated[
+        str, typer.Option("--host", metavar="ADDRESS", help="Who may ask: 127.0.0.1 this machine alone, 0.0.0.0 all.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0: any that is free.")] = 8000,
+    token: Annotated[
+        str | None,
+        typer.Option(
+            "--token",
+            envvar="REGRAFT_TOKEN",
+            metavar="TEXT",
+            help="Answer only who knows it; REGRAFT_TOKEN in the environment keeps it out of lists of processes.",
+            show_default=False,
+        ),
+    ] = None,
+    max_mb: Annotated[int, typer.Option("--max-mb", min=1, max=1000, help="Largest request, in megabytes.")] = 32,
+    max_pictures: Annotated[int, typer.Option("--max-pictures", min=1, help="Most pictures of a request.")] = 64,
+    queue: Annotated[
+        int, typer.Option("--queue", min=1, help="Pictures that wait for a model; then clients are to ask again.")
+    ] = 256,
+    timeout: Annotated[
+        float, typer.Option("--timeout", metavar="S", min=1, help="Seconds to send a request, and to answer it.")
+    ] = 30.0,
+    *,
+    requested: dict[str, Any],
+) -> None:
+    """Answer over HTTP what is on pictures, until Ctrl-C or SIGTERM."""
+    for model in models:
+        _preflight_model(model)
+
+    from regraft.serve.server import Address, Limits, serve
+
+    limits = Limits(max_mb, max_pictures, queue, timeout)
+    serve(models, Address(host, port, token), limits, requested, _progress())
+
+
 @app.command(rich_help_panel=SET_UP, epilog=example("regraft models 'resnet*' --available"))
 def models(
     pattern: Annotated[

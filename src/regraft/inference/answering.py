@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regraft.activations.sources import BATCH, batched
-from regraft.data import Pictures, Preprocessing, Tta, adjusted, gathered, read_pixels
+from regraft.data import Pictures, Preprocessing, Tta, adjusted, ahead_of, decode, gathered
+from regraft.data.reading import read_file
 from regraft.errors import ActivationOverflow, BadImage, ConfigError
 from regraft.metrics.thresholds import Threshold, weighed, weighing
 from regraft.metrics.tta import mean_over_views
@@ -23,6 +24,9 @@ Run: TypeAlias = Callable[[np.ndarray], "list[np.ndarray]"]
 """uint8 pixels ``[b, s, s, 3]`` -> probabilities ``[b, classes]``, as the one of a list."""
 
 M = TypeVar("M", bound="Answering")
+S = TypeVar("S")
+Decoded: TypeAlias = "tuple[int, NDArray[np.uint8] | BadImage]"
+"""A picture's place among those asked for, and its pixels as the network takes them, or why there are none."""
 
 MOST_EXPORTS = 5 * 10**9  # bytes of exports that predicting leaves behind; training keeps to --cache-limit in all
 
@@ -166,27 +170,48 @@ class Answering(ABC):
         views, heard = self.tta if tta is None else tta, listener(progress)
         run = self.engine(device, engine, len(paths) * views.views, heard)
         with heard.track("Predicting", len(paths), "pictures") as tick:
-            for batch in batched(self.read(paths), self.at_once):
-                good = [pixels for _, pixels in batch if not isinstance(pixels, BadImage)]
-                of_views = predictions_from(run, good, views) if good else np.empty((1, 0, 0), np.float32)
-                predictions = zip(mean_over_views(of_views), of_views[0], strict=True)
-                for position, pixels in batch:
-                    if isinstance(pixels, BadImage):
-                        yield Prediction(paths[position], None, str(pixels))
-                    else:
-                        probabilities, plain = next(predictions)
-                        label = self.classes[int(self.answers(probabilities[None])[0])]
-                        yield Prediction(paths[position], probabilities, plain=plain, label=label)
+            for batch in batched(self.decoded(paths, read_file), self.at_once):
+                for at, prediction in self._answered(run, views, batch):
+                    yield replace(prediction, path=paths[at])
                 tick(len(batch))
+
+    def of_contents(
+        self, *, device: str = "auto", engine: str = "auto"
+    ) -> Callable[[Sequence[bytes]], Iterator[Prediction]]:
+        """Return what classifies the bytes of picture files as `predict_files` does: for who answers many calls.
+
+        The network is opened once. A prediction's path is the number of its picture, from 1.
+        """
+        run = self.engine(device, engine, BATCH, Progress())
+
+        def answer(contents: Sequence[bytes]) -> Iterator[Prediction]:
+            for batch in batched(self.decoded(contents, bytes), self.at_once):
+                for at, prediction in self._answered(run, self.tta, batch):
+                    yield replace(prediction, path=Path(f"{at + 1}"))
+
+        return answer
+
+    def _answered(self, run: Run, views: Tta, batch: Sequence[Decoded]) -> Iterator[tuple[int, Prediction]]:
+        """Yield the prediction of each picture of a batch; its path is still to be named."""
+        good = [pixels for _, pixels in batch if not isinstance(pixels, BadImage)]
+        of_views = predictions_from(run, good, views) if good else np.empty((1, 0, 0), np.float32)
+        predictions = zip(mean_over_views(of_views), of_views[0], strict=True)
+        for position, pixels in batch:
+            if isinstance(pixels, BadImage):
+                yield position, Prediction(Path(), None, str(pixels))
+            else:
+                probabilities, plain = next(predictions)
+                label = self.classes[int(self.answers(probabilities[None])[0])]
+                yield position, Prediction(Path(), probabilities, plain=plain, label=label)
 
     @property
     def at_once(self) -> int:
         """How many pictures are run together."""
         return BATCH
 
-    def read(self, paths: Sequence[Path]) -> Iterator[tuple[int, NDArray[np.uint8] | BadImage]]:
-        """Yield the pixels of every file as the network takes them, or why it cannot be read."""
-        return read_pixels(paths, self.preprocessing)
+    def decoded(self, pictures: Sequence[S], content_of: Callable[[S], bytes]) -> Iterator[Decoded]:
+        """Yield the pixels of every picture as the network takes them, or why it cannot be read."""
+        return ahead_of(lambda one: decode(content_of(one), self.preprocessing), pictures)
 
 
 def predictions_from(run: Run, pictures: Sequence[np.ndarray], tta: Tta) -> np.ndarray:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from PIL import Image
@@ -13,6 +14,7 @@ from PIL import Image
 from regraft import run_folder
 from regraft.activations import engines
 from regraft.activations.devices import pick_device
+from regraft.activations.engines import Engine
 from regraft.activations.sources import BATCH, batched
 from regraft.config import Config, with_settings
 from regraft.data import Named, Pictures, gathered, read_pixels
@@ -32,6 +34,14 @@ ROWS = "heatmaps.csv"
 HEADER = ("filename", "label", "prob", "heatmap", "error")
 Shown: TypeAlias = "tuple[ExplanationRow, Image.Image | None]"
 """A row, and the picture beside its heat map where there is something to see."""
+
+
+class Seen(NamedTuple):
+    """What speaks for a class."""
+
+    label: str
+    prob: float
+    pair: Image.Image | None  # the picture as the network sees it, and right of it its heat map; None: nothing does
 
 
 @with_settings()
@@ -117,27 +127,54 @@ def _write(rows: Sequence[ExplanationRow], made: Path, folder: Path) -> None:
     files.write_csv(made / ROWS, HEADER, (list(row.values()) for row in rows))
 
 
+def explainer(classifier: Classifier, device: str = "auto") -> Callable[[Sequence[np.ndarray], int | None], list[Seen]]:
+    """Return what explains a class of pictures, uint8 [s, s, 3], by its number; None: of each the predicted one.
+
+    The network is opened once, for many calls.
+    """
+    return partial(_seen, classifier, _network(classifier, device), layer=None, device=device)
+
+
+def _network(classifier: Classifier, device: str) -> Engine:
+    size, folder = classifier.backbone.preprocessing.size, cache_folder()
+    job = engines.Job(classifier.network(), size, dict, folder, device=pick_device(device))
+    return engines.open_engine("torch", job)
+
+
 def _explained(
     classifier: Classifier, pictures: Sequence[Named], number: int | None, layer: str | None, device: str
 ) -> Iterator[Shown]:
     """Yield a row for each picture, and the picture beside its heat map where there is something to see."""
-    size, folder = classifier.backbone.preprocessing.size, cache_folder()
-    job = engines.Job(classifier.network(), size, dict, folder, device=pick_device(device))
-    network = engines.open_engine("torch", job)
+    network = _network(classifier, device)
     for batch in batched(read_pixels([picture.path for picture in pictures], classifier.backbone.preprocessing), BATCH):
-        good = [(position, pixels) for position, pixels in batch if not isinstance(pixels, BadImage)]
-        rows = {at: _row(pictures[at].name, error=str(bad)) for at, bad in batch if isinstance(bad, BadImage)}
-        pairs: dict[int, Image.Image] = {}
-        if good:
-            together = np.stack([pixels for _, pixels in good])  # [b, s, s, 3]
-            probabilities = mean_over_views(predictions_from(network, list(together), classifier.tta))
-            chosen = classifier.answers(probabilities) if number is None else np.full(len(good), number)
-            heats = heat_maps(classifier, together, chosen, layer=layer, device=device)  # [b, s, s]
-            for (position, pixels), answer, found, heat in zip(good, chosen, probabilities, heats, strict=True):
-                rows[position] = _row(pictures[position].name, classifier.classes[answer], float(found[answer]))
-                if heat.any():
-                    pairs[position] = _beside(pixels, heat)
-        yield from ((rows[position], pairs.get(position)) for position, _ in batch)
+        good = [pixels for _, pixels in batch if not isinstance(pixels, BadImage)]
+        seen = iter(_seen(classifier, network, good, number, layer=layer, device=device) if good else [])
+        for position, pixels in batch:
+            name = pictures[position].name
+            if isinstance(pixels, BadImage):
+                yield _row(name, error=str(pixels)), None
+            else:
+                found = next(seen)
+                yield _row(name, found.label, found.prob), found.pair
+
+
+def _seen(
+    classifier: Classifier,
+    network: Engine,
+    pictures: Sequence[np.ndarray],
+    number: int | None,
+    *,
+    layer: str | None,
+    device: str,
+) -> list[Seen]:
+    together = np.stack(pictures)  # [b, s, s, 3]
+    probabilities = mean_over_views(predictions_from(network, pictures, classifier.tta))
+    chosen = classifier.answers(probabilities) if number is None else np.full(len(pictures), number)
+    heats = heat_maps(classifier, together, chosen, layer=layer, device=device)  # [b, s, s]
+    return [
+        Seen(classifier.classes[answer], float(found[answer]), _beside(pixels, heat) if heat.any() else None)
+        for pixels, answer, found, heat in zip(pictures, chosen, probabilities, heats, strict=True)
+    ]
 
 
 def _row(name: str, label: str | None = None, prob: float | None = None, error: str = "") -> ExplanationRow:

@@ -14,17 +14,14 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
 from msgspec import Meta
-from numpy.typing import NDArray
 
 from regraft.activations.store import make_room
 from regraft.data import Preprocessing, Tta, ahead_of
 from regraft.data.decode import decode_whole
-from regraft.data.reading import read_file
-from regraft.errors import BadImage, BundleError, ConfigError, ModelMissing, StoreError, reason_of
+from regraft.errors import BundleError, ConfigError, ModelMissing, StoreError, reason_of
 from regraft.inference.about import TENSORS, digest_of, folder_of, read_about, threshold_of, tta_of
-from regraft.inference.answering import MOST_EXPORTS, Answering, Run
+from regraft.inference.answering import MOST_EXPORTS, Answering, Decoded, Run, S
 from regraft.metrics.thresholds import Threshold
 from regraft.utils import files, onnx_file, openvino_runtime
 from regraft.utils.machine import cache_folder, cores, may_have_accelerator, processor
@@ -116,11 +113,11 @@ class Exported(Answering):
             )
         return self.run
 
-    def read(self, paths: Sequence[Path]) -> Iterator[tuple[int, NDArray[np.uint8] | BadImage]]:
-        """Yield the pixels of every file as the network takes them, or why it cannot be read."""
+    def decoded(self, pictures: Sequence[S], content_of: Callable[[S], bytes]) -> Iterator[Decoded]:
+        """Yield the pixels of every picture as the network takes them, or why it cannot be read."""
         if not self.any_size:
-            return super().read(paths)
-        return ahead_of(lambda path: decode_whole(read_file(path), self.look), paths, ahead=4)
+            return super().decoded(pictures, content_of)
+        return ahead_of(lambda one: decode_whole(content_of(one), self.look), pictures, ahead=4)
 
 
 def open_file(path: Path) -> Exported:
