@@ -321,7 +321,7 @@ def test_a_setting_is_one_field(told: Told) -> None:
     assert "    sharpness: float\n" in told.said["keywords"]
     assert "--sharpness is 9.0; expected a value from 0.0 to 4.0." in told.said["sharpness 9"]
     assert json.loads((told.folder / "run/config.json").read_text())["settings"]["sharpness"] == 2.5
-    assert "--method features makes no use of --sharpness, --epochs here." in told.said["features"]
+    assert "Here, --method=features makes no use of --sharpness, --epochs." in told.said["features"]
     page = (told.folder / "run/report.html").read_text(encoding="utf-8")
     assert (
         '--sharpness</td><td class="text">2.5</td><td class="text">1.0</td><td class="words">How sharp it is.' in page

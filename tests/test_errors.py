@@ -6,11 +6,22 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import get_type_hints
 
 import pytest
 
 import regraft
-from regraft.errors import BundleError, ConfigError, DataError, RegraftError, RunError, UnknownName
+from regraft.config import ABOUT, Config, option
+from regraft.errors import (
+    OTHER_KEYWORDS,
+    BundleError,
+    ConfigError,
+    DataError,
+    RegraftError,
+    RunError,
+    UnknownName,
+    told_by_options,
+)
 
 
 @pytest.mark.parametrize("kind", [KeyError, ValueError, RegraftError])
@@ -22,7 +33,7 @@ def test_an_unknown_name_is_a_key_error_and_a_value_error_that_reads_as_a_senten
 
 
 def test_settings_that_cannot_be_are_value_errors() -> None:
-    with pytest.raises(ValueError, match="--val is 2") as caught:
+    with pytest.raises(ValueError, match="val is 2") as caught:
         regraft.Config(val=2)
     assert isinstance(caught.value, ConfigError)
 
@@ -74,3 +85,35 @@ print(regraft.errors.BadImage.__name__, regraft.errors.ConfigError is regraft.Co
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["BadImage", "True"]
+
+
+TOLD = {
+    "Name one: --label-column dx.": "Name one: label_column='dx'.",
+    "or name it: --label-column NAME": "or name it: label_column=NAME",
+    "--folds and --test contradict each other.": "folds= and test= contradict each other.",
+    "--val is 2; expected less.": "val is 2; expected less.",
+    "compare makes no use of --method. Name some with --methods.": "compare makes no use of method=. "
+    "Name some with methods=.",
+    "Here, --method=features makes no use of --epochs.": "Here, method='features' makes no use of epochs=.",
+    "--range has no effect.": "range= has no effect.",
+    "Choose some: --channels 0,1,2, or one of 0 to 4": "Choose some: channels='0,1,2', or one of 0 to 4",
+    "--groups '^C\\d+' keeps them apart": "groups='^C\\d+' keeps them apart",
+    "Leave out --resume, or --from.": "Leave out resume=True, or from_run=.",
+    "Go on with: regraft train 'my cells' --out runs/a.b --resume": "Go on with: "
+    "regraft train 'my cells' --out runs/a.b --resume",
+    "Update it: pip install --upgrade regraft": "Update it: pip install --upgrade regraft",
+}
+
+
+@pytest.mark.parametrize("said", TOLD)
+def test_errors_name_options_on_the_command_line_and_keywords_in_python(said: str) -> None:
+    error = ConfigError(said)
+    with told_by_options():
+        assert str(error) == said
+    assert str(error) == TOLD[said]
+
+
+def test_options_that_take_no_value_or_have_another_name_are_known() -> None:
+    hints = get_type_hints(Config)
+    odd = {option(name).removeprefix("--") for name in ABOUT if hints[name] is bool or ABOUT[name].option}
+    assert odd <= OTHER_KEYWORDS.keys()

@@ -32,11 +32,17 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 
 class RegraftError(Exception):
     """Anything the user can mend. The message is one line: found, expected, next step."""
+
+    def __str__(self) -> str:
+        return as_called(str(self.args[0])) if self.args else ""
 
 
 class RegraftWarning(UserWarning):
@@ -83,9 +89,6 @@ class UnknownName(RegraftError, ValueError, KeyError):
         self.name: str = name
         self.nearest: list[str] = near
         self.known: list[str] = names
-
-    def __str__(self) -> str:
-        return str(self.args[0])  # a KeyError would show it in quotes
 
 
 class WeightsError(RegraftError):
@@ -137,9 +140,6 @@ class NotWritten(RegraftError, OSError):
         """Return it with what to do when there is room again."""
         return NotWritten(self.filename, self.number, f" {step}")
 
-    def __str__(self) -> str:
-        return str(self.args[0])
-
 
 class OutputLost(RegraftError):
     """What was written to stdout did not arrive."""
@@ -184,3 +184,60 @@ def reason_of(error: BaseException | str) -> str:
         return f"{error.args[0]!r} is missing"
     said = str(getattr(error, "strerror", None) or error)
     return said if len(said) <= MOST_SAID else said[:MOST_SAID] + " …"
+
+
+# ---- whom it is told -------------------------------------------------------------------------------------------------
+
+_on_command_line: ContextVar[bool] = ContextVar("on_command_line", default=False)
+
+OTHER_KEYWORDS: Mapping[str, str] = {
+    "allow-bad": "allow_bad=True",
+    "budget": "budget_s",
+    "from": "from_run",
+    "known-only": "known_only=True",
+    "no-pool": "pool=False",
+    "resume": "resume=True",
+}
+"""Options that are not called as their keywords are, or that take no value."""
+
+_WORD = r"[^\s;,?()]*[^\s;,:.?()]"
+_SAID = re.compile(
+    rf"(?P<command>\b(?:regraft|pip install)(?: (?:'[^']*'|{_WORD}))+)"
+    r"|(?<![\w'\"/-])--(?P<name>[a-z]+(?:-[a-z]+)*)"
+    r"(?:[ =](?P<given>'[^']*'|[A-Z]{2,}(?::[A-Z]{2,})?\b)"  # quoted, or what stands for any
+    rf"|=(?P<sure>{_WORD})| (?P<number>[\d.,:]*\d(?![\w/])|(?=\S*\d){_WORD})"
+    rf"| (?!or\b|and\b)(?P<last>{_WORD})(?=[.?;:,)]|$| \(| --)| (?=is\b)(?P<verb>))?"
+)
+
+
+@contextmanager
+def told_by_options() -> Iterator[None]:
+    """Let messages name options, as ``--groups``: they are for the command line."""
+    before = _on_command_line.set(True)
+    try:
+        yield
+    finally:
+        _on_command_line.reset(before)
+
+
+def as_called(text: str) -> str:
+    """Return a message that names options with keywords in their place, unless it is for the command line.
+
+    ``--label-column NAME`` becomes ``label_column=NAME``. A word behind an option is its value behind ``=``, with a
+    digit in it, or where the clause ends with it; a whole command stays what is typed in a shell.
+    """
+    return text if _on_command_line.get() else _SAID.sub(_by_keyword, text)
+
+
+def _by_keyword(found: re.Match[str]) -> str:
+    if found["command"]:
+        return found["command"]
+    keyword = OTHER_KEYWORDS.get(found["name"], found["name"].replace("-", "_"))
+    if found["given"]:
+        return f"{keyword}={found['given']}"
+    if value := found["sure"] or found["number"] or found["last"]:
+        return f"{keyword}={value if _NUMBER.fullmatch(value) else repr(value)}"
+    return f"{keyword} " if found["verb"] is not None else keyword if "=" in keyword else f"{keyword}="
+
+
+_NUMBER = re.compile(r"-?\d+(?:\.\d+)?")

@@ -243,7 +243,7 @@ def test_an_unknown_engine_names_those_that_there_are() -> None:
 
 
 def test_what_an_engine_does_not_compute_in_is_refused_with_what_some_do() -> None:
-    with pytest.raises(ConfigError, match="--engine onnxruntime does not compute in bfloat16"):
+    with pytest.raises(ConfigError, match="engine='onnxruntime' does not compute in bfloat16"):
         able(Runner("onnxruntime", "bfloat16"), CPU)
 
 

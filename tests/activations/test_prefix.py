@@ -299,7 +299,7 @@ def test_half_precision_overflow_says_what_to_do_and_keeps_nothing(folder: Path,
     backbone = fresh()
     with torch.no_grad():
         backbone.model.bn1.weight.fill_(1e6)  # type: ignore[union-attr,operator]
-    with pytest.raises(ActivationOverflow, match="--keep-dtype float32"):
+    with pytest.raises(ActivationOverflow, match="keep_dtype='float32'"):
         frozen(backbone, pictures_of(folder), tmp_path / "cache", [1], dtype="float16").plain()
     assert not list((tmp_path / "cache").rglob("*.rows"))
     assert not list((tmp_path / "cache").rglob("*.tmp"))
@@ -465,7 +465,7 @@ ROW = 1024 * 4  # bytes of a pooled float32 row
 
 
 def test_a_limit_too_small_is_refused_before_anything_is_written(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(CacheFull, match="--cache-limit"):
+    with pytest.raises(CacheFull, match="cache_limit="):
         frozen(network(), pictures_of(folder), tmp_path / "cache", limit_gb=COUNT * ROW * 0.9 / 1e9).plain()
     assert not list((tmp_path / "cache").rglob("*.rows"))
 

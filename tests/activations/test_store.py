@@ -277,7 +277,7 @@ with Store(Path(sys.argv[1]), {"what": "a killed run"}, (3,), "float32").writer(
 @pytest.mark.parametrize("bad", [np.inf, np.nan, 7e4])
 def test_a_value_that_half_precision_cannot_hold_is_refused_and_nothing_is_kept(tmp_path: Path, bad: float) -> None:
     kept = open_store(tmp_path, dtype="float16")
-    with kept.writer() as writer, pytest.raises(ActivationOverflow, match="--keep-dtype float32"):
+    with kept.writer() as writer, pytest.raises(ActivationOverflow, match="keep_dtype='float32'"):
         writer.add(["a", "b"], np.array([[1, 2, 3], [1, bad, 3]], np.float32))
     assert not [name for name in files(tmp_path) if name != "recipe.json"]
     assert len(open_store(tmp_path, dtype="float16")) == 0
@@ -461,7 +461,7 @@ def test_the_limit_is_kept_to_even_when_all_has_to_go(three: list[Path], tmp_pat
 
 
 def test_more_than_the_limit_is_refused_with_both_figures(three: list[Path], tmp_path: Path) -> None:
-    with pytest.raises(CacheFull, match=r"need 200 kB, and 59.* kB are free .*--cache-limit"):
+    with pytest.raises(CacheFull, match=r"need 200 kB, and 59.* kB are free .*cache_limit="):
         make_room([tmp_path], 200_000, 100_000, spare=three[:1])
 
 

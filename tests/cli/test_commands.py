@@ -271,8 +271,8 @@ def test_two_runs_at_once_share_the_store_and_agree(shapes, tmp_path):
 def test_settings_that_the_method_makes_no_use_of_are_named(regraft, shapes, tmp_path):
     asked = ("train", shapes, "--img-size", 64, "--epochs", 1, "--tail-lr", 0.001)
     features = regraft(*asked, "--method", "features", "--out", tmp_path / "a").err
-    assert "--method features makes no use of --epochs, --tail-lr here." in features
-    assert "makes no use of --tail-lr here." in regraft(*asked, "--out", tmp_path / "b").err
+    assert "Here, --method=features makes no use of --epochs, --tail-lr." in features
+    assert "makes no use of --tail-lr." in regraft(*asked, "--out", tmp_path / "b").err
 
 
 def test_a_share_of_a_part_that_is_there_already_has_no_effect_and_that_is_said(regraft, small_run, shapes, tmp_path):

@@ -75,7 +75,7 @@ def test_16_bit_grey_is_divided_by_257(kind):
 @pytest.mark.parametrize("dtype", [np.int32, np.float32])
 def test_numbers_without_a_scale_of_their_own_are_not_guessed(dtype):
     content = encode(Image.fromarray(RAMP.astype(dtype)), "tiff")
-    assert "--range LO:HI" in reason(content)
+    assert "range=LO:HI" in reason(content)
     np.testing.assert_array_equal(decode(content, replace(SQUARE, value_range=(0, 255))), grey(RAMP))
 
 
@@ -195,7 +195,7 @@ def test_a_decompression_bomb_is_refused_from_its_header_without_a_warning():
     content = encode(Image.new("1", (12000, 9000)))  # 108 megapixels in a few kilobytes
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
-        assert reason(content) == "12000x9000 = 108 megapixels, more than 89: --max-megapixels 108 reads it"
+        assert reason(content) == "12000x9000 = 108 megapixels, more than 89: max_megapixels=108 reads it"
     assert not warned
 
 

@@ -137,7 +137,7 @@ def test_colours_are_colours():
 
 
 def test_a_file_without_a_scale_or_without_a_picture_says_so():
-    with pytest.raises(BadImage, match="--range LO:HI"):
+    with pytest.raises(BadImage, match="range=LO:HI"):
         decode(dicom(raw()), SQUARE)
     meta_only = dicom(raw())[:400]
     with pytest.raises(BadImage):

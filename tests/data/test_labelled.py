@@ -123,7 +123,7 @@ MEMORY_SAYS = {
     "no groups": (
         "path,label",
         Reading(groups="^Q"),
-        r"nor is it a column of the table.*Without groups, Regraft looks",
+        r"nor is it a column of the table.*Without groups=, Regraft looks",
     ),
     "a layout": ("path,label", Reading(layout="classes"), "^The table is a table; layout is for folders"),
     "two columns": ("path,label,class", Reading(), r"Name one: label_column='label'$"),
@@ -162,7 +162,7 @@ def test_notices_about_data_in_memory_speak_of_no_file_and_no_option(drawn: Path
 def test_a_table_that_is_a_file_is_named(drawn: Path) -> None:
     table = drawn / "table.parquet"
     pyarrow.parquet.write_table(pyarrow.table({"x": ["a"], "label": ["b"]}), table)
-    with pytest.raises(DataError, match=r"table\.parquet has no path column.*--path-column NAME"):
+    with pytest.raises(DataError, match=r"table\.parquet has no path column.*path_column=NAME"):
         scan(table)
 
 

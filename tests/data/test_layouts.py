@@ -208,7 +208,7 @@ def test_a_part_without_pictures_is_said(tmp_path):
 def test_other_class_folders_beside_parts_are_refused(tmp_path):
     fill(tmp_path / "train"), fill(tmp_path / "test"), fill(tmp_path / "extra")
     assert "also pictures in extra" in (line := refusal(tmp_path))
-    assert "--layout classes" in line
+    assert "layout='classes'" in line
 
 
 # where a class may be called so
@@ -254,7 +254,7 @@ def test_what_may_be_parts_or_classes_is_refused_with_the_option_that_decides(tm
     fill(tmp_path, *folders)
     line = refusal(tmp_path)
     assert "parts of the data or classes" in line
-    assert "--layout classes" in line
+    assert "layout='classes'" in line
     assert set(scan(tmp_path, Reading(layout="classes")).classes) == {name.split("/")[0] for name in folders}
 
 
@@ -274,7 +274,7 @@ def test_parts_in_another_language_are_to_be_called_train_and_test(tmp_path):
     assert "if they are parts, call them train and test" in refusal(tmp_path)
     line = refusal(tmp_path, layout="parts")
     assert "Expected a train folder and a test or val folder beside it: call the parts so" in line
-    assert "--layout parts" not in line
+    assert "layout='parts'" not in line
 
 
 def test_parts_without_a_class_in_common_name_the_pattern_that_finds_it(tmp_path):
@@ -284,7 +284,7 @@ def test_parts_without_a_class_in_common_name_the_pattern_that_finds_it(tmp_path
             flat(tmp_path / part / "XR_HAND" / f"patient{patient}" / f"study1_{kind}")
     line = refusal(tmp_path)
     assert "no class in both: patient1, patient2 in train, XR_HAND in valid" in line
-    manifest = scan(tmp_path, Reading(label_pattern=re.findall(r"--label-pattern '(.+?)'", line)[-1]))
+    manifest = scan(tmp_path, Reading(label_pattern=re.findall(r"label_pattern='(.+?)'", line)[-1]))
     assert (manifest.classes, sizes(manifest)) == (("negative", "positive"), {"train": 12, "val": 0, "test": 12})
 
 
@@ -297,7 +297,7 @@ def test_a_class_written_otherwise_in_test_is_named(tmp_path, train, test):
 
 def test_pictures_and_their_masks_are_no_two_classes(tmp_path):
     fill(tmp_path, "images", "masks")
-    assert "--layout classes" in refusal(tmp_path)
+    assert "layout='classes'" in refusal(tmp_path)
     assert scan(tmp_path, Reading(layout="classes")).classes == ("images", "masks")
 
 
@@ -365,7 +365,7 @@ def test_which_of_two_levels_holds_the_classes_is_asked(tmp_path, outer):
     for kind in outer:
         fill(tmp_path / kind, "apple", "pear")
     line = refusal(tmp_path)
-    assert "--layout classes" in line
+    assert "layout='classes'" in line
     assert scan(tmp_path, Reading(layout="classes")).classes == outer
     label, groups = re.findall(r"'(.+?)'", line)[-2:]
     inner = scan(tmp_path, Reading(label_pattern=label, groups=groups))
@@ -450,7 +450,7 @@ def test_more_pictures_of_the_same_classes_in_a_nested_folder_are_refused_by_nam
     line = refusal(tmp_path)
     assert "more in" in line
     assert "cat, dog" in line
-    assert "--layout classes" in line
+    assert "layout='classes'" in line
     assert scan(tmp_path, Reading(layout="classes")).classes == ("cat", "dog", "more")
 
 
@@ -486,13 +486,13 @@ def test_a_flat_folder_with_the_class_in_the_names_gets_the_pattern_that_reads_i
         flat(tmp_path / inside, 10, name)
     line = refusal(tmp_path)
     assert f"{classes[0]} (10)" in line
-    pattern = line.split("--label-pattern '")[1].split("'")[0]
+    pattern = line.split("label_pattern='")[1].split("'")[0]
     manifest = scan(tmp_path, Reading(label_pattern=pattern))
     assert manifest.counts() == dict.fromkeys(classes, 10)
 
 
 def test_names_without_a_class_get_no_pattern(tmp_path):
-    assert "--label-pattern" not in refusal(flat(tmp_path, 20))
+    assert "label_pattern=" not in refusal(flat(tmp_path, 20))
 
 
 def test_a_table_beside_flat_pictures_is_named(tmp_path):

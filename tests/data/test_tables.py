@@ -108,8 +108,8 @@ def test_usual_columns_are_found_without_options(folder, header):
 
 def test_unusual_columns_are_named_and_the_refusal_says_how(folder):
     table = write(folder / "t.csv", "bild,befund", ROWS)
-    assert "--path-column bild" in refusal(table)
-    assert "--label-column NAME" in refusal(table, path_column="bild")
+    assert "path_column='bild'" in refusal(table)
+    assert "label_column=NAME" in refusal(table, path_column="bild")
     meant(table, path_column="bild", label_column="befund")
     meant(table, path_column="Bild", label_column=" BEFUND ")
     assert "has no column 'bidl': found bild, befund" in refusal(table, path_column="bidl", label_column="befund")
@@ -123,7 +123,7 @@ def test_of_several_columns_that_may_be_paths_the_one_with_files_is_taken(folder
 def test_two_columns_of_different_files_are_refused_by_name(folder):
     rows = [(path(number), path((number + 1) % COUNT), kind(number)) for number in NUMBERS]
     table = write(folder / "t.csv", "image,file,label", rows)
-    assert "--path-column" in refusal(table)
+    assert "path_column=" in refusal(table)
     meant(table, path_column="image")
 
 
@@ -136,7 +136,7 @@ def test_a_number_and_a_name_of_the_same_class_are_one_label_and_the_name_is_tak
 def test_two_different_labels_are_refused_until_one_is_named(folder):
     rows = [(path(number), kind(number), number % 3) for number in NUMBERS]
     table = write(folder / "t.csv", "path,class,category", rows)
-    assert "Name one: --label-column" in refusal(table)
+    assert "Name one: label_column=" in refusal(table)
     meant(table, label_column="class")
 
 
@@ -181,14 +181,14 @@ def test_ids_without_suffix_are_completed_below_the_folder_that_is_named(folder,
         monkeypatch.chdir(folder / "images")
         images = "."
     line = refusal(table)
-    assert "--images" in line
+    assert "images=" in line
     meant(table, images=Path(images))
     meant(table, images=(folder / images if images != "." else folder / "images").absolute())
 
 
 def test_a_folder_beside_the_table_that_has_the_files_is_proposed(folder):
     table = write(folder / "labels.csv", "id,breed", [(stem(number), kind(number)) for number in NUMBERS])
-    assert f"--images {folder / 'images'}" in refusal(table)
+    assert f"images='{folder / 'images'}'" in refusal(table)
 
 
 def test_an_id_of_two_files_is_refused_and_the_whole_name_is_not(folder):
@@ -264,7 +264,7 @@ def test_a_few_missing_files_stay_in_the_list_and_many_are_refused(folder):
     for number in range(6, 20):
         (folder / path(number)).unlink()
     assert "15 of 24 files listed in" in (line := refusal(table))
-    assert "--images DIR" in line
+    assert "images=DIR" in line
 
 
 def test_web_addresses_are_no_files(folder):
@@ -274,7 +274,7 @@ def test_web_addresses_are_no_files(folder):
 
 def test_images_that_are_no_folder_are_refused(folder):
     table = write(folder / "t.csv", "path,label", ROWS)
-    assert "--images nowhere is no folder" in refusal(table, images=Path("nowhere"))
+    assert "images='nowhere' is no folder" in refusal(table, images=Path("nowhere"))
 
 
 # how it was saved
@@ -338,7 +338,7 @@ def test_a_list_of_two_columns_without_header_is_read_and_said(folder):
 
 def test_more_columns_without_header_are_named_by_number(folder):
     table = write(folder / "t.csv", "", [(number, *ROWS[number]) for number in NUMBERS])
-    assert "--label-column" in refusal(table)
+    assert "label_column=" in refusal(table)
     meant(table, label_column="3")
     meant(table, path_column="2", label_column="3")
 
@@ -574,7 +574,7 @@ def test_one_source_for_all_groups_nothing(folder):
 
 def test_a_column_of_groups_that_is_empty_is_refused_where_it_was_asked_for(folder):
     table = write(folder / "t.csv", "path,label,patient", [(*row, "") for row in ROWS])
-    assert "Leave out --groups" in refusal(table, groups="patient")
+    assert "Leave out groups=" in refusal(table, groups="patient")
     assert meant(table).groups is None
 
 
@@ -598,7 +598,7 @@ def test_a_few_rows_without_label_are_left_out_and_many_are_refused(folder):
     assert len(manifest) == COUNT - 1
     assert "is empty: 1 of 24 rows" in manifest.notices[0]
     rows = [(name, "" if number < 4 else label) for number, (name, label) in enumerate(ROWS)]
-    assert "--label-column NAME" in refusal(write(folder / "t.csv", "path,label", rows))
+    assert "label_column=NAME" in refusal(write(folder / "t.csv", "path,label", rows))
 
 
 def test_a_test_part_without_labels_is_left_out(folder):
@@ -691,7 +691,7 @@ def test_a_column_for_each_class_is_refused_by_name(folder, form):
     line = refusal(write(folder / "images" / "t.csv", "image,MEL,NV,BCC", rows))
     assert "MEL, NV, BCC" in line
     assert "idxmax" in line
-    assert "--label-column" in line
+    assert "label_column=" in line
 
 
 def test_several_ones_in_a_row_are_several_labels(folder):
@@ -750,7 +750,7 @@ def test_metadata_without_labels_leaves_the_classes_to_the_folders(folder):
     (folder / "images").rmdir()
     assert "no label column" in meant(folder).notices[0]
     write(folder / "metadata.csv", "file_name,label", [(name, number % 3) for number, (name, _) in enumerate(rows)])
-    assert "--layout classes" in refusal(folder)
+    assert "layout='classes'" in refusal(folder)
     meant(folder, layout="classes")
 
 
@@ -761,8 +761,8 @@ def test_a_table_that_names_other_classes_than_the_folders_beside_it_is_not_pass
         (folder / path(number)).rename(part / f"{stem(number)}.jpg")
     (folder / "images").rmdir()
     table = write(folder / "list.csv", "image_id,dx", [(stem(number), kind(number)) for number in NUMBERS])
-    assert f"{table} --images {folder}" in (line := refusal(folder))
-    assert "--layout classes" in line
+    assert f"{table} with images='{folder}'" in (line := refusal(folder))
+    assert "layout='classes'" in line
     meant(table, images=folder)
     assert scan(folder, Reading(layout="classes")).classes == ("part_1", "part_2")
     write(table, "image_id,class_id", [(stem(number), number // 12) for number in NUMBERS])  # the same classes

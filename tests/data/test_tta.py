@@ -74,5 +74,5 @@ def test_where_there_are_fewer_different_views_that_is_said() -> None:
 
 @pytest.mark.parametrize("count", [0, 1001])
 def test_no_view_and_too_many_are_refused(count: int) -> None:
-    with pytest.raises(ConfigError, match=rf"--tta is {count}; expected 1"):
+    with pytest.raises(ConfigError, match=rf"tta is {count}; expected 1"):
         Tta(count)

@@ -333,7 +333,7 @@ def test_data_with_parts_of_its_own_is_refused(drawn: Path, tmp_path: Path, comm
         for part in ("train", "test"):
             (tmp_path / "data" / part).mkdir(parents=True, exist_ok=True)
             shutil.copytree(drawn / colour, tmp_path / "data" / part / colour)
-    with pytest.raises(DataError, match=r"has parts of its own \(train, test\), and --folds makes others"):
+    with pytest.raises(DataError, match=r"has parts of its own \(train, test\), and folds= makes others"):
         command(tmp_path / "data", out=tmp_path / "run", folds=3)
     assert not (tmp_path / "run").exists()
 
@@ -346,7 +346,7 @@ def test_what_makes_no_folds_refuses_them(drawn: Path, command: Callable[..., An
 
 def test_the_whole_has_no_model_and_says_what_to_use(whole: Run, shapes: Path) -> None:
     for use in (regraft.load, lambda run: regraft.train(shapes, from_run=run), lambda run: regraft.predict(run, [])):
-        with pytest.raises(BundleError, match=r"is a cross-validation: .*whole/fold-1, or train one without --folds"):
+        with pytest.raises(BundleError, match=r"is a cross-validation: .*whole/fold-1, or train one without folds="):
             use(whole.folder)
 
 
@@ -407,7 +407,7 @@ def test_ctrl_c_in_a_fold_says_how_it_goes_on(whole: Run, shapes: Path, tmp_path
     with pytest.raises(KeyboardInterrupt, match=r"Go on with: regraft train .*shapes --out .*run --resume"):
         regraft.train(shapes, out=tmp_path / "run", method="finetuned", progress=stop, **SMALL)
     assert not (tmp_path / "run" / "metrics.json").exists()
-    with pytest.raises(RunError, match="begun with --folds 3, not 4"):
+    with pytest.raises(RunError, match="begun with folds=3, not 4"):
         regraft.train(shapes, out=tmp_path / "run", resume=True, folds=4)
     first = tmp_path / "run" / "fold-1" / "metrics.json"
     first.write_text(json.dumps({**json.loads(first.read_text()), "seconds": 1000.5}))

@@ -34,7 +34,7 @@ def trained(data: Path, out: Path, **settings: Any) -> tuple[regraft.Run, list[s
     """Train; what was proposed is the same on the page."""
     listener = Listener()
     run = regraft.train(data, out=out, progress=listener, **{**ASKED, **settings})
-    found = [said for said in listener.said if "--preset microscopy" in said]
+    found = [said for said in listener.said if "--preset=microscopy" in said]
     assert ("no up or down" in (run.folder / "report.html").read_text()) == bool(found)
     return run, found
 

@@ -96,7 +96,7 @@ def test_a_file_that_answers_otherwise_is_refused_and_nothing_is_left(
     small_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(verification.TOLERANCE, "float16", 1e-12)
-    with pytest.raises(ExportError, match=r"differ by up to .* 1e-12 is accepted .* --precision float32 passes"):
+    with pytest.raises(ExportError, match=r"differ by up to .* 1e-12 is accepted .* precision='float32' passes"):
         export(small_run, out=tmp_path / "made/few.onnx", precision="float16")
     assert list(tmp_path.iterdir()) == []
 

@@ -305,5 +305,5 @@ def test_tensors_of_a_stranger_are_refused_in_one_line_however_well_they_are_sea
 
 
 def test_a_folder_without_a_model_asks_whether_the_run_finished(tmp_path: Path) -> None:
-    with pytest.raises(BundleError, match="--resume"):
+    with pytest.raises(BundleError, match="resume=True"):
         bundle.load(tmp_path)

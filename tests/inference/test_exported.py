@@ -201,9 +201,9 @@ def test_what_is_no_exported_file_is_refused_in_a_line(files: dict[str, Path], t
         package.load(tmp_path / "changed.onnx")
     with pytest.raises(ModelMissing, match="no file"):
         package.load(tmp_path / "absent.onnx")
-    with pytest.raises(ConfigError, match="--device cuda"):
+    with pytest.raises(ConfigError, match="device='cuda'"):
         package.predict(files["any"], files["any"], device="cuda")
-    with pytest.raises(ConfigError, match="--tta"):
+    with pytest.raises(ConfigError, match="tta="):
         package.predict(files["any"], files["any"], tta=4)
     with pytest.raises(ConfigError, match="brings its own"):
         package.predict(files["any"], files["any"], weights="random")

@@ -60,9 +60,9 @@ def test_views_are_drawn_as_in_the_training_of_the_model(shapes: Path, drawn: Pa
 
 @pytest.mark.parametrize("views", [0, 1001])
 def test_no_view_and_too_many_are_refused(small_run: Path, drawn: Path, views: int) -> None:
-    with pytest.raises(ConfigError, match=rf"--tta is {views}; expected 1"):
+    with pytest.raises(ConfigError, match=rf"tta is {views}; expected 1"):
         predict.predict(small_run, [drawn / "red"], tta=views)
-    with pytest.raises(ConfigError, match=rf"--tta is {views}; expected 1"):
+    with pytest.raises(ConfigError, match=rf"tta is {views}; expected 1"):
         predict.evaluate(small_run, drawn, tta=views)
 
 
@@ -118,7 +118,7 @@ def test_one_class_is_measured_and_classes_that_the_model_does_not_know_are_refu
     shutil.copytree(drawn / "red", only / "red")
     assert package.evaluate(small_run, only).test.n == 8
     shutil.copytree(drawn / "red", only / "purple")
-    with pytest.raises(DataError, match=r"does not know the class purple; it knows blue, green.*--known-only"):
+    with pytest.raises(DataError, match=r"does not know the class purple; it knows blue, green.*known_only=True"):
         package.evaluate(small_run, only)
     answer = regraft("eval", small_run, only, "--known-only", "--json")
     assert json.loads(answer.out)["n_test"] == 8

@@ -155,7 +155,7 @@ def test_epochs_are_those_of_the_second_phase_and_the_head_is_never_slower_than_
 
 @pytest.mark.parametrize("method", [name for name in METHODS if name != "finetuned"])
 def test_unfreezing_means_something_to_finetuned_only(method: str) -> None:
-    with pytest.raises(ConfigError, match="--method"):
+    with pytest.raises(ConfigError, match="method="):
         methods.plan(build("squeezenet1_1"), Config(method=method, unfreeze="1"))
 
 

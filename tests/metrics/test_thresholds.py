@@ -474,7 +474,7 @@ def test_four_classes_have_no_threshold(regraft: Callable[..., Any], shapes: Pat
 
 def test_what_fits_no_threshold_refuses_a_target(two: Path, tmp_path: Path) -> None:
     for command in (package.compare, package.recommend, package.check):
-        with pytest.raises(ConfigError, match="makes no use of --positive"):
+        with pytest.raises(ConfigError, match="makes no use of positive="):
             command(
                 two, positive="red", target_recall=0.9, **({} if command is package.recommend else {"out": tmp_path})
             )
@@ -591,7 +591,7 @@ def test_two_rules_of_answering_do_not_go_together(
 
 
 def test_in_python_a_number_that_is_no_probability_is_refused(plain: Path, two: Path) -> None:
-    with pytest.raises(ConfigError, match=r"--abstain-below is 90; expected a probability"):
+    with pytest.raises(ConfigError, match=r"abstain_below is 90; expected a probability"):
         predict.predict(plain, [two], abstain_below=90)
 
 

@@ -86,7 +86,7 @@ def test_weights_that_nobody_publishes_are_said_to_be_so(name: str, offline: Pat
         backbone = build(name)
     assert available(name) == []
     for source in (None, "timm"):
-        with pytest.raises(WeightsMissing, match=rf"No weights of {name} are published by timm.*scratch.*--weights"):
+        with pytest.raises(WeightsMissing, match=rf"No weights of {name} are published by timm.*scratch.*weights="):
             load(backbone, source)
 
 
@@ -94,7 +94,7 @@ def test_a_network_of_our_own_says_which_file_it_wants_and_where(offline: Path) 
     backbone = build("inception_v2")
     for source in (None, "regraft"):
         with pytest.raises(
-            WeightsMissing, match=r"bn_inception-52deb4733\.pth.*--weights FILE.*inception_v2\.pth.*REGRAFT_WEIGHTS"
+            WeightsMissing, match=r"bn_inception-52deb4733\.pth.*weights=FILE.*inception_v2\.pth.*REGRAFT_WEIGHTS"
         ):
             load(backbone, source)
 

@@ -34,7 +34,7 @@ class Orientation:
         return (
             f"These pictures seem to have no up or down: of {self.pictures} from the validation part "
             f"{100 * self.plain:.1f} % are predicted right, and {100 * self.turned:.1f} % when they are turned. "
-            "--preset microscopy learns from turned views, and looks at each new picture from several sides."
+            "--preset=microscopy learns from turned views, and looks at each new picture from several sides."
         )
 
 

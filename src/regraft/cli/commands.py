@@ -44,7 +44,7 @@ from regraft.cli.printing import (
     print_tta,
 )
 from regraft.config import ABOUT, command
-from regraft.errors import ConfigError, NotWritten, RegraftError, WeightsMissing, reason_of
+from regraft.errors import ConfigError, NotWritten, RegraftError, WeightsMissing, reason_of, told_by_options
 from regraft.utils import plugins, stopping, streams, tables
 from regraft.utils.files import FULL
 from regraft.utils.streams import one_line, say, say_aside
@@ -675,7 +675,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     words = list(sys.argv[1:] if arguments is None else arguments)
     show = "--traceback" in words
     warnings.filterwarnings("ignore", module=r"PIL\.")  # what is odd in a picture is in its own reason
-    with streams.guarded() as output:
+    with told_by_options(), streams.guarded() as output:
         try:
             try:
                 with stopping.like_ctrl_c():

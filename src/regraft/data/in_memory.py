@@ -7,12 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from regraft.errors import RegraftError
+from regraft.errors import RegraftError, as_called
 from regraft.utils.machine import cache_folder
-
-_OPTION = re.compile(
-    r"(?P<sure>: )?--(?P<name>[a-z]+(?:-[a-z]+)*)(?: (?P<given>'[^']*'|[A-Z]{2,}\b)| (?P<value>[^\s;,]+))?"
-)
 
 
 def folder() -> Path:
@@ -48,16 +44,5 @@ def retold(text: str, table: Path) -> str:
     """Return a sentence about a kept table without its file, and with keywords in the place of options."""
     for name in (str(table.absolute()), str(table), table.name):
         text = text.replace(name, "the table")
-    text = _OPTION.sub(_keyword, text)
+    text = as_called(text)
     return text[:1].upper() + text[1:]
-
-
-def _keyword(found: re.Match[str]) -> str:
-    """Return ``label_column='dx'`` for ``: --label-column dx``; behind no colon a word in lower case is no value."""
-    name, value = found["name"].replace("-", "_"), found["value"]
-    if found["given"]:
-        return f"{found['sure'] or ''}{name}={found['given']}"
-    if value and found["sure"]:
-        end = value[len(value.rstrip(".")) :]
-        return f": {name}={value.rstrip('.')!r}{end}"
-    return f"{found['sure'] or ''}{name}{' ' + value if value else ''}"

@@ -45,7 +45,7 @@ class Shelf:
         self._folders: dict[Path | None, dict[str, list[Path]]] = {}
         self._bare: dict[Path | None, dict[str, list[Path]]] = {}
         if not self.base.is_dir():
-            raise DataError(f"--images {images} is no folder. Expected the one that the pictures of {table} lie in.")
+            raise DataError(f"--images={images} is no folder. Expected the one that the pictures of {table} lie in.")
 
     def share(self, cells: Sequence[str]) -> float:
         """Return which share of a sample of cells names a file: what tells a column of paths from another."""

@@ -76,7 +76,7 @@ def _agree(rows: Sequence[Row], others: Sequence[Row]) -> bool:
 def _two_answers(folder: Path, table: Path) -> str:
     return (
         f"{folder} has other classes in {table.name} than by its folders. Give the table if its labels are meant "
-        f"({table} --images {folder}), or --layout classes if the folders' names are."
+        f"({table} with --images={folder}), or --layout=classes if the folders' names are."
     )
 
 

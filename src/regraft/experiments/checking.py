@@ -124,7 +124,7 @@ def _audited(session: Session) -> tuple[Audit, Shown, Proposal | None]:
 def _refuse_no_leak(session: Session) -> None:
     if session.manifest.groups is None and not any(item.part for item in session.manifest.items):
         raise ConfigError(
-            f"--fail-on leak needs parts or groups between which something can leak; {session.data} has neither. "
+            f"--fail-on=leak needs parts or groups between which something can leak; {session.data} has neither. "
             "Give --split-from RUN or --groups, or use train and test folders."
         )
 

@@ -88,7 +88,7 @@ def check_target(config: Config, manifest: Manifest) -> None:
         )
     if config.positive is None:
         raise ConfigError(
-            f"{given} needs the class that is looked for: --positive {names[0]} or --positive {names[1]}?"
+            f"{given} needs the class that is looked for: --positive={names[0]} or --positive={names[1]}?"
         )
     if config.positive not in names:
         raise UnknownName("class", config.positive, names)

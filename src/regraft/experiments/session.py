@@ -405,4 +405,4 @@ def means_of(config: Config) -> Means:
 def idle_options(plan: Plan, config: Config, requested: Mapping[str, Any]) -> list[str]:
     """Return a sentence on the settings that were given and mean nothing to the plan."""
     idle = [option(name) for name in requested if name in methods.idle_settings(plan, config.tta)]
-    return [f"--method {config.method} makes no use of {', '.join(idle)} here."] if idle else []
+    return [f"Here, --method={config.method} makes no use of {', '.join(idle)}."] if idle else []

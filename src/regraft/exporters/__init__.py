@@ -32,7 +32,7 @@ def module(name: str, precision: str = "float32") -> Any:
     absent = [package for package in found.PACKAGES if find_spec(package) is None]
     if absent:
         need = " ".join(absent)
-        raise ExportError(f"--format {name} needs {need}, which is not installed: pip install {need}")
+        raise ExportError(f"--format={name} needs {need}, which is not installed: pip install {need}")
     if precision not in found.PRECISIONS:
-        raise ConfigError(f"--precision is {precision}; --format {name} has {', '.join(found.PRECISIONS)}.")
+        raise ConfigError(f"--precision is {precision}; --format={name} has {', '.join(found.PRECISIONS)}.")
     return found

@@ -153,11 +153,11 @@ def _refuse_taken(file: Path | None, suffix: str, beside: Sequence[str]) -> None
     if file is None:
         return
     if file.suffix != suffix:
-        raise ConfigError(f"-o {file} does not end in {suffix}, as files of that format do.")
+        raise ConfigError(f"{file} does not end in {suffix}, as files of that format do.")
     if taken := [one for one in (file, *map(file.with_name, beside)) if os.path.lexists(one)]:
-        raise ConfigError(f"-o {file}: {taken[0]} exists already. Name a file in a new folder, or remove it first.")
+        raise ConfigError(f"{taken[0]} exists already. Name a file in a new folder, or remove it first.")
     if reason := files.obstacle(file.parent):
-        raise ConfigError(f"-o {file}: {reason}. Name a file in another folder.")
+        raise ConfigError(f"{file}: {reason}. Name a file in another folder.")
 
 
 def _beside(format: str) -> tuple[str, ...]:

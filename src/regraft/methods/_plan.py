@@ -82,7 +82,7 @@ def cut_for_layers(backbone: Backbone, count: int) -> tuple[int, tuple[str, ...]
     if count > len(starts):
         raise ConfigError(
             f"--train-layers {count}: {backbone.name} has {len(starts)} layers with weights. "
-            "Use --unfreeze all for the whole network."
+            "Use --unfreeze=all for the whole network."
         )
     first = starts[-count]
     cut = found[first][0]

@@ -24,6 +24,6 @@ def refuse_unfreezing(config: Config) -> None:
     """Raise ConfigError where a setting asks to train what this method keeps frozen."""
     if config.unfreeze is not None or config.train_layers is not None:
         raise ConfigError(
-            f"--method {config.method} trains nothing but the head; "
-            "use --method finetuned with --unfreeze or --train-layers."
+            f"--method={config.method} trains nothing but the head; "
+            "use --method=finetuned with --unfreeze or --train-layers."
         )

@@ -16,7 +16,7 @@ def plan(backbone: Backbone, config: Config) -> Plan:
     refuse_unfreezing(config)
     if config.from_run is not None or config.weights not in (None, "random"):
         raise ConfigError(
-            "--method scratch starts from random weights; leave out --weights and --from, or use --method full."
+            "--method=scratch starts from random weights; leave out --weights and --from, or use --method full."
         )
     phase = Phase(
         "all", 0, config.epochs or EPOCHS, config.lr or LR, config.tail_lr or config.lr or LR, config.views or FRESH

@@ -135,7 +135,7 @@ def reasons(found: Baseline, known: Circumstances) -> tuple[str, ...]:
         ),
         (
             known.costly and not known.aimed,
-            "Rare classes are weighed up when predicting; --class-weights off predicts the most probable class.",
+            "Rare classes are weighed up when predicting; --class-weights=off predicts the most probable class.",
         ),
         (
             known.costly and known.aimed,

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
-from regraft.errors import ConfigError, RegraftWarning
+from regraft.errors import ConfigError, RegraftWarning, as_called
 from regraft.utils.streams import printable, say_aside
 
 
@@ -70,7 +70,7 @@ class Warned(Progress):
     """Warns as Python does, at the line that called Regraft, and leaves all else out."""
 
     def warn(self, text: str) -> None:  # noqa: D102
-        warnings.warn(text, RegraftWarning, stacklevel=_depth())
+        warnings.warn(as_called(text), RegraftWarning, stacklevel=_depth())
 
 
 def _depth() -> int:
@@ -113,10 +113,10 @@ class TerminalProgress(Progress):
             self.detail = self.note  # type: ignore[method-assign]
 
     def note(self, text: str) -> None:  # noqa: D102
-        self.console.print(printable(text), markup=False, soft_wrap=True)
+        self.console.print(printable(as_called(text)), markup=False, soft_wrap=True)
 
     def warn(self, text: str) -> None:  # noqa: D102
-        self.console.print(f"Note: {printable(text)}", style="yellow", markup=False, soft_wrap=True)
+        self.console.print(f"Note: {printable(as_called(text))}", style="yellow", markup=False, soft_wrap=True)
 
     @contextmanager
     def track(self, what: str, total: int, unit: str = "") -> Iterator[Tick]:  # noqa: D102

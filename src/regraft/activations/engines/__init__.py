@@ -75,7 +75,7 @@ def able(asked: Runner, device: torch.device) -> list[Runner]:
     if asked.engine != "auto" and find_spec(module(asked.engine).PACKAGE) is None:
         package = module(asked.engine).PACKAGE
         raise ConfigError(
-            f"--engine {asked.engine} needs the package {package}, which is not installed: pip install {package}"
+            f"--engine={asked.engine} needs the package {package}, which is not installed: pip install {package}"
         )
     found = [
         Runner(name, precision)
@@ -95,7 +95,7 @@ def known(runner: Runner) -> bool:
 
 def _refusal(asked: Runner, device: torch.device) -> str:
     others = [one for one in PRECISIONS for name in names() if module(name).supports(device, one)]
-    lacking = "No engine computes" if asked.engine == "auto" else f"--engine {asked.engine} does not compute"
+    lacking = "No engine computes" if asked.engine == "auto" else f"--engine={asked.engine} does not compute"
     return (
         f"{lacking} in {asked.precision} on this {device.type}. Engines here compute in "
         f"{', '.join(dict.fromkeys(others))}: choose one of these, or leave out --engine."
