@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from regraft import exporters
+from regraft.experiments import loggers
 from regraft.metrics.functions import METRICS, Metric
 from regraft.reports import pages, sections
 from regraft.reports.run_page import report_page
@@ -110,6 +111,54 @@ def test_an_export_format_is_a_file(
     done = regraft("export", small_run, "--format", "other", "-o", tmp_path / "made/model.other")
     assert done.status == 0, done.err
     assert "0 labels" in done.out
+
+
+LOGGER = """
+from pathlib import Path
+
+def packages():
+    return ()
+
+class Log:
+    def __init__(self, started):
+        self.key, self.where = started.name, str(started.beside / "diary.txt")
+        self.write(f"{started.name} {started.settings['img_size']}")
+
+    def write(self, line):
+        with Path(self.where).open("a") as file:
+            file.write(line + "\\n")
+
+    def epoch(self, number, figures):
+        self.write(f"epoch {number} {sorted(figures)}")
+
+    def end(self, figures, pages):
+        self.write(f"end {figures['test/accuracy']} {[page.name for page in pages]}")
+
+    def close(self, state):
+        self.write(state)
+
+start = Log
+"""
+
+
+def test_a_logger_is_a_file(
+    regraft: Callable[..., Any], shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hears of the settings, each epoch, the figures, the pages and how it ended."""
+    (tmp_path / "diary.py").write_text(LOGGER)
+    monkeypatch.setattr(loggers, "__path__", [*loggers.__path__, str(tmp_path)])
+    small = ("--img-size", 64, "--epochs", 2, "--no-report", "--out", tmp_path / "run")
+    assert "Did you mean diary" in regraft("train", shapes, "--logger", "diry", *small).err
+    done = regraft("train", shapes, "--logger", "diary", *small, "--json")
+    assert done.status == 0, done.err
+    accuracy = json.loads(done.out)["test"]["accuracy"]
+    curves = ["lr", "train/loss", "val/accuracy", "val/loss"]
+    assert (tmp_path / "diary.txt").read_text().splitlines() == [
+        "run 64",
+        *(f"epoch {number} {curves}" for number in (1, 2)),
+        f"end {accuracy} ['confusion_matrix.svg']",
+        "finished",
+    ]
 
 
 # ---- a row, a field or a file of the code itself, in a copy of it ---------------------------------------------------

@@ -459,6 +459,16 @@ class Config:
         may_change=True,
         choices=("auto", "float32", "bfloat16", "float16"),
     )
+    logger: str | None = _setting(
+        None,
+        "Log curves, figures, settings and pages with {names}, or several joined by commas.",
+        group="Machine",
+        use=TRAINING,
+        files_of="regraft.experiments.loggers",
+        as_keyword="str | Sequence[str] | None",
+        idle={"recommend": "It trains no network. Leave it out, or give it to train or compare."},
+        may_change=True,
+    )
     keep: str = _setting(
         "auto",
         "Keep the frozen part's outputs on disk: auto, always or never.",

@@ -20,6 +20,7 @@ from regraft.backbones import FAMILIES, canonical, names
 from regraft.config import Config, changed, command, refuse_idle
 from regraft.data import Manifest, other_pictures
 from regraft.errors import ConfigError, WeightsMissing
+from regraft.experiments import loggers
 from regraft.experiments.comparison_runner import Candidate, Comparison, ComparisonRunner
 from regraft.experiments.halving import worth_training
 from regraft.experiments.preflight import listed
@@ -56,10 +57,11 @@ def compare(
     session.survey()
     folder = _folder(wanted, requested, session)
     runner = ComparisonRunner(session, folder, list(candidates), started, _command(requested, candidates, config))
-    with run_folder.alone_in(folder):
+    with run_folder.alone_in(folder), loggers.opened(config, folder, session.progress) as logs:
         choose = partial(worth_training, runner, budget_s) if budget_s is not None else None
         comparison = runner.run(choose, budget_s, control_epochs)
         _write_settings(folder, requested, finished=not comparison.interrupted)
+        logs.end(comparison.best.test, interrupted=comparison.interrupted)
     return comparison
 
 

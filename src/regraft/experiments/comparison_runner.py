@@ -17,6 +17,7 @@ from regraft.audit.groups import proposed_in, write_proposal
 from regraft.config import METHOD, NETWORK, Config, names_of
 from regraft.data import Manifest, write_split
 from regraft.errors import NotWritten, RegraftError, RunError, reason_of
+from regraft.experiments import loggers
 from regraft.experiments.fitting import Fitting
 from regraft.experiments.run import Run
 from regraft.experiments.session import ActivatedNetwork, LoadedNetwork, Session, load_network, tta_of
@@ -245,6 +246,9 @@ class ComparisonRunner:
         predictions = Predicted.together([Predicted.load(where) for where in runs])
         row = self._row(candidate, planned, predictions, runs[-1], time.perf_counter() - before)
         row = replace(row, tta=self._without_tta(runs))
+        if folds:  # a row is a run of its own, beside those of its folds
+            with loggers.opened(self.config_of(candidate), folder, self.session.progress, within=self.folder) as logs:
+                logs.end(row.test)
         predictions.save(folder)
         row.save(folder)
         self.predictions[candidate] = predictions
@@ -252,9 +256,11 @@ class ComparisonRunner:
 
     def _fit(self, candidate: Candidate, planned: Planned, split: Manifest, folder: Path) -> Run:
         folder.mkdir(parents=True, exist_ok=True)
-        config, quiet = self.config_of(candidate), Bars(self.session.progress)
-        plan = planned.plans[candidate]
-        run = Fitting(self.session, planned.network, plan, split, config, folder, quiet).run(resume=True)
+        config, plan, session = self.config_of(candidate), planned.plans[candidate], self.session
+        with loggers.opened(config, folder, session.progress, within=self.folder) as logs:
+            heard = logs.heard(Bars(session.progress))
+            run = Fitting(session, planned.network, plan, split, config, folder, heard).run(resume=True)
+            logs.end(run.test.as_dict(), interrupted=run.interrupted)
         if run.interrupted:
             raise KeyboardInterrupt
         return run

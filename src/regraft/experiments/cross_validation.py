@@ -16,6 +16,7 @@ import numpy as np
 
 from regraft import run_folder
 from regraft.data import write_split
+from regraft.experiments import loggers
 from regraft.experiments.fitting import Fitting, about_run, write_metrics, write_predictions
 from regraft.experiments.operating_point import reached_by_folds
 from regraft.experiments.run import Run
@@ -51,8 +52,11 @@ def cross_validate(session: Session, network: ActivatedNetwork, plan: Plan, fold
     for number, (where, split) in enumerate(zip(folders(folder, session.config), session.splits, strict=True), start=1):
         name = f"Fold {number} of {len(session.splits)}"
         config = replace(session.config, folds=None)  # it is one of them
-        fitting = Fitting(session, network, plan, split, config, where, PartOf(session.progress, name))
-        run = fitting.run(resume=True)
+        progress = PartOf(session.progress, name)
+        with loggers.opened(config, where, progress, within=folder) as logs:
+            fitting = Fitting(session, network, plan, split, config, where, logs.heard(progress))
+            run = fitting.run(resume=True)
+            logs.end(run.test.as_dict(), interrupted=run.interrupted)
         if run.interrupted:
             raise KeyboardInterrupt
         session.progress.note(f"{name}: accuracy {run.test.values['accuracy']:.3f} on {run.test.n} pictures.")

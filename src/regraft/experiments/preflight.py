@@ -22,6 +22,7 @@ from regraft.data import (
     scan,
 )
 from regraft.errors import ConfigError, ModelMissing, UnknownName
+from regraft.experiments import loggers
 from regraft.utils.files import named_path
 
 
@@ -45,6 +46,7 @@ def preflight(
     """
     config = Config.of(**settings)
     augmentations(config.augment)
+    loggers.check(config.logger)
     for what, pattern in (("label pattern", config.label_pattern), ("groups", _pattern_of_groups(data, config))):
         match_names([], pattern or "", what)
     for method in [config.method] if named is None else listed(named, "methods"):

@@ -19,6 +19,7 @@ from regraft.audit.judging import Remark
 from regraft.audit.orientation import write_orientation
 from regraft.config import Config, command, option
 from regraft.errors import NotWritten, TargetMissed
+from regraft.experiments import loggers
 from regraft.experiments.cross_validation import begin_folds, cross_validate
 from regraft.experiments.fitting import Fitting
 from regraft.experiments.run import Run, finish
@@ -45,6 +46,7 @@ def train(
         run_folder.new_folder(wanted)  # a place that cannot be written to is said now
     config = run_folder.settings_of(begun, settings) if begun else Config.of(**settings)
 
+    loggers.check(config.logger)  # that of a run that is gone on with
     session = Session.open(Path(data), config, settings, progress or Progress())
     if begun:
         session.go_on_with(begun)
@@ -54,17 +56,19 @@ def train(
     session.augment(network, [plan])
 
     folder = begun or run_folder.claim(wanted, partial(_begin, session, network, plan, proposal))
-    with run_folder.alone_in(folder):
+    with run_folder.alone_in(folder), loggers.opened(config, folder, session.progress) as logs:
         with _going_on(session, folder):
             if config.folds:
                 run = cross_validate(session, network, plan, folder, started)
             else:
-                fitting = Fitting(session, network, plan, session.splits[0], config, folder, session.progress, started)
+                heard = logs.heard(session.progress)
+                fitting = Fitting(session, network, plan, session.splits[0], config, folder, heard, started)
                 run = fitting.run(resume=resume, awaits=True)
         for notice in (*shortfall(run.threshold), *run.test.cautions()):
             session.progress.warn(notice)
         if not run.interrupted:
             finish(run, session, partial(_judged, session, network, plan, run) if report else None)
+        logs.end(run.test.as_dict(), interrupted=run.interrupted)
     return run
 
 

@@ -174,6 +174,7 @@ class _Loop:
         said = f"loss {seen['train_loss']:.3f}, validation {seen['val_loss']:.3f}, accuracy {seen['val_accuracy']:.3f}"
         tick(1, said)
         self._note(epoch + 1, seen, lr)
+        self.history.progress.epoch(epochs_of(self.history.before) + epoch + 1, {**seen, "lr": lr})
         if self.saver.due:
             self.saver.write(self._state(epoch))
 

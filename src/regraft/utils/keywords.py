@@ -61,6 +61,7 @@ class Settings(Reading, total=False):
     device: Literal["auto", "cpu", "cuda", "mps"]
     engine: Literal["auto", "onnxruntime", "openvino", "torch"]
     precision: Literal["auto", "float32", "bfloat16", "float16"]
+    logger: str | Sequence[str] | None
     keep: Literal["auto", "always", "never"]
     keep_dtype: Literal["float16", "float32"]
     cache_limit: float

@@ -6,7 +6,7 @@ import inspect
 import os
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol, TypeAlias
@@ -33,6 +33,9 @@ class Progress:
 
     def warn(self, text: str) -> None:
         """Say one sentence that the user should not miss."""
+
+    def epoch(self, number: int, figures: Mapping[str, float]) -> None:
+        """Hear the figures of an epoch (train_loss, val_loss …); epochs are counted from 1 over all phases."""
 
     @contextmanager
     def track(self, what: str, total: int, unit: str = "") -> Iterator[Tick]:
