@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import http.client
 import importlib.util
 import io
 import json
@@ -18,102 +17,25 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 from PIL import Image
 
 import regraft as package
 from regraft.inference import exported
-from regraft.serve import server
-from regraft.serve.app import application
 from regraft.serve.batching import Batcher, Full
-from regraft.serve.hosted import Hosted, open_hosted
+from regraft.serve.hosted import Hosted
 from regraft.serve.limits import Limits
-from regraft.serve.metrics import Metrics
 from regraft.utils.progress import Progress
 
 BENCHMARK = Path(__file__).resolve().parents[2] / "benchmarks" / "malformed_requests.py"
-
-
-USUAL = Limits()
-
-
-class Answer(NamedTuple):
-    status: int
-    headers: Any
-    body: bytes
-
-    @property
-    def text(self) -> str:
-        return self.body.decode()
-
-
-class Service(NamedTuple):
-    """Where a service answers."""
-
-    port: int
-
-    def ask(self, method: str, target: str, body: bytes = b"", **headers: str) -> Answer:
-        talk = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
-        talk.request(method, target, body or None, {name.replace("_", "-"): value for name, value in headers.items()})
-        found = talk.getresponse()
-        answer = Answer(found.status, found.headers, found.read())
-        talk.close()
-        return answer
-
-    def post(self, target: str, *pictures: tuple[str, bytes], **headers: str) -> Answer:
-        return self.ask("POST", target, form(*pictures), Content_Type="multipart/form-data; boundary=edge", **headers)
-
-
-def form(*pictures: tuple[str, bytes]) -> bytes:
-    head = '--edge\r\nContent-Disposition: form-data; name="files"; filename="{}"\r\n\r\n'
-    return b"".join(head.format(name).encode() + content + b"\r\n" for name, content in pictures) + b"--edge--\r\n"
 
 
 def png(*size: int) -> bytes:
     file = io.BytesIO()
     Image.new("L", size, 200).save(file, "PNG")
     return file.getvalue()
-
-
-@contextlib.contextmanager
-def serving(hosted: dict[str, Hosted], limits: Limits = USUAL, token: str | None = None) -> Iterator[Service]:
-    """Answer on a port of this machine as long as the block runs."""
-    with server._listening(server.Address(port=0)) as listening:
-        listening.listen()
-        serves = server._server(application(hosted, limits, Metrics(), token, local=True), limits)
-        thread = threading.Thread(target=serves.run, args=([listening],))
-        thread.start()
-        try:
-            yield Service(listening.getsockname()[1])
-        finally:
-            serves.should_exit = True
-            thread.join()
-
-
-@pytest.fixture(scope="module")
-def exports(small_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return package.export(small_run, out=tmp_path_factory.mktemp("exports") / "model.onnx").file
-
-
-@pytest.fixture(scope="module")
-def hosted(small_run: Path, exports: Path) -> Iterator[dict[str, Hosted]]:
-    found = open_hosted([str(small_run), str(exports)], {}, 8, lambda name, size: None, Progress())
-    yield found
-    for one in found.values():
-        one.close()
-
-
-@pytest.fixture(scope="module")
-def service(hosted: dict[str, Hosted]) -> Iterator[Service]:
-    with serving(hosted, Limits(megabytes=1, pictures=4, waiting=8)) as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def pictures(shapes: Path) -> list[Path]:
-    return sorted(shapes.rglob("*.png"))[::25]
 
 
 def sent(paths: list[Path]) -> list[tuple[str, bytes]]:
@@ -123,7 +45,7 @@ def sent(paths: list[Path]) -> list[tuple[str, bytes]]:
 # what is answered
 
 
-def test_the_service_predicts_as_the_command_does(service: Service, small_run: Path, pictures: list[Path]) -> None:
+def test_the_service_predicts_as_the_command_does(service: Any, small_run: Path, pictures: list[Path]) -> None:
     answer = service.post("/predict?top=4", *sent(pictures))
     assert answer.status == 200, answer.text
     rows = package.predict(small_run, pictures, top=4)
@@ -134,9 +56,7 @@ def test_the_service_predicts_as_the_command_does(service: Service, small_run: P
     assert [one["filename"] for one in said["pictures"]] == [path.name for path in pictures]
 
 
-def test_an_exported_file_answers_beside_its_run(
-    service: Service, hosted: dict[str, Hosted], pictures: list[Path]
-) -> None:
+def test_an_exported_file_answers_beside_its_run(service: Any, hosted: dict[str, Hosted], pictures: list[Path]) -> None:
     names = [one["name"] for one in json.loads(service.ask("GET", "/models").body)["models"]]
     assert names == list(hosted)
     labels = [
@@ -146,20 +66,20 @@ def test_an_exported_file_answers_beside_its_run(
     assert labels[0] == labels[1]
 
 
-def test_a_body_may_be_one_picture(service: Service, pictures: list[Path]) -> None:
+def test_a_body_may_be_one_picture(service: Any, pictures: list[Path]) -> None:
     content = pictures[0].read_bytes()
     bare = json.loads(service.ask("POST", "/predict", content, Content_Type="image/png").body)
     assert bare["pictures"][0]["top"] == json.loads(service.post("/predict", ("a", content)).body)["pictures"][0]["top"]
 
 
-def test_an_unsure_picture_gets_no_label(service: Service, pictures: list[Path]) -> None:
+def test_an_unsure_picture_gets_no_label(service: Any, pictures: list[Path]) -> None:
     (said,) = json.loads(service.post("/predict?abstain_below=1", *sent(pictures[:1])).body)["pictures"]
     assert (said["label"], said["abstained"]) == (None, True)
     assert said["prob"] == said["top"][0]["prob"]
 
 
 def test_a_picture_that_cannot_be_read_has_its_reason_and_the_others_their_answer(
-    service: Service, pictures: list[Path]
+    service: Any, pictures: list[Path]
 ) -> None:
     whole = pictures[0].read_bytes()
     answer = service.post("/predict", ("cut.png", whole[:200]), ("whole.png", whole), ("../../../etc/passwd", b"root"))
@@ -172,13 +92,13 @@ def test_a_picture_that_cannot_be_read_has_its_reason_and_the_others_their_answe
     assert "not a picture" in text["error"]
 
 
-def test_a_heat_map_stands_beside_what_the_network_sees(service: Service, pictures: list[Path]) -> None:
+def test_a_heat_map_stands_beside_what_the_network_sees(service: Any, pictures: list[Path]) -> None:
     answer = service.post("/explain?label=red", *sent(pictures[:1]))
     assert (answer.status, answer.headers["Content-Type"], answer.headers["X-Label"]) == (200, "image/png", "red")
     assert Image.open(io.BytesIO(answer.body)).size == (128, 64)
 
 
-def test_what_the_service_says_of_itself(service: Service, pictures: list[Path]) -> None:
+def test_what_the_service_says_of_itself(service: Any, pictures: list[Path]) -> None:
     service.post("/predict", *sent(pictures[:2]))
     figures = service.ask("GET", "/metrics").text
     assert re.search(r'regraft_requests_total\{path="/predict",status="200"\} [1-9]', figures)
@@ -189,8 +109,8 @@ def test_what_the_service_says_of_itself(service: Service, pictures: list[Path])
     assert {"/predict", "/explain", "/models", "/health", "/ready", "/metrics"} == set(described["paths"])
 
 
-def test_every_answer_has_a_policy_that_lets_nothing_in_from_elsewhere(service: Service) -> None:
-    for path in ("/page.css", "/docs", "/docs.js", "/models", "/nothing"):
+def test_every_answer_has_a_policy_that_lets_nothing_in_from_elsewhere(service: Any) -> None:
+    for path in ("/", "/page.css", "/page.js", "/docs", "/docs.js", "/models", "/nothing"):
         answer = service.ask("GET", path)
         assert answer.headers["Content-Security-Policy"].startswith("default-src 'none';")
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
@@ -217,7 +137,7 @@ def test_every_answer_has_a_policy_that_lets_nothing_in_from_elsewhere(service: 
     ],
 )
 def test_what_cannot_be_answered_is_refused_in_one_line(
-    service: Service, target: str, pictures: list[tuple[str, bytes]], status: int, said: str
+    service: Any, target: str, pictures: list[tuple[str, bytes]], status: int, said: str
 ) -> None:
     answer = service.post(target, *pictures)
     assert (answer.status, answer.headers["Content-Type"]) == (status, "text/plain; charset=utf-8")
@@ -226,18 +146,18 @@ def test_what_cannot_be_answered_is_refused_in_one_line(
     assert answer.text.count("\n") == 1
 
 
-def test_an_exported_file_has_no_heat_maps(service: Service, hosted: dict[str, Hosted], pictures: list[Path]) -> None:
+def test_an_exported_file_has_no_heat_maps(service: Any, hosted: dict[str, Hosted], pictures: list[Path]) -> None:
     answer = service.post(f"/explain?model={list(hosted)[1]}", *sent(pictures[:1]))
     assert (answer.status, "has no heat maps" in answer.text) == (422, True)
 
 
-def test_a_name_of_another_site_that_points_here_is_refused(service: Service) -> None:
+def test_a_name_of_another_site_that_points_here_is_refused(service: Any) -> None:
     assert service.ask("GET", "/models", Host="attacker.example").status == 421
     assert service.ask("GET", "/models", Host=f"localhost:{service.port}").status == 200
 
 
 def test_a_token_is_asked_for_by_what_costs_and_by_nothing_else(
-    hosted: dict[str, Hosted], pictures: list[Path]
+    serving: Callable[..., Any], hosted: dict[str, Hosted], pictures: list[Path]
 ) -> None:
     with serving(hosted, token="öffne") as guarded:
         assert [guarded.ask("GET", path).status for path in ("/health", "/ready", "/docs")] == [200, 200, 200]
@@ -249,7 +169,9 @@ def test_a_token_is_asked_for_by_what_costs_and_by_nothing_else(
         assert guarded.post("/predict", *sent(pictures[:1]), Authorization=known).status == 200
 
 
-def test_who_is_slow_is_told_so_and_others_are_answered(hosted: dict[str, Hosted], pictures: list[Path]) -> None:
+def test_who_is_slow_is_told_so_and_others_are_answered(
+    serving: Callable[..., Any], hosted: dict[str, Hosted], pictures: list[Path]
+) -> None:
     with (
         serving(hosted, Limits(seconds=1)) as impatient,
         socket.create_connection(("127.0.0.1", impatient.port), 60) as silent,
@@ -263,7 +185,7 @@ def test_who_is_slow_is_told_so_and_others_are_answered(hosted: dict[str, Hosted
         assert silent.recv(1000).startswith(b"HTTP/1.1 408")
 
 
-def test_broken_requests_are_refused_and_good_ones_behind_them_answered(service: Service, broken: ModuleType) -> None:
+def test_broken_requests_are_refused_and_good_ones_behind_them_answered(service: Any, broken: ModuleType) -> None:
     found = broken.try_all(("127.0.0.1", service.port), 330, seed=1)
     assert found.faults == []
     assert found.tried == 330
@@ -304,12 +226,12 @@ def held(hosted: dict[str, Hosted]) -> Held:
 
 
 def test_what_waits_is_run_together_and_a_full_queue_says_when_to_come_again(
-    hosted: dict[str, Hosted], held: Held, pictures: list[Path]
+    serving: Callable[..., Any], hosted: dict[str, Hosted], held: Held, pictures: list[Path]
 ) -> None:
     batches = Batcher(held, most=4)
     one = {"run": replace(hosted["run"], batches=batches)}
     with serving(one) as busy:
-        answers: list[Answer] = []
+        answers: list[Any] = []
         ask = lambda count: answers.append(busy.post("/predict", *sent(pictures[:1] * count)))  # noqa: E731
         first = threading.Thread(target=ask, args=(1,))
         first.start()
@@ -373,16 +295,16 @@ def command(small_run: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callab
 
 
 def test_sigterm_lets_what_is_in_flight_be_answered(
-    command: Callable[..., subprocess.Popen[str]], pictures: list[Path]
+    command: Callable[..., subprocess.Popen[str]], service: Any, pictures: list[Path]
 ) -> None:
     process = command()
     assert process.stderr
     port = next(int(at[1]) for line in process.stderr if (at := re.search(r"http://127\.0\.0\.1:(\d+)", line)))
-    body = form(*sent(pictures))
+    body = service.form(*sent(pictures))
     head = f"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n"
     with socket.create_connection(("127.0.0.1", port), 60) as talk:
         talk.sendall(head.encode() + b"Content-Type: multipart/form-data; boundary=edge\r\n\r\n" + body[:-1])
-        Service(port).ask("GET", "/health")  # the head before it has been read
+        service._replace(port=port).ask("GET", "/health")  # the head before it has been read
         process.send_signal(signal.SIGTERM)
         with contextlib.suppress(ConnectionError):
             while True:  # until nobody is let in any more

@@ -487,7 +487,7 @@ def serve(
     *,
     requested: dict[str, Any],
 ) -> None:
-    """Answer over HTTP what is on pictures, until Ctrl-C or SIGTERM."""
+    """Answer over HTTP what is on pictures, with a web page to drop them on, until Ctrl-C or SIGTERM."""
     for model in models:
         _preflight_model(model)
 

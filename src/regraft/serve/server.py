@@ -63,9 +63,9 @@ def serve(
         app = application(hosted, limits, metrics, address.token, address.local)
         listening.listen(2048)
         host, port = listening.getsockname()[:2]
-        shown = f"[{host}]" if ":" in host else host
+        place = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
         progress.note(
-            f"Serving {', '.join(hosted)} on http://{shown}:{port}; /docs says what can be asked. Ctrl-C ends it."
+            f"Serving {', '.join(hosted)} on {place}, a web page; /docs there is for programs. Ctrl-C ends it."
         )
         if not address.local and address.token is None:
             progress.warn("Anybody who reaches this machine can ask: --token lets only those ask who know it.")

@@ -4,14 +4,15 @@
 const made = (name, text = "", children = []) => {
   const found = document.createElement(name);
   found.textContent = text;
+  if (name === "div") found.className = "wide";
   found.append(...children);
   return found;
 };
 
-const table = (head, rows) => made("table", "", [
+const table = (head, rows) => made("div", "", [made("table", "", [
   made("thead", "", [made("tr", "", head.map((one) => made("th", one)))]),
   made("tbody", "", rows.map((row) => made("tr", "", row.map((one) => made("td", one))))),
-]);
+])]);
 
 const example = (path, method, asked) => {
   const form = asked.requestBody?.content["multipart/form-data"];
@@ -31,7 +32,7 @@ const fields = (schema, all) => {
 };
 
 const section = (path, method, asked, all) => {
-  const parts = [made("h2", `${method.toUpperCase()} ${path}`), ...asked.description.split("\n\n").map((one) => made("p", one))];
+  const parts = [made("h2", `${method.toUpperCase()} ${path}`), ...asked.description.split("\n\n").map((one) => made("p", one.replaceAll("`", "")))];
   parts.push(made("pre", example(path, method, asked)));
   if (asked.parameters) parts.push(table(["Parameter", "Kind", "Default", "Meaning"], asked.parameters.map((one) => [one.name, kind(one.schema), String(one.schema.default ?? ""), one.description ?? ""])));
   const answer = fields(asked.responses["200"]?.content?.["application/json"]?.schema, all);
