@@ -434,7 +434,9 @@ def test_predictions_can_be_read_back(tmp_path):
     with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["filename"] for row in rows] == names
-    assert rows[0] == {"filename": names[0], "index": "1", "label": "蜂", "prob": "0.9", "truth": "蜂"}
+    first = {"filename": names[0], "index": "1", "label": "蜂", "prob": "0.9", "truth": "蜂"}
+    assert rows[0] == {**first, "prob_ant": "0.1", "prob_蜂": "0.9"}
+    assert list(rows[0]) == [*first, "prob_ant", "prob_蜂"]  # new columns come behind those that programs know
     assert [(row["label"], row["truth"]) for row in rows] == [("蜂", "蜂"), ("ant", "蜂"), ("ant", "ant")]
 
 
@@ -443,7 +445,7 @@ def test_predictions_that_cannot_be_written_leave_the_old_file(tmp_path):
     answers.write_csv(path, ["1.png"], ["a", "b"])
     with pytest.raises(ValueError, match="zip"):
         answers.write_csv(path, [], ["a", "b"])
-    assert path.read_text() == "filename,index,label,prob,truth\n1.png,1,b,0.8,a\n"
+    assert path.read_text() == "filename,index,label,prob,truth,prob_a,prob_b\n1.png,1,b,0.8,a,0.2,0.8\n"
 
 
 # many classes

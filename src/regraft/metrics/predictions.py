@@ -79,17 +79,20 @@ class Predicted:
     ) -> None:
         """Write predictions.csv: filename, index, label, prob of the predicted class, truth (a class name).
 
-        With `folds` [n] also the fold whose model predicted, a number from 1. The file appears whole or not at all. A
-        file name that is not valid UTF-8 keeps its bytes.
+        With `folds` [n] also the fold whose model predicted, a number from 1; and behind these a column for each class,
+        ``prob_<class>``. The file appears whole or not at all. A file name that is not valid UTF-8 keeps its bytes.
         """
         predicted = self.predicted
         columns = {
             "filename": names,
             "index": predicted.tolist(),
             "label": [classes[index] for index in predicted],
-            "prob": [f"{share:.6g}" for share in self.probabilities[np.arange(len(predicted)), predicted]],
+            "prob": _written(self.probabilities[np.arange(len(predicted)), predicted]),
             "truth": [classes[index] for index in self.labels],
             **({} if folds is None else {"fold": folds.tolist()}),
+            **{
+                f"prob_{name}": _written(of_class) for name, of_class in zip(classes, self.probabilities.T, strict=True)
+            },
         }
         files.write_csv(path, list(columns), zip(*columns.values(), strict=True))
 
@@ -129,6 +132,10 @@ class Predicted:
         if groups.dtype.kind != "U" or groups.shape not in ((0,), (n,)):
             raise ValueError("groups that are no names")
         return cls(probabilities, labels, groups.tolist() or None, decided)
+
+
+def _written(shares: np.ndarray) -> list[str]:
+    return [f"{share:.6g}" for share in shares]
 
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:
