@@ -410,7 +410,14 @@ def test_a_model_that_is_none(refused, drawn, tmp_path):
 
 
 def test_formats_that_cannot_be_written(refused, small_run, drawn):
-    refused("predict", small_run, drawn, "--format", "xml", says=("Unknown format 'xml'", "csv, json, parquet, table"))
+    refused(
+        "predict",
+        small_run,
+        drawn,
+        "--format",
+        "xml",
+        says=("Unknown format 'xml'", "csv, json, jsonl, parquet, table"),
+    )
     refused("predict", small_run, drawn, "--format", "parquet", says=("needs a file", "-o FILE.parquet"))
 
 

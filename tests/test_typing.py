@@ -17,7 +17,17 @@ HERE = Path(__file__).parent
 PROJECT = HERE.parent
 USES = (HERE / "typing/uses.py").read_text(encoding="utf-8")
 PLANTED = (HERE / "typing/misuses.py").read_text(encoding="utf-8")
-RESULTS = ("Check", "Comparison", "Evaluation", "Explanation", "Features", "Predictions", "Recommendation", "Run")
+RESULTS = (
+    "Check",
+    "Comparison",
+    "Evaluation",
+    "Explanation",
+    "Features",
+    "Predictions",
+    "PredictionsFile",
+    "Recommendation",
+    "Run",
+)
 
 
 @pytest.mark.parametrize("name", regraft.__all__)

@@ -37,7 +37,7 @@ if TYPE_CHECKING:  # what type checkers and editors see; the others are told whe
     from regraft.inference.features import features
     from regraft.inference.loading import load
     from regraft.inference.predict import Evaluation, evaluate, predict
-    from regraft.inference.results import Explanation, Features, Predictions
+    from regraft.inference.results import Explanation, Features, Predictions, PredictionsFile
     from regraft.reports.run_page import report
     from regraft.utils.progress import Progress
 
@@ -56,6 +56,7 @@ __all__ = [
     "FeatureExtractor",
     "Features",
     "Predictions",
+    "PredictionsFile",
     "Progress",
     "Recommendation",
     "RegraftClassifier",
@@ -95,6 +96,7 @@ _HOMES = {
     "FeatureExtractor": "experiments.estimators",
     "Features": "inference.results",
     "Predictions": "inference.results",
+    "PredictionsFile": "inference.results",
     "Progress": "utils.progress",
     "Recommendation": "experiments.recommendation",
     "RegraftClassifier": "experiments.estimators",

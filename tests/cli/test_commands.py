@@ -649,7 +649,10 @@ def test_a_shell_completes_values(line: str, regraft, monkeypatch: pytest.Monkey
         (("compare", "cells", "--method", "frozen"), "Name one or more with --methods."),
         (("check", "cells", "--epochs", "3"), "It trains nothing: leave it out, or give it to train."),
         (("predict", "nowhere", "cells"), "Nor is there a run or bundle folder of this name here."),
-        (("predict", "resnet18", "cells", "-o", "out.xlsx"), "expected one of .csv, .json, .parquet, or --format"),
+        (
+            ("predict", "resnet18", "cells", "-o", "out.xlsx"),
+            "expected one of .csv, .json, .jsonl, .parquet, or --format",
+        ),
     ],
 )
 def test_what_a_command_cannot_use_is_answered_with_what_it_can(

@@ -71,6 +71,10 @@ def check() -> None:
 def answer(run: regraft.Run, pixels: NDArray[np.uint8]) -> None:
     predictions = regraft.predict(run, ["a.png", Path("folder"), b"bytes", Image.new("RGB", (8, 8)), pixels], top=3)
     assert_type(predictions, regraft.Predictions)
+    assert_type([predictions.pictures, predictions.unsure], list[int])
+    written = regraft.predict(run, "folder", out="rows.parquet", probabilities=True, top=2)
+    assert_type(written, regraft.PredictionsFile)
+    assert_type([written.file, written.pictures, written.unreadable, written.unsure][1:], list[Path | int])
     assert_type(predictions[0]["label"], str | None)
     assert_type(predictions[0]["prob"], float | None)
     assert_type(predictions.labels, list[str | None])

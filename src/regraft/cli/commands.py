@@ -306,10 +306,18 @@ def predict(
     ],
     pictures: Pictures,
     top: Annotated[int, typer.Option("--top", min=1, help="How many classes for each picture.")] = 1,
-    form: Annotated[str, typer.Option("--format", help="table, csv, json or parquet.")] = "",
+    form: Annotated[str, typer.Option("--format", help="table, csv, json, jsonl or parquet.")] = "",
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Write to this file instead of the terminal.")
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            help="Write to this file instead of the terminal: any number of pictures; what was stopped goes on.",
+        ),
     ] = None,
+    probabilities: Annotated[
+        bool, typer.Option("--probabilities", help="Also those of all classes, in columns prob_CLASS.")
+    ] = False,
     tta: Views = None,
     abstain_below: AbstainBelow = None,
     as_json: Json = False,
@@ -323,10 +331,16 @@ def predict(
 
     from regraft.inference import about, predict
 
-    how: dict[str, Any] = {"top": top, "tta": tta, "abstain_below": abstain_below}
-    rows = predict.predict(model, pictures, **how, progress=_progress(), **requested)
-    tables.write(rows, form, output, about.unfinished(Path(model)))
-    if all(row["error"] for row in rows):
+    how: dict[str, Any] = {"top": top, "tta": tta, "abstain_below": abstain_below, "probabilities": probabilities}
+    how |= {"progress": _progress(), **requested}
+    if output is None:
+        rows = predict.predict(model, pictures, **how)
+        tables.write(rows, form, about.unfinished(Path(model)))
+        none = all(row["error"] for row in rows)
+    else:
+        found = predict.predict(model, pictures, out=output, format=form, **how)
+        none = found.unreadable == found.pictures
+    if none:
         _end("None of these pictures can be read.", 1)
 
 

@@ -108,7 +108,7 @@ Model = Annotated[
     str,
     typer.Argument(metavar="MODEL", help="A run or bundle folder, or the name of a network.", show_default=False),
 ]
-Pictures = Annotated[list[str], typer.Argument(metavar="PICTURE|FOLDER...", show_default=False)]
+Pictures = Annotated[list[str], typer.Argument(metavar="PICTURE|FOLDER|LIST...", show_default=False)]
 Backbones = Annotated[
     str,
     typer.Option(

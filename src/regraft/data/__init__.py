@@ -6,6 +6,7 @@ from regraft.data.group_names import Naming, in_stretches, named_as_sources, nam
 from regraft.data.in_memory import retelling
 from regraft.data.kinds import IMAGE_SUFFIXES
 from regraft.data.labelled import Labelled, as_source
+from regraft.data.listing import each_listed, named_by, read_listing, write_listing
 from regraft.data.manifest import Item, Manifest, scan
 from regraft.data.naming import match_names
 from regraft.data.pictures import Named, Picture, Pictures, gathered, refuse_absent
@@ -48,6 +49,7 @@ __all__ = [
     "digest",
     "draw_cells",
     "draw_view",
+    "each_listed",
     "gathered",
     "header_namings",
     "in_stretches",
@@ -57,12 +59,14 @@ __all__ = [
     "match_names",
     "name_some",
     "named_as_sources",
+    "named_by",
     "naming_of",
     "namings",
     "natural_key",
     "other_pictures",
     "plausible",
     "read_digests",
+    "read_listing",
     "read_picture",
     "read_pixels",
     "read_thumbnails",
@@ -73,5 +77,6 @@ __all__ = [
     "split",
     "split_from",
     "survey",
+    "write_listing",
     "write_split",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import io
+import itertools
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -17,6 +18,7 @@ from PIL import Image
 
 from regraft.data.folders import pictures_below
 from regraft.data.kinds import USUAL_SUFFIXES, by_suffix, is_picture, left_out
+from regraft.data.lists import is_list, of_list
 from regraft.data.rows import natural_key
 from regraft.errors import ConfigError, DataMissing, NoImages
 from regraft.utils.files import named_path
@@ -54,6 +56,8 @@ class Content(NamedTuple):
 def gathered(pictures: Pictures, progress: Progress | None = None, *, absent_ok: bool = False) -> Iterator[list[Named]]:
     """Make files of all pictures, in the order given; a folder stands for all pictures below it, in natural order.
 
+    So does a list of paths: text with one a line, or a table with a column of them.
+
     What is in memory lies in a temporary folder as long as the context is open: nothing of it stays on the disk. It is
     called by the name of its file, else by its number among those given. `progress` hears what is left out of folders.
     With `absent_ok`, a path that is not there is a picture that cannot be read.
@@ -71,11 +75,14 @@ def gathered(pictures: Pictures, progress: Progress | None = None, *, absent_ok:
                 path.write_bytes(one.data)
                 found.append(Named(path, one.name or f"picture {number}"))
                 continue
+            if is_list(one):
+                found += itertools.starmap(Named, of_list(one))
+                continue
             paths, beside = ([one], []) if absent_ok and not one.exists() else _files(one)
             found += [Named(path, str(path)) for path in paths]
             others += beside
             searched.append(str(one))
-        _refuse_none(found, searched, others)
+        refuse_none(found, searched, others)
         for notice in left_out(others):
             (progress or Progress()).warn(notice)
         yield found
@@ -99,7 +106,7 @@ def refuse_absent(pictures: object) -> None:
     for one in pictures if isinstance(pictures, list | tuple) else [pictures]:
         _reader(one)
         if isinstance(one, str | os.PathLike) and not (path := _path(one)).exists():
-            _files(path)
+            refuse_unmatched(path)
 
 
 def _reader(pictures: object) -> Callable[[Any], Iterator[Path | Content]]:
@@ -180,16 +187,25 @@ def _files(path: Path) -> tuple[list[Path], list[str]]:
         return pictures_below(path)
     if path.exists():
         return [path], []
+    refuse_unmatched(path)
+    return _matching(str(path))
+
+
+def refuse_unmatched(path: Path) -> None:
+    """Refuse a path that is not there, and a glob that no file matches.
+
+    Raises:
+        DataMissing: it is so.
+    """
     if not glob.has_magic(str(path)):
         raise DataMissing(f"{path} does not exist. Expected a picture or a folder of pictures.")
-    return _matching(str(path))
+    if next(glob.iglob(str(path), recursive=True), None) is None:  # noqa: PTH207
+        raise DataMissing(f"No file matches {path}. Expected a picture, a folder of pictures or a glob.")
 
 
 def _matching(pattern: str) -> tuple[list[Path], list[str]]:
     """Return the pictures that a glob names, and the other files; a folder that it names stands for all in it."""
     matches = [Path(name) for name in sorted(glob.glob(pattern, recursive=True), key=natural_key)]  # noqa: PTH207
-    if not matches:
-        raise DataMissing(f"No file matches {pattern}. Expected a picture, a folder of pictures or a glob.")
     found, others = list[Path](), list[str]()
     for one in matches:
         if one.is_dir():
@@ -203,7 +219,12 @@ def _matching(pattern: str) -> tuple[list[Path], list[str]]:
     return found, others
 
 
-def _refuse_none(found: Sequence[Named], searched: Sequence[str], others: Sequence[str]) -> None:
+def refuse_none(found: Sequence[Named], searched: Sequence[str], others: Sequence[str]) -> None:
+    """Refuse what holds no picture; `others` are the files that are there.
+
+    Raises:
+        NoImages: it is so.
+    """
     if found:
         return
     where = f" in {', '.join(searched)}" if searched else ": nothing was given"

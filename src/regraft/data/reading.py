@@ -6,9 +6,9 @@ import contextlib
 import os
 import stat
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
@@ -32,7 +32,7 @@ def read_digests(paths: Sequence[Path], *, threads: int = THREADS) -> list[str |
 
 
 def read_pixels(
-    paths: Sequence[Path],
+    paths: Iterable[Path],
     preprocessing: Preprocessing,
     *,
     digests: Sequence[str] | None = None,
@@ -118,9 +118,12 @@ def _check_regular(found: os.stat_result) -> None:
 
 
 def ahead_of(
-    work: Callable[[S], T], jobs: Sequence[S], *, threads: int = THREADS, ahead: int = 64
+    work: Callable[[S], T], jobs: Iterable[S], *, threads: int = THREADS, ahead: int = 64
 ) -> Iterator[tuple[int, T | BadImage]]:
-    """Yield (index, what `work` made of that job | the BadImage it raised), in order, computed ahead in threads."""
+    """Yield (index, what `work` made of that job | the BadImage it raised), in order, computed ahead in threads.
+
+    Jobs are asked for as they are begun: there may be any number of them.
+    """
 
     def outcome(job: S) -> T | BadImage:
         try:
@@ -132,7 +135,9 @@ def ahead_of(
     try:
         coming = iter(jobs)
         waiting: deque[Future[T | BadImage]] = deque(pool.submit(outcome, job) for job in islice(coming, ahead))
-        for index in range(len(jobs)):
+        for index in count():
+            if not waiting:
+                return
             done = waiting.popleft().result()
             waiting.extend(pool.submit(outcome, job) for job in islice(coming, 1))
             yield index, done

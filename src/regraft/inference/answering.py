@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
@@ -61,6 +62,11 @@ class Answering(ABC):
     @abstractmethod
     def network_name(self) -> str:
         """The network's name."""
+
+    @property
+    def identity(self) -> str:
+        """What its answers depend on, in one name: another model has another one."""
+        return str(self.about["sha256"])
 
     @property
     @abstractmethod
@@ -162,18 +168,19 @@ class Answering(ABC):
         """
         if isinstance(paths, str | bytes | Path):
             raise ConfigError(f"predict_files takes a list of paths, not one: [{paths!r}]. `predict` takes either.")
-        return self._predicted([Path(path) for path in paths], tta, device, engine, progress)
-
-    def _predicted(
-        self, paths: Sequence[Path], tta: Tta | None, device: str, engine: str, progress: Listener
-    ) -> Iterator[Prediction]:
         views, heard = self.tta if tta is None else tta, listener(progress)
         run = self.engine(device, engine, len(paths) * views.views, heard)
         with heard.track("Predicting", len(paths), "pictures") as tick:
-            for batch in batched(self.decoded(paths, read_file), self.at_once):
-                for at, prediction in self._answered(run, views, batch):
-                    yield replace(prediction, path=paths[at])
-                tick(len(batch))
+            for prediction in self.viewed(views).answered(map(Path, paths), run):
+                yield prediction
+                tick(1)
+
+    def answered(self, paths: Iterable[Path], run: Run) -> Iterator[Prediction]:
+        """Yield what `run` makes of each file, any number of them, in batches that begin with the first."""
+        read, named = itertools.tee(paths)  # what is between them is what is read ahead
+        for batch in batched(self.decoded(read, read_file), self.at_once):
+            for (_, prediction), path in zip(self._answered(run, self.tta, batch), named, strict=False):
+                yield replace(prediction, path=path)
 
     def of_contents(
         self, *, device: str = "auto", engine: str = "auto"
@@ -209,7 +216,7 @@ class Answering(ABC):
         """How many pictures are run together."""
         return BATCH
 
-    def decoded(self, pictures: Sequence[S], content_of: Callable[[S], bytes]) -> Iterator[Decoded]:
+    def decoded(self, pictures: Iterable[S], content_of: Callable[[S], bytes]) -> Iterator[Decoded]:
         """Yield the pixels of every picture as the network takes them, or why it cannot be read."""
         return ahead_of(lambda one: decode(content_of(one), self.preprocessing), pictures)
 

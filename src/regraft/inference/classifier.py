@@ -57,6 +57,11 @@ class Classifier(Answering):
         return self.backbone.name
 
     @property
+    def identity(self) -> str:
+        """What its answers depend on, in one name; of one that lies in no bundle, its tensors."""
+        return str(self.about.get("sha256") or self._recipe_of(None))
+
+    @property
     def trained(self) -> bool:
         """Whether it learned its classes here; else they are those of ImageNet."""
         return self.spec is not None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -113,7 +113,7 @@ class Exported(Answering):
             )
         return self.run
 
-    def decoded(self, pictures: Sequence[S], content_of: Callable[[S], bytes]) -> Iterator[Decoded]:
+    def decoded(self, pictures: Iterable[S], content_of: Callable[[S], bytes]) -> Iterator[Decoded]:
         """Yield the pixels of every picture as the network takes them, or why it cannot be read."""
         if not self.any_size:
             return super().decoded(pictures, content_of)

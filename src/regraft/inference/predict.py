@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, overload
 
 import numpy as np
 
@@ -30,9 +30,9 @@ from regraft.data import (
     scan,
 )
 from regraft.errors import ConfigError, DataError, NoImages
-from regraft.inference import about, exported
+from regraft.inference import about, bulk, exported
 from regraft.inference.answering import Answering, Prediction
-from regraft.inference.results import PredictionRow, Predictions
+from regraft.inference.results import Asked, Predicting, PredictionRow, Predictions, PredictionsFile
 from regraft.metrics.baseline import Baseline, Circumstances, reasons
 from regraft.metrics.functions import Scores
 from regraft.metrics.predictions import Predicted
@@ -163,31 +163,6 @@ def called(model: Model) -> str:
     return "The model" if isinstance(model, Answering) else named(model)
 
 
-def rows_of(
-    filename: str, prediction: Prediction, classifier: Answering, top: int, abstain_below: float
-) -> list[PredictionRow]:
-    """Return a row for each of the first `top` classes, the predicted class first.
-
-    A picture that cannot be read, and one whose highest probability is below `abstain_below`, has one row without a
-    label; the first has no probability and an error, the second its highest probability and no error.
-    """
-    found = prediction.probabilities
-    if found is None or float(found.max()) < abstain_below:
-        prob = None if found is None else round(float(found.max()), 6)
-        return [PredictionRow(filename=filename, rank=1, index=None, label=None, prob=prob, error=prediction.error)]
-    return [
-        PredictionRow(
-            filename=filename,
-            rank=rank,
-            index=index,
-            label=classifier.classes[index],
-            prob=round(float(found[index]), 6),
-            error="",
-        )
-        for rank, index in enumerate(classifier.ranking(found)[:top].tolist(), start=1)
-    ]
-
-
 def check_abstaining(model: str, classifier: Answering, below: float | None) -> None:
     """Raise ConfigError where `below` is no probability, or the model has another rule of answering."""
     if below is None:
@@ -239,12 +214,28 @@ def _augmented_with(model: Model, own: Tta) -> tuple[str, ...]:
     return augmentations(Config.augment if asked is None else asked)
 
 
+@overload
+def predict(
+    model: Model, pictures: Pictures, *, out: None = None, format: str = "", **how: Unpack[Predicting]
+) -> Predictions: ...
+@overload
+def predict(
+    model: Model,
+    pictures: Pictures,
+    *,
+    out: str | os.PathLike[str],
+    format: str = "",
+    **how: Unpack[Predicting],
+) -> PredictionsFile: ...
 @with_settings(top=1)
 def predict(
     model: Model,
     pictures: Pictures,
     *,
+    out: str | os.PathLike[str] | None = None,
+    format: str = "",
     top: int = 1,
+    probabilities: bool = False,
     tta: int | None = None,
     abstain_below: float | None = None,
     weights: str | None = None,
@@ -254,8 +245,8 @@ def predict(
     device: str = "auto",
     engine: str = "auto",
     progress: Listener = None,
-) -> Predictions:
-    """Classify pictures: files, folders, globs, bytes, Pillow images, arrays, open files, or a list of these.
+) -> Predictions | PredictionsFile:
+    """Classify pictures: files, folders, globs, lists, bytes, Pillow images, arrays, open files, or a list of these.
 
     Returns a sequence of rows with filename, rank (1 to `top`), index, label, prob and error; a picture that cannot be
     read has one row with its error and nothing else. With `abstain_below`, a picture whose highest probability is lower
@@ -265,11 +256,19 @@ def predict(
     so many times as long; the others are mirrored, turned and changed as in the model's training. By default as the
     model was trained to predict; 1: from the plain picture alone.
 
+    With `out` the rows are written there, of any number of pictures in constant memory, and what is returned says how
+    many there are. What is done so far is kept beside the file: a call that was stopped, or killed, goes on when it is
+    made again. The pictures are those that were listed at first.
+
     Args:
         model: a run or bundle folder, a `Run`, an exported .onnx file, a network's name, or what `regraft.load` gives.
-        pictures: a str or path is a picture, a folder (all pictures below it, in natural order) or a glob; an array is
+        pictures: a str or path is a picture, a folder (all pictures below it, in natural order), a glob, or a list of
+            paths: text with one a line, or a table (CSV, Parquet, JSON lines …) with a column of them; an array is
             uint8, RGB ``[h, w, 3]`` or ``[h, w]``. What is in memory is called by its file's name, or ``picture 1`` ….
+        out: the file to write: .csv, .json, .jsonl or .parquet. What was there is replaced when it is whole.
+        format: of that file, where its ending does not say it.
         top: how many classes for each picture.
+        probabilities: whether rows have those of all classes too, as ``prob_<class>``.
         tta: views of each picture.
         abstain_below: a probability.
         weights: where a pretrained network's tensors come from.
@@ -279,31 +278,53 @@ def predict(
 
     Raises:
         ConfigError: what is no picture or no model; `abstain_below` is no probability, or the model has a threshold;
-            `tta` is out of range.
+            `tta` is out of range; a picture in memory beside `out`, or another process writes there.
         DataMissing, ModelMissing: a path that is not there.
+        DataError: a table without a column of paths.
         NoImages: nothing that looks like a picture.
     """
     progress = listener(progress)
     refuse_absent(pictures)
+    file = None if out is None else files.named_path(out)
+    form = tables.format_of(format, file) if file else ""
+    tables.check_writable(file)
     accept = partial(check_abstaining, called(model), below=abstain_below)
     classifier = open_answering(model, accept, weights=weights, device=device, engine=engine, progress=progress)
     classifier = _looking(model, classifier, tta, progress)
     if classifier.rule:
         progress.note(f"{called(model)} predicts {classifier.rule}.")
-    config = Config(channels=channels, range=range, max_megapixels=max_megapixels)
+    asked = Asked(top, abstain_below, probabilities)
+    of_files = Config(channels=channels, range=range, max_megapixels=max_megapixels).of_files
+    computing = bulk.Computing(device, engine, of_files)
+    found: Predictions | PredictionsFile
+    if file is None:
+        found = _predicted(pictures, asked, classifier, computing, progress)
+    else:
+        target = bulk.Target(file, form, asked, _unfinished(model))
+        found = bulk.predict_into(target, pictures, classifier, computing, progress)
+    if abstain_below is not None:
+        progress.note(f"{found.unsure} of {found.pictures} pictures are unsure and get no label.")
+    return found
+
+
+def _unfinished(model: Model) -> dict[str, Any]:
+    return {} if isinstance(model, Answering) else about.unfinished(Path(named(model)))
+
+
+def _predicted(
+    pictures: Pictures, asked: Asked, classifier: Answering, computing: bulk.Computing, progress: Progress
+) -> Predictions:
+    """Predict pictures into memory."""
     rows = list[PredictionRow]()
     with gathered(pictures, progress) as found:
         paths = [picture.path for picture in found]
-        classifier = classifier.seeing(paths, progress, **config.of_files)
+        classifier = classifier.seeing(paths, progress, **computing.overrides)
         probabilities = np.full((len(found), len(classifier.classes)), np.nan)
-        given = classifier.predict_files(paths, device=device, engine=engine, progress=progress)
+        given = classifier.predict_files(paths, device=computing.device, engine=computing.engine, progress=progress)
         for at, (picture, prediction) in enumerate(zip(found, given, strict=True)):
-            rows += rows_of(picture.name, prediction, classifier, top, abstain_below or 0.0)
+            rows += asked.rows(picture.name, prediction, classifier)
             if prediction.probabilities is not None:
                 probabilities[at] = prediction.probabilities
-    if abstain_below is not None:
-        unsure = sum(row["label"] is None and not row["error"] for row in rows)
-        progress.note(f"{unsure} of {len(found)} pictures are unsure and get no label.")
     return Predictions(tuple(rows), classifier.classes, probabilities)
 
 

@@ -12,13 +12,31 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 from numpy.typing import NDArray
 
 from regraft.errors import MissingExtra
+from regraft.inference.answering import Answering, Prediction
 from regraft.utils import tables
+from regraft.utils.progress import Listener
 
 if TYPE_CHECKING:
     import pandas
     import pyarrow
 
 SHOWN = 6  # heat maps in a notebook: each has some 50 kB
+
+
+class Predicting(TypedDict, total=False):
+    """How pictures are predicted: arguments of `regraft.predict`, for type checkers and editors."""
+
+    top: int
+    probabilities: bool
+    tta: int | None
+    abstain_below: float | None
+    weights: str | None
+    channels: str | None
+    range: str | None
+    max_megapixels: int | None
+    device: str
+    engine: str
+    progress: Listener
 
 
 class PredictionRow(TypedDict):
@@ -30,6 +48,45 @@ class PredictionRow(TypedDict):
     label: str | None  # None: unsure, or not readable
     prob: float | None
     error: str  # why it cannot be read
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is told of each picture."""
+
+    top: int = 1  # classes
+    abstain_below: float | None = None
+    probabilities: bool = False  # of all classes, in columns of their own
+
+    def rows(self, name: str, prediction: Prediction, model: Answering) -> list[PredictionRow]:
+        """Return a row for each of the first `top` classes, the predicted class first.
+
+        A picture that cannot be read, and one whose highest probability is below `abstain_below`, has one row without a
+        label; the first has no probability and an error, the second its highest probability and no error.
+        """
+        found = prediction.probabilities
+        if found is None or float(found.max()) < (self.abstain_below or 0.0):
+            prob = None if found is None else round(float(found.max()), 6)
+            rows = [PredictionRow(filename=name, rank=1, index=None, label=None, prob=prob, error=prediction.error)]
+        else:
+            rows = [
+                PredictionRow(
+                    filename=name,
+                    rank=rank,
+                    index=index,
+                    label=model.classes[index],
+                    prob=round(float(found[index]), 6),
+                    error="",
+                )
+                for rank, index in enumerate(model.ranking(found)[: self.top].tolist(), start=1)
+            ]
+        return [{**row, **self._of_all(found, model)} for row in rows]  # type: ignore[typeddict-item]
+
+    def _of_all(self, found: NDArray[np.float32] | None, model: Answering) -> dict[str, float | None]:
+        if not self.probabilities:
+            return {}
+        shares = [None] * len(model.classes) if found is None else [round(share, 6) for share in found.tolist()]
+        return {f"prob_{name}": share for name, share in zip(model.classes, shares, strict=True)}
 
 
 class ExplanationRow(TypedDict):
@@ -103,9 +160,33 @@ class Predictions(Rows[PredictionRow]):
         return [row["label"] for row in self.rows if row["rank"] == 1]
 
     @property
+    def pictures(self) -> int:
+        """How many there are."""
+        return len(self.probabilities)
+
+    @property
+    def unsure(self) -> int:
+        """How many can be read and have no label."""
+        return sum(row["label"] is None and not row["error"] for row in self.rows)
+
+    @property
     def filenames(self) -> list[str]:
         """What each picture is called."""
         return [row["filename"] for row in self.rows if row["rank"] == 1]
+
+
+@dataclass(frozen=True)
+class PredictionsFile:
+    """The predictions for any number of pictures, in a file: what `regraft.predict` returns with ``out``."""
+
+    file: Path
+    pictures: int
+    unreadable: int  # of these, that have an error in place of a label
+    unsure: int  # that have neither, since their highest probability is below `abstain_below`
+
+    def __fspath__(self) -> str:
+        """Stand for the file."""
+        return str(self.file)
 
 
 @dataclass(frozen=True, eq=False, repr=False)

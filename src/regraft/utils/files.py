@@ -7,6 +7,7 @@ import csv
 import errno
 import functools
 import hashlib
+import itertools
 import os
 import platform
 import re
@@ -368,6 +369,6 @@ def write_rows(file: TextIO, header: Sequence[str], rows: Iterable[Sequence[obje
     """Write CSV that every reader cuts into the same rows, and in which no spreadsheet finds a formula."""
     plain = csv.writer(file, lineterminator="\n")
     quoted = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
-    for row in (header, *map(no_formulas, rows)):
+    for row in itertools.chain([header], map(no_formulas, rows)):  # there may be any number
         # a carriage return ends a row for every reader, and Python quotes it from 3.13 on only
         (quoted if any("\r" in str(cell) for cell in row) else plain).writerow(row)

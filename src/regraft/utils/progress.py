@@ -171,6 +171,11 @@ class Pace:
             self._before, self._start = self.done, self._last
 
     @property
+    def per_s(self) -> float:
+        """How many are done in a second; 0 before anything is."""
+        return (self.done - self._before) / max(self._last - self._start, 1e-9)
+
+    @property
     def left_s(self) -> float | None:
         """Seconds that are left, from now on; None before anything is done."""
         fresh = self.done - self._before

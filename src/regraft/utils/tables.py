@@ -5,12 +5,13 @@ from __future__ import annotations
 import base64
 import html
 import io
+import itertools
 import json
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from regraft.errors import ConfigError, MissingExtra, UnknownName
 from regraft.utils import files
@@ -20,8 +21,10 @@ if TYPE_CHECKING:
     import pandas
     import pyarrow
 
-Rows = Sequence[Mapping[str, Any]]
+Row = Mapping[str, Any]
+Rows = Sequence[Row]
 
+ROWS_AT_ONCE = 10_000  # of a Parquet file: a row group
 UNSURE = "unsure"  # what a table says where a picture has a probability and no label
 
 
@@ -62,14 +65,17 @@ def check_writable(output: Path | None) -> None:
         raise ConfigError(f"-o {output}: {reason}. Name a file in another folder.")
 
 
-def write(rows: Rows, form: str, output: Path | None, about: Mapping[str, Any] | None = None) -> None:
-    """Write the rows; a file appears whole or not at all. JSON has room for what is said `about` all of them."""
-    content = _json(rows, about or {}) if form == "json" else FORMATS[form](rows)
-    if output is None:
-        text = content.decode()
-        sys.stdout.write(printable(text) if sys.stdout.isatty() else text)
-    else:
-        files.write_bytes(output, content)
+def write(rows: Rows, form: str, about: Mapping[str, Any] | None = None) -> None:
+    """Print rows. JSON has room for what is said `about` all of them."""
+    content = io.BytesIO()
+    write_to(content, form, rows, about)
+    text = content.getvalue().decode()
+    sys.stdout.write(printable(text) if sys.stdout.isatty() else text)
+
+
+def write_to(file: IO[bytes], form: str, rows: Iterable[Row], about: Mapping[str, Any] | None = None) -> None:
+    """Write rows into a file as they come, never all of them in memory; there is one at least."""
+    FORMATS[form](file, iter(rows), about or {})
 
 
 def _as_bytes(text: str) -> bytes:
@@ -77,44 +83,69 @@ def _as_bytes(text: str) -> bytes:
     return text.encode(errors="backslashreplace")
 
 
-def _table(rows: Rows) -> bytes:
-    lines = [f"{one_line(row['filename'])}: {one_line(_answer(row))}\n" for row in rows]
-    return _as_bytes("".join(lines))
+def _table(file: IO[bytes], rows: Iterator[Row], _: Row) -> None:
+    for row in rows:
+        file.write(_as_bytes(f"{one_line(row['filename'])}: {one_line(_answer(row))}\n"))
 
 
-def _answer(row: Mapping[str, Any]) -> str:
+def _answer(row: Row) -> str:
     if row["error"]:
         return f"cannot be read: {row['error']}"
     return f"{UNSURE if row['label'] is None else row['label']} {row['prob']:.3f}"
 
 
-def _csv(rows: Rows) -> bytes:
-    text = io.StringIO(newline="")
-    files.write_rows(text, list(rows[0]), (list(row.values()) for row in rows))
-    return _as_bytes(text.getvalue())
+def _csv(file: IO[bytes], rows: Iterator[Row], _: Row) -> None:
+    text = io.TextIOWrapper(file, "utf-8", errors="backslashreplace", newline="", write_through=True)
+    first = next(rows)
+    files.write_rows(text, list(first), (list(row.values()) for row in itertools.chain([first], rows)))
+    text.detach()
 
 
-def _json(rows: Rows, about: Mapping[str, Any]) -> bytes:
-    return _as_bytes(printable_json(json.dumps({**about, "rows": list(rows)}, ensure_ascii=False)) + "\n")
+def _json(file: IO[bytes], rows: Iterator[Row], about: Row) -> None:
+    """Write one object, the rows behind what is said about them."""
+    said = "".join(f"{json.dumps(name)}: {_dumped(value)}, " for name, value in about.items())
+    file.write(_as_bytes(f'{{{said}"rows": ['))
+    for number, row in enumerate(rows):
+        file.write(_as_bytes(f"{', ' if number else ''}{_dumped(row)}"))
+    file.write(b"]}\n")
 
 
-def _parquet(rows: Rows) -> bytes:
+def _jsonl(file: IO[bytes], rows: Iterator[Row], _: Row) -> None:
+    for row in rows:
+        file.write(_as_bytes(f"{_dumped(row)}\n"))
+
+
+def _dumped(value: object) -> str:
+    return printable_json(json.dumps(value, ensure_ascii=False))
+
+
+def _parquet(file: IO[bytes], rows: Iterator[Row], _: Row) -> None:
     import pyarrow
     from pyarrow import parquet
 
-    sink = pyarrow.BufferOutputStream()
-    parquet.write_table(to_arrow(rows), sink)
-    return bytes(sink.getvalue())
+    first = next(rows)
+    schema = pyarrow.schema([(name, _arrow_type(name)) for name in first])
+    coming = itertools.chain([first], rows)
+    with parquet.ParquetWriter(file, schema) as writer:
+        while some := list(itertools.islice(coming, ROWS_AT_ONCE)):
+            writer.write_table(to_arrow(some, schema))
 
 
-def to_arrow(rows: Rows) -> pyarrow.Table:
+def _arrow_type(column: str) -> str:
+    """Return the type of a column of predictions, whose cells may all be empty."""
+    return {"rank": "int64", "index": "int64", "prob": "float64"}.get(
+        column, "float64" if column.startswith("prob_") else "string"
+    )
+
+
+def to_arrow(rows: Rows, schema: pyarrow.Schema | None = None) -> pyarrow.Table:
     """Return rows as an Arrow table; bytes of a file name that are no text are told as \\udc.., which Arrow takes."""
     import pyarrow
 
     named = [
         {**row, "filename": _as_bytes(row["filename"]).decode()} if "filename" in row else dict(row) for row in rows
     ]
-    return pyarrow.Table.from_pylist(named)
+    return pyarrow.Table.from_pylist(named, schema)
 
 
 def to_pandas(rows: Rows, what: str, columns: list[str] | None = None) -> pandas.DataFrame:
@@ -164,7 +195,13 @@ def image_html(path: Path) -> str:
     return f'<img alt="{html.escape(printable(_cell(path.name)))}" src="data:image/png;base64,{data}">'
 
 
-FORMATS: dict[str, Callable[..., bytes]] = {"table": _table, "csv": _csv, "json": _json, "parquet": _parquet}
+FORMATS: dict[str, Callable[[IO[bytes], Iterator[Row], Row], None]] = {
+    "table": _table,
+    "csv": _csv,
+    "json": _json,
+    "jsonl": _jsonl,
+    "parquet": _parquet,
+}
 
 
 LEAST_TEXT = 16  # cells: a window too narrow for that breaks the lines itself
