@@ -34,6 +34,15 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     os.environ.pop("REGRAFT_WEIGHTS", None)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _networks_go_with_their_file(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Let go of what a file of tests built once for all of its tests: the networks of all of them take gigabytes."""
+    yield
+    for thing in vars(request.module).values():
+        if hasattr(thing, "cache_clear") and thing.__module__ == request.module.__name__:
+            thing.cache_clear()
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of real weights and pictures beside the project."""
