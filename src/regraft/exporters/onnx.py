@@ -61,6 +61,8 @@ def _trace(order: Order, path: Path) -> None:
 def _quantize(path: Path, order: Order) -> None:
     """Bring the network to whole numbers, whose scales are found on training pictures."""
     import onnx
+
+    onnx_file.runtime()
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, quantize_static
 
     nodes = onnx.load(path).graph.node

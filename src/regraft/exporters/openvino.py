@@ -7,7 +7,7 @@ from pathlib import Path
 
 from regraft.exporters import onnx
 from regraft.exporters._order import Answer, Order
-from regraft.utils.openvino_runtime import runtime
+from regraft.utils.openvino_runtime import core, runtime
 
 SUFFIX = ".xml"
 PACKAGES = ("openvino", "onnx")
@@ -30,5 +30,5 @@ def write(order: Order, path: Path) -> None:
 
 def run(path: Path) -> Answer:
     """Return what runs a file on the CPU, in float32."""
-    model = runtime().Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    model = core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     return lambda pixels: model(pixels)[0]

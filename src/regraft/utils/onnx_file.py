@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -26,10 +27,21 @@ def sound(model: bytes) -> bytes | None:
     return model if is_whole(model) else None
 
 
-def session(model: bytes, threads: int) -> Any:
-    """Return what runs a model on the CPU."""
+def runtime() -> Any:
+    """Return the package onnxruntime, which is kept from telling its makers.
+
+    From version 1.29 on it sends events of its sessions to Microsoft and leaves an identifier in the user's cache,
+    unless this variable is set before it is imported. What a user has set stays.
+    """
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     import onnxruntime
 
+    return onnxruntime
+
+
+def session(model: bytes, threads: int) -> Any:
+    """Return what runs a model on the CPU."""
+    onnxruntime = runtime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3

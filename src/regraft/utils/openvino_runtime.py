@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import io
 import sys
@@ -32,6 +33,25 @@ def runtime() -> Any:
     return openvino
 
 
+def core() -> Any:
+    """Return the one `openvino.Core` of this process.
+
+    A Core gives the thread in which it loads its CPU plugin another stack for signal handlers, and takes it back when
+    it goes. Of two that do not go in the order in which stacks are laid, the thread is left with one that is gone, and
+    the next signal, such as Ctrl-C, ends the process with a segmentation fault. One that stays leaves no such order.
+    """
+    with _making_core:
+        return _core()
+
+
+@functools.cache
+def _core() -> Any:
+    return runtime().Core()
+
+
+_making_core = threading.Lock()  # two threads that ask at once would make two
+
+
 def settings(precision: str) -> dict[str, Any]:
     """Return how a network is compiled and run."""
     return {
@@ -60,7 +80,7 @@ def unsealed(kept: bytes) -> bytes | None:
 
 def imported(content: bytes, precision: str) -> Any:
     """Return the compiled network that was kept."""
-    return runtime().Core().import_model(content, "CPU", settings(precision))
+    return core().import_model(content, "CPU", settings(precision))
 
 
 def kept(path: Path, precision: str) -> Callable[[np.ndarray], list[np.ndarray]] | None:

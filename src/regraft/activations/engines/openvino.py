@@ -7,7 +7,6 @@ import platform
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -16,7 +15,7 @@ from regraft.activations.engines._job import Engine, Job
 from regraft.activations.store import recipe_key, writing
 from regraft.utils import files
 from regraft.utils.machine import cores, processor
-from regraft.utils.openvino_runtime import CALLED, imported, runtime, sealed, settings, streaming, unsealed
+from regraft.utils.openvino_runtime import CALLED, core, imported, sealed, settings, streaming, unsealed
 
 __all__ = ["AUTO", "PACKAGE", "PAYS_FROM", "RANK", "known", "open", "ready", "supports"]
 
@@ -50,11 +49,10 @@ def open(job: Job) -> Engine:
     if kept is not None:
         compiled = imported(kept, job.precision)
     else:
-        core = _core()
-        model = core.read_model(exported(job))
+        model = core().read_model(exported(job))
         # one picture a call: its layers stay in the core's own cache, and its row hangs on no other picture
         model.reshape({0: [1, job.size, job.size, 3]})
-        compiled = core.compile_model(model, "CPU", settings(job.precision))
+        compiled = core().compile_model(model, "CPU", settings(job.precision))
         # what is compiled is kept: importing it takes half the time of reading and compiling the export
         with writing(path.parent), files.whole(path) as temporary:
             temporary.write_bytes(sealed(compiled))
@@ -71,8 +69,4 @@ def compiled_path(job: Job) -> Path:
 
 @functools.cache
 def _capabilities() -> list[str]:
-    return list(_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
-
-
-def _core() -> Any:
-    return runtime().Core()
+    return list(core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"))

@@ -5,11 +5,14 @@ Needs onnxruntime, numpy and pillow, and nothing else. Written by Regraft beside
 
 import csv
 import json
+import os
 import sys
 
 import numpy as np
-import onnxruntime
 from PIL import Image, ImageOps
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # it tells Microsoft of its sessions unless this is set before
+import onnxruntime
 
 DEEP = ("I", "F", "I;16", "I;16B", "I;16L")  # Pillow's names for more than 8 bits: how to show them is not in the file
 
