@@ -630,6 +630,8 @@ COMPLETED = {
     "train cells --method f": ["features", "finetuned", "frozen", "full"],
     "train cells --class-weights o": ["off", "on"],
     "train cells --model mobilenet_v2": ["mobilenet_v2"],
+    "compare cells --methods frozen,f": ["frozen,features", "frozen,finetuned", "frozen,frozen", "frozen,full"],
+    "compare cells --backbones fam": ["families"],
 }
 
 

@@ -118,7 +118,7 @@ def test_what_cannot_be_meant_is_refused_in_one_line(tmp_path: Path, text: str, 
 
 
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"gone\.yaml cannot be read"):
+    with pytest.raises(ConfigError, match=r"gone\.yaml' cannot be read"):
         settings_file.read(tmp_path / "gone.yaml")
 
 
@@ -126,12 +126,26 @@ def test_the_command_line_takes_a_file_and_the_settings_that_a_run_has_written(r
     mine = written(tmp_path, "method: features\nimg_size: 64\nseed: 3\n")
     assert regraft("train", shapes, "--config", mine, "--seed", 4, "--no-report", "--out", tmp_path / "a").status == 0
     again = ("--config", tmp_path / "a" / "config.json", "--no-report", "--out", tmp_path / "b")
-    assert regraft("train", shapes, *again).status == 0
+    assert regraft("train", *again).status == 0  # it names the data too
     first, second = (json.loads((tmp_path / run / "config.json").read_text())["settings"] for run in "ab")
     assert first == second
     assert (first["method"], first["img_size"], first["seed"]) == ("features", 64, 4)
     refused = regraft("train", shapes, "--config", mine, "--method", "frozn")
     assert (refused.status, "Did you mean frozen" in refused.err) == (1, True)
+
+
+def test_data_are_those_of_the_command_line_or_else_of_the_file(regraft, tmp_path: Path) -> None:
+    mine = written(tmp_path, "data: nowhere\nepochs: 2\n")
+    assert settings_file.read(mine) == {"epochs": 2}
+    assert "nowhere does not exist" in regraft("check", "--config", mine).err
+    assert "elsewhere does not exist" in regraft("check", "elsewhere", "--config", mine).err
+
+
+def test_data_that_neither_names_are_said_to_be_missing(regraft, tmp_path: Path) -> None:
+    mine = written(tmp_path, "epochs: 2\n")
+    answer = regraft("train", "--config", mine)
+    assert answer.status == 2
+    assert "Invalid value for 'DATA': it is missing" in answer.err
 
 
 def test_a_folder_is_no_file_of_settings_and_its_own_is_named(tmp_path: Path) -> None:

@@ -90,6 +90,8 @@ def test_a_comparison_is_a_table_and_its_best_row_stands_for_a_model(whole: Comp
     table = whole.to_pandas()
     assert list(table["accuracy"]) == [row.accuracy for row in whole.findings.rows]
     assert whole.best is whole.findings.rows[0]
+    assert whole.best.folder == Path(whole.best.run)
+    assert whole.to_arrow().column("backbone").to_pylist() == list(table["backbone"])
     picture = shapes / "red" / "red0.png"
     assert predict(whole.best, picture) == predict(whole.best.run, picture)
     assert f"<td>{whole.best.backbone}</td>" in whole._repr_html_()

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from regraft.errors import ConfigError, DataError, ModelMissing, RegraftError, UnknownName
-from regraft.experiments.preflight import preflight, preflight_model
+from regraft.experiments.preflight import preflight
+from regraft.inference.predict import preflight_model
 
 HEAVY = "{'torch', 'torchvision', 'timm', 'lightning_fabric', 'sklearn', 'onnxruntime', 'openvino'}"
 
@@ -21,7 +22,7 @@ HEAVY = "{'torch', 'torchvision', 'timm', 'lightning_fabric', 'sklearn', 'onnxru
     [
         ({"method": "freeze"}, UnknownName, "Did you mean frozen"),
         ({"backbone": "resnet5"}, UnknownName, "Did you mean resnet50"),
-        ({"val": 0.9}, ConfigError, "--val"),
+        ({"val": 0.9}, ConfigError, "val"),
         ({"augment": "flip,spin"}, UnknownName, "augmentation 'spin'"),
         ({"groups": "(["}, DataError, "The groups.*cannot be read as a regular expression"),
         ({"label_pattern": "(["}, DataError, "The label pattern.*cannot be read as a regular expression"),
@@ -60,6 +61,11 @@ REFUSED: dict[str, tuple[tuple[str, ...], str]] = {
     "a class": (("train", "two", "--positive", "il", "--target-recall", "0.9"), "Did you mean ill"),
     "a picture": (("predict", "resnet18", "nowhere.png"), "nowhere.png does not exist"),
     "a picture to explain": (("explain", "resnet18", "nowhere.png"), "nowhere.png does not exist"),
+    "a setting of explain": (("explain", "resnet18", "two", "--range", "a"), "--range is 'a'"),
+    "a model to take features of": (("features", "resnet5", "two", "-o", "x.npz"), "Did you mean resnet50"),
+    "a model to export": (("export", "runs/none"), "There is no folder runs/none"),
+    "a precision": (("export", "resnet18", "--precision", "int3"), "--format=onnx has float32"),
+    "an input": (("export", "resnet18", "--input", "wide"), "Unknown input 'wide'"),
     "an address": (("predict", "resnet18", "https://example.com/x.png"), "https://example.com/x.png is an address"),
     "a format": (("predict", "resnet18", "two", "--format", "xml"), "Unknown format 'xml'"),
     "labelled data": (("eval", "resnet18", "nowhere"), "nowhere does not exist"),
@@ -96,3 +102,17 @@ def test_a_model_is_a_folder_or_a_network(tmp_path: Path) -> None:
         preflight_model("runs/cells")
     with pytest.raises(UnknownName, match="Unknown backbone 'cells'"):
         preflight_model("cells")
+
+
+@pytest.mark.parametrize("function", ["explain", "export", "features", "predict"])
+def test_in_python_nothing_heavy_is_imported_to_refuse_a_model(function: str, drawn: Path) -> None:
+    pictures = "" if function == "export" else f", {str(drawn)!r}"
+    code = f"""
+import sys, regraft
+try:
+    regraft.{function}('resnet5'{pictures})
+except regraft.UnknownName:
+    print(sorted({HEAVY} & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout == "[]\n", done.stderr

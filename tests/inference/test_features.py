@@ -26,7 +26,7 @@ from regraft.activations.sources import Kept
 from regraft.backbones import Backbone, build
 from regraft.data import decode, natural_key
 from regraft.errors import BadImage, CacheFull, ConfigError, NoImages, UnknownName
-from regraft.inference import bundle, features
+from regraft.inference import bundle, extraction, features
 from regraft.utils.progress import Progress, Tick
 from regraft.weights.loading import load
 
@@ -222,11 +222,11 @@ def test_rows_are_read_back_a_few_at_a_time(
     pictures: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = public.features(NETWORK, pictures[:7], **SMALL)
-    monkeypatch.setattr(features, "CHUNK_BYTES", 2 * whole[0].nbytes + 1)
+    monkeypatch.setattr(extraction, "CHUNK_BYTES", 2 * whole[0].nbytes + 1)
     store = storing.Store(tmp_path, {}, whole.shape[1:], "float32")
     with store.writer() as writer:
         writer.add(list("abcdefg"), whole)
-    chunks = list(features.Kept(Kept([store], "abcdefg"), list("abcdefg"), list(range(7)), {}).chunks())
+    chunks = list(extraction.Kept(Kept([store], "abcdefg"), list("abcdefg"), list(range(7)), {}).chunks())
     assert [len(chunk) for chunk in chunks] == [2, 2, 2, 1]
     np.testing.assert_array_equal(np.concatenate(chunks), whole)
 

@@ -24,6 +24,7 @@ from regraft.cli.options import (
     Pictures,
     Verbose,
     Views,
+    completing_names,
     settings,
 )
 from regraft.cli.printing import (
@@ -137,7 +138,12 @@ def compare(
     data: Data,
     backbones: Backbones = "available",
     methods: Annotated[
-        str, typer.Option("--methods", help=f"Names joined by commas: {ABOUT['method'].described}")
+        str,
+        typer.Option(
+            "--methods",
+            help=f"Names joined by commas: {ABOUT['method'].described}",
+            autocompletion=completing_names("method"),
+        ),
     ] = "frozen,finetuned,features",
     budget: Annotated[
         str, typer.Option("--budget", metavar="TIME", help="Such as 30m or 2h: what does worst early on is dropped.")
@@ -276,10 +282,10 @@ def evaluate(
 ) -> None:
     """Measure a model on labelled pictures: all of them, or the test part where there is one."""
     from regraft.data import as_source
-
-    _preflight_model(model)
-    as_source(data)
     from regraft.inference import predict
+
+    predict.preflight_model(model)
+    as_source(data)
 
     how: dict[str, Any] = {"known_only": known_only, "tta": tta, "abstain_below": abstain_below}
     found = predict.evaluate(model, data, **how, progress=_progress(), **requested)
@@ -327,8 +333,6 @@ def predict(
     """Say what is on pictures. A picture that cannot be read gets a row with the reason; status 1 if none can be."""
     form = "json" if as_json else tables.format_of(form, output)
     tables.check_writable(output)
-    _preflight_model(model, pictures)
-
     from regraft.inference import about, predict
 
     how: dict[str, Any] = {"top": top, "tta": tta, "abstain_below": abstain_below, "probabilities": probabilities}
@@ -368,13 +372,11 @@ def explain(
     requested: dict[str, Any],
 ) -> None:
     """Draw where pictures speak for the prediction: each beside its heat map, in a new folder."""
-    _preflight_model(model, pictures)
-
-    from regraft.inference import bundle, explain
+    from regraft.inference import about, explain
 
     rows = explain.explain(model, pictures, out=out, label=label, layer=layer, progress=_progress(), **requested)
     if as_json:
-        print_json({**bundle.unfinished(Path(model)), "rows": list(rows)})
+        print_json({**about.unfinished(Path(model)), "rows": list(rows)})
         return
     print_explained(rows, label, explain.ROWS)
 
@@ -403,8 +405,6 @@ def features(
 
     arrays.writer_of(output)  # what would be refused at the end is refused before torch is loaded
     tables.check_writable(output)
-    _preflight_model(model, pictures)
-
     from regraft.inference import features
 
     progress = _progress(verbose)
@@ -445,8 +445,6 @@ def export(
     requested: dict[str, Any],
 ) -> None:
     """Write a model as one file for other programs, and try whether it gives the same answers there."""
-    _preflight_model(model)
-
     from regraft.exporters import _export as exporting
 
     found = exporting.export(
@@ -502,9 +500,10 @@ def serve(
     requested: dict[str, Any],
 ) -> None:
     """Answer over HTTP what is on pictures, with a web page to drop them on, until Ctrl-C or SIGTERM."""
-    for model in models:
-        _preflight_model(model)
+    from regraft.inference.predict import preflight_model
 
+    for model in models:
+        preflight_model(model)
     from regraft.serve.server import Address, Limits, serve
 
     limits = Limits(max_mb, max_pictures, queue, timeout)
@@ -647,12 +646,6 @@ def demo(
     print_run(run, f"{run.backbone}, {run.method}, on synthetic cells", _seconds_since_start(ctx))
     if run.stopped:
         _end("Stopped.", stopping.status())
-
-
-def _preflight_model(model: str, pictures: Sequence[str] = ()) -> None:
-    from regraft.experiments.preflight import preflight_model
-
-    preflight_model(model, pictures)
 
 
 def _progress(verbose: bool = False) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
@@ -50,6 +50,7 @@ def settings(command: Callable[..., None], *, of: str = "train", file: bool = Fa
     ]
     if file:
         options.insert(0, inspect.Parameter("config", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=File))
+        own = [one.replace(default=None, annotation=OptionalData) if one.name == "data" else one for one in own]
 
     def run(config: Path | None = None, **values: Any) -> None:
         requested = {spec.name: value for spec in fields if (value := values.pop(spec.name)) is not None}
@@ -67,12 +68,21 @@ def _completing(name: str) -> Callable[[str], list[str]] | None:
     """Return what completes a setting's value in a shell; None where it may be anything."""
     if not ABOUT[name].known and name != "backbone":
         return None
+    return lambda incomplete: [one for one in _known(name) if one.startswith(incomplete)]
+
+
+def completing_names(name: str, *more: str) -> Callable[[str], list[str]]:
+    """Return what completes, in a shell, the last of several values of a setting that are joined by commas."""
 
     def complete(incomplete: str) -> list[str]:
-        known = [row["name"] for row in catalog.read()] if name == "backbone" else ABOUT[name].known
-        return [one for one in known if one.startswith(incomplete)]
+        before, comma, begun = incomplete.rpartition(",")
+        return [f"{before}{comma}{one}" for one in (*more, *_known(name)) if one.startswith(begun)]
 
     return complete
+
+
+def _known(name: str) -> Sequence[str]:
+    return [row["name"] for row in catalog.read()] if name == "backbone" else ABOUT[name].known
 
 
 def _optional(hint: Any) -> Any:
@@ -94,16 +104,34 @@ File = Annotated[
         "--config",
         metavar="FILE",
         help="Settings from a file (YAML or JSON), such as a run's config.json; options given beside it win.",
+        is_eager=True,  # what is missing beside it may be in it
     ),
 ]
-Data = Annotated[
-    Path,
-    typer.Argument(
-        metavar="DATA",
-        help="DATA/<class>/<picture>, DATA/{train,val,test}/<class>/<picture>, or a table (CSV, Excel, Parquet …).",
-        show_default=False,
-    ),
-]
+_ABOUT_DATA: dict[str, Any] = {
+    "metavar": "DATA",
+    "help": "DATA/<class>/<picture>, DATA/{train,val,test}/<class>/<picture>, or a table (CSV, Excel, Parquet …).",
+    "show_default": False,
+}
+
+
+def _or_of_file(ctx: typer.Context, data: Path | None) -> Path | None:
+    """Return the data that are named on the command line, or else in the file of settings.
+
+    Raises:
+        BadParameter: in neither.
+    """
+    if data is not None or ctx.resilient_parsing:
+        return data
+    file: Path | None = ctx.params.get("config")
+    found = settings_file.data_of(file) if file else None
+    if found is None:
+        raise typer.BadParameter(f"it is missing{f', and {file} has no data: either' if file else ''}.")
+    return found
+
+
+Data = Annotated[Path, typer.Argument(**_ABOUT_DATA)]
+OptionalData = Annotated[Path | None, typer.Argument(**_ABOUT_DATA, callback=_or_of_file)]
+"""Of commands that take ``--config``: its file may name them."""
 Model = Annotated[
     str,
     typer.Argument(metavar="MODEL", help="A run or bundle folder, or the name of a network.", show_default=False),
@@ -115,6 +143,7 @@ Backbones = Annotated[
         "--backbones",
         "--models",
         help="Names joined by commas; available: those with weights here; families: one of each.",
+        autocompletion=completing_names("backbone", "available", "families"),
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]

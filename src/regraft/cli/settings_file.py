@@ -15,7 +15,7 @@ from regraft.utils.streams import say_aside
 
 HINTS: Mapping[str, Any] = get_type_hints(Config)
 PATHS = {name for name, about in ABOUT.items() if about.path or Path in get_args(HINTS[name])}
-OF_COMMANDS = ("data", "out", "resume", "report", "verbose", "json")
+OF_COMMANDS = ("out", "resume", "report", "verbose", "json")
 """What a command takes for itself, and no settings have."""
 NOTHING = (None, "", "null", "~")  # what YAML calls so: the setting is not given
 
@@ -35,6 +35,17 @@ def beside(path: Path, requested: Mapping[str, Any], taken: Collection[str]) -> 
     return {**kept, **requested}
 
 
+def data_of(path: Path) -> Path | None:
+    """Return the data that a file names, of a run those that it was trained on; None where it names none.
+
+    Raises:
+        ConfigError: as `beside`.
+    """
+    content = _content(path)
+    found = content.get("data")
+    return Path(_from(Path(str(content.get("working_folder", ""))), found)) if isinstance(found, str) else None
+
+
 def read(path: Path) -> dict[str, Any]:
     """Return the settings that a file gives, by their names as keywords.
 
@@ -46,7 +57,7 @@ def read(path: Path) -> dict[str, Any]:
     content = _content(path)
     written = content.get("settings")
     values = written if isinstance(written, dict) else content
-    values = {_keyword(str(name)): value for name, value in values.items()}
+    values = {_keyword(str(name)): value for name, value in values.items() if name != "data"}
     values = {_named(name, path): value for name, value in values.items()}
     found = {name: _value(name, value, path) for name, value in values.items() if value not in NOTHING}
     if isinstance(written, dict):

@@ -32,6 +32,7 @@ from regraft.utils.progress import Bars
 
 if TYPE_CHECKING:
     import pandas
+    import pyarrow
 
 CONTROL_EPOCHS = 5  # a curve long enough to see start and slope; random weights need far more to end well
 PRETRAINED: Mapping[str, Any] = dict.fromkeys(set(names_of(NETWORK, METHOD)) - {"backbone", "method"})
@@ -71,6 +72,10 @@ class Comparison:
             MissingExtra: pandas is not installed.
         """
         return tables.to_pandas(self._rows(), "Comparison.to_pandas")
+
+    def to_arrow(self) -> pyarrow.Table:
+        """Return the leaderboard as an Arrow table."""
+        return tables.to_arrow(self._rows())
 
     def __len__(self) -> int:
         """Return the number of candidates."""

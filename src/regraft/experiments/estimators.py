@@ -32,7 +32,8 @@ from regraft.experiments.fitting import Fitting
 from regraft.experiments.session import Session, idle_options, load_network, means_of
 from regraft.inference import bundle
 from regraft.inference.classifier import Classifier
-from regraft.inference.features import features, opened
+from regraft.inference.extraction import opened
+from regraft.inference.features import features
 from regraft.metrics.calibration import tempered
 from regraft.metrics.tta import mean_over_views
 from regraft.training.batches import Examples

@@ -13,15 +13,13 @@ from regraft.data import (
     IMAGE_SUFFIXES,
     Labelled,
     Manifest,
-    Pictures,
     Reading,
     as_source,
     augmentations,
     match_names,
-    refuse_absent,
     scan,
 )
-from regraft.errors import ConfigError, ModelMissing, UnknownName
+from regraft.errors import ConfigError, UnknownName
 from regraft.experiments import loggers
 from regraft.utils.files import named_path
 
@@ -111,20 +109,3 @@ def listed(given: str | Sequence[str], name: str) -> list[str]:
     if not found:
         raise ConfigError(f"--{name} names nothing. Expected names joined by commas; without it there is a default.")
     return found
-
-
-def preflight_model(model: str, pictures: Pictures = ()) -> None:
-    """Refuse a model that is neither a folder nor a network, and pictures that are not there.
-
-    Raises:
-        ModelMissing, UnknownName: with the nearest names.
-        DataMissing, ConfigError: no such picture; an address in the web.
-    """
-    refuse_absent(pictures)
-    if named_path(model).exists():
-        return
-    if model.lower().endswith(".onnx"):
-        raise ModelMissing(f"There is no file {model}. Expected one that regraft export has written.")
-    if "/" in model or "\\" in model:
-        raise ModelMissing(f"There is no folder {model}. Expected a run or bundle folder, or the name of a network.")
-    catalog.check(model, " Nor is there a run or bundle folder of this name here.")

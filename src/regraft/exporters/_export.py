@@ -5,25 +5,25 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files as package_files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from regraft import exporters, run_folder
 from regraft.config import with_settings
-from regraft.data import ahead_of
-from regraft.errors import BadImage, ConfigError, UnknownName
-from regraft.exporters import _pictures
-from regraft.exporters._order import INPUTS, Pixels, ordered
-from regraft.exporters._verification import Verification, reading, verify
+from regraft.errors import ConfigError, UnknownName
 from regraft.inference.answering import Answering
-from regraft.inference.classifier import Classifier
-from regraft.inference.predict import Model, called, named, open_model
+from regraft.inference.predict import Model, called, named, open_model, preflight_model
 from regraft.utils import files
-from regraft.utils.progress import Listener, Progress, listener
+from regraft.utils.progress import Listener, listener
 
+if TYPE_CHECKING:
+    from regraft.exporters._verification import Verification
+    from regraft.inference.classifier import Classifier
+
+INPUTS = ("any", "square")
 FOLDER, LABELS, PROGRAM = "exports", "labels.txt", "predict_onnx.py"
 
 
@@ -99,14 +99,19 @@ def export(
         raise UnknownName("input", input, INPUTS)
     out = None if out is None else files.named_path(out)
     _refuse_taken(out, writer.SUFFIX, _beside(format))
+    preflight_model(model)
+    from regraft.exporters import _pictures
+    from regraft.exporters._order import ordered
+    from regraft.exporters._verification import calibration, verify
+
     classifier = open_model(model, weights=weights, progress=progress)
     if (views := classifier.tta.views) > 1:
         progress.warn(f"{called(model)} looks at each picture {views} times; the file does once, at the plain one.")
     with tempfile.TemporaryDirectory(prefix="regraft-") as folder:
-        sample = _sample(model, classifier, data, Path(folder), progress)
+        sample = _pictures.sample(model, classifier, data, Path(folder), progress)
         if precision == "int8" and not sample.training:
             raise ConfigError("--precision int8 is calibrated on training pictures, and there are none: --data DATA")
-        chosen = _calibration(classifier, sample, any_size=input == "any")
+        chosen = calibration(classifier, sample, any_size=input == "any")
         order = ordered(classifier, asked=input, precision=precision, calibration=chosen)
         wanted = Path(FOLDER, _name(model), f"model{writer.SUFFIX}") if out is None else out
         with files.temporary_beside(wanted.parent) as made, files.told_of(wanted, made):
@@ -118,27 +123,6 @@ def export(
             _write_beside(made, classifier, format)
             file = _moved(made, wanted, claimed=out is None)
     return Export(file, format, precision, input, classifier.backbone.preprocessing.size, seen)
-
-
-def _sample(
-    model: Model, classifier: Classifier, data: str | os.PathLike[str] | None, folder: Path, progress: Progress
-) -> _pictures.Sample:
-    """Return what the file is tried on, and say where it is nothing real."""
-    if data is not None:
-        return _pictures.of_data(data, classifier)
-    found = None if isinstance(model, Answering) else _pictures.of_run(named(model), classifier)
-    if found is None:
-        progress.warn(
-            "There are no pictures of a run here: the file is tried on drawn ones. --data DATA names real ones."
-        )
-        found = _pictures.drawn(folder)
-    return found
-
-
-def _calibration(classifier: Classifier, sample: _pictures.Sample, *, any_size: bool) -> Iterator[Pixels]:
-    read = reading(any_size, classifier.backbone.preprocessing)
-    found = (pixels for _, pixels in ahead_of(read, sample.training, ahead=4))
-    return (pixels[None] for pixels in found if not isinstance(pixels, BadImage))
 
 
 def _name(model: Model) -> str:

@@ -19,8 +19,6 @@ from regraft.inference.about import described
 from regraft.inference.classifier import Classifier
 from regraft.inference.exported import FORMAT
 
-INPUTS = ("any", "square")
-
 Pixels: TypeAlias = NDArray[np.uint8]
 Answer: TypeAlias = Callable[[Pixels], NDArray[np.float32]]
 """Pictures of one size, uint8 [n, h, w, 3] -> probabilities [n, classes]."""

@@ -17,8 +17,11 @@ from regraft.data.reading import read_file
 from regraft.data.rows import Reading
 from regraft.errors import BadImage
 from regraft.inference import bundle
+from regraft.inference.answering import Answering
 from regraft.inference.classifier import Classifier
+from regraft.inference.predict import Model, named
 from regraft.utils import files
+from regraft.utils.progress import Progress
 
 T = TypeVar("T")
 
@@ -58,6 +61,21 @@ def of_run(model: str, classifier: Classifier) -> Sample | None:
         tuple(row["group"] for row in tested) if all(row["group"] for row in tested) else (),
         tuple(kept),
     )
+
+
+def sample(
+    model: Model, classifier: Classifier, data: str | os.PathLike[str] | None, folder: Path, progress: Progress
+) -> Sample:
+    """Return what the file is tried on, and say where it is nothing real."""
+    if data is not None:
+        return of_data(data, classifier)
+    found = None if isinstance(model, Answering) else of_run(named(model), classifier)
+    if found is None:
+        progress.warn(
+            "There are no pictures of a run here: the file is tried on drawn ones. --data DATA names real ones."
+        )
+        found = drawn(folder)
+    return found
 
 
 def of_data(data: str | os.PathLike[str], classifier: Classifier) -> Sample:

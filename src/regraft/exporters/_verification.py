@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -156,3 +156,10 @@ def refuse_worse(seen: Verification, precision: str) -> None:
             f"{seen.accuracy_model:.4f}: less often, with p = {seen.p_value:.2g}, where {LEVEL:g} or more is accepted. "
             f"{INSTEAD[precision]}"
         )
+
+
+def calibration(classifier: Classifier, sample: Sample, *, any_size: bool) -> Iterator[Pixels]:
+    """Return the training pictures, as a format takes them to find its scales."""
+    read = reading(any_size, classifier.backbone.preprocessing)
+    found = (pixels for _, pixels in ahead_of(read, sample.training, ahead=4))
+    return (pixels[None] for pixels in found if not isinstance(pixels, BadImage))

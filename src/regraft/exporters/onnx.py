@@ -8,12 +8,13 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
-
-from regraft.exporters._order import Answer, Order, Pixels
 from regraft.utils import onnx_file
 from regraft.utils.machine import cores
+
+if TYPE_CHECKING:
+    from regraft.exporters._order import Answer, Order, Pixels
 
 SUFFIX = ".onnx"
 PACKAGES = ("onnx", "onnxruntime")
@@ -43,6 +44,8 @@ def run(path: Path) -> Answer:
 
 
 def _trace(order: Order, path: Path) -> None:
+    import torch
+
     axes = ("batch", "height", "width")[: 3 if order.any_size else 1]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter's own deprecation and tracing notes say nothing to a user

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from regraft.exporters import onnx
-from regraft.exporters._order import Answer, Order
 from regraft.utils.openvino_runtime import core, runtime
+
+if TYPE_CHECKING:
+    from regraft.exporters._order import Answer, Order
 
 SUFFIX = ".xml"
 PACKAGES = ("openvino", "onnx")

@@ -5,12 +5,13 @@ from __future__ import annotations
 import copy
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
-from regraft.exporters._order import Answer, Order, Pixels
+    from regraft.exporters._order import Answer, Order, Pixels
 
 SUFFIX = ".pt2"
 PACKAGES = ("torch",)
@@ -22,6 +23,8 @@ ABOUT = "regraft.json"
 
 def write(order: Order, path: Path) -> None:
     """Write a model, with what is said of it."""
+    import torch
+
     sides = ("batch", "height", "width")[: 3 if order.any_size else 1]
     ranges = {at: torch.export.Dim(name, min=1, max=2**20) for at, name in enumerate(sides)}
     network = copy.deepcopy(order.network).requires_grad_(False)  # what runs it need not say that nothing is learned
@@ -31,6 +34,8 @@ def write(order: Order, path: Path) -> None:
 
 def run(path: Path) -> Answer:
     """Return what runs a file."""
+    import torch
+
     network = torch.export.load(path).module()
 
     def answer(pixels: Pixels) -> NDArray[np.float32]:

@@ -3,45 +3,25 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple, TypeAlias
-
-import numpy as np
-from PIL import Image
+from typing import TYPE_CHECKING
 
 from regraft import run_folder
-from regraft.activations import engines
-from regraft.activations.devices import pick_device
-from regraft.activations.engines import Engine
-from regraft.activations.sources import BATCH, batched
 from regraft.config import Config, with_settings
-from regraft.data import Named, Pictures, gathered, read_pixels
-from regraft.errors import BadImage, NoImages, UnknownName
-from regraft.inference.answering import predictions_from
-from regraft.inference.classifier import Classifier
-from regraft.inference.heatmaps import heat_maps, overlay
-from regraft.inference.predict import Model, called, open_model
+from regraft.data import Pictures, gathered
+from regraft.errors import NoImages, UnknownName
+from regraft.inference.predict import Model, called, open_model, preflight_model
 from regraft.inference.results import Explanation, ExplanationRow
-from regraft.metrics.tta import mean_over_views
 from regraft.utils import files
-from regraft.utils.machine import cache_folder
 from regraft.utils.progress import Listener, Progress, listener
+
+if TYPE_CHECKING:
+    from regraft.inference.explaining import Shown
 
 FOLDER = "heatmaps"
 ROWS = "heatmaps.csv"
 HEADER = ("filename", "label", "prob", "heatmap", "error")
-Shown: TypeAlias = "tuple[ExplanationRow, Image.Image | None]"
-"""A row, and the picture beside its heat map where there is something to see."""
-
-
-class Seen(NamedTuple):
-    """What speaks for a class."""
-
-    label: str
-    prob: float
-    pair: Image.Image | None  # the picture as the network sees it, and right of it its heat map; None: nothing does
 
 
 @with_settings()
@@ -82,6 +62,8 @@ def explain(
         RunError: the folder cannot be made.
     """
     progress = listener(progress)
+    config = Config(channels=channels, range=range, max_megapixels=max_megapixels, device=device)
+    preflight_model(model, pictures)
     classifier = open_model(model, weights=weights, progress=progress)
     if label is not None and label not in classifier.classes:
         raise UnknownName("class", label, classifier.classes)
@@ -89,11 +71,12 @@ def explain(
         classifier.backbone.cut_above(layer)  # a stage that is not there is refused before a folder is made
     if label is None and classifier.rule:
         progress.note(f"{called(model)} predicts {classifier.rule}.")
-    config = Config(channels=channels, range=range, max_megapixels=max_megapixels)
     number = None if label is None else classifier.classes.index(label)
+    from regraft.inference.explaining import explained
+
     with gathered(pictures, progress) as found:
         classifier = classifier.seeing([picture.path for picture in found], progress, **config.of_files)
-        shown = _explained(classifier, found, number, layer, device)
+        shown = explained(classifier, found, number, layer, device)
         return _drawn(shown, len(found), files.named_path(FOLDER if out is None else out), progress)
 
 
@@ -125,62 +108,3 @@ def _write(rows: Sequence[ExplanationRow], made: Path, folder: Path) -> None:
         if row["heatmap"]:
             row["heatmap"] = str(folder / Path(row["heatmap"]).name)
     files.write_csv(made / ROWS, HEADER, (list(row.values()) for row in rows))
-
-
-def explainer(classifier: Classifier, device: str = "auto") -> Callable[[Sequence[np.ndarray], int | None], list[Seen]]:
-    """Return what explains a class of pictures, uint8 [s, s, 3], by its number; None: of each the predicted one.
-
-    The network is opened once, for many calls.
-    """
-    return partial(_seen, classifier, _network(classifier, device), layer=None, device=device)
-
-
-def _network(classifier: Classifier, device: str) -> Engine:
-    size, folder = classifier.backbone.preprocessing.size, cache_folder()
-    job = engines.Job(classifier.network(), size, dict, folder, device=pick_device(device))
-    return engines.open_engine("torch", job)
-
-
-def _explained(
-    classifier: Classifier, pictures: Sequence[Named], number: int | None, layer: str | None, device: str
-) -> Iterator[Shown]:
-    """Yield a row for each picture, and the picture beside its heat map where there is something to see."""
-    network = _network(classifier, device)
-    for batch in batched(read_pixels([picture.path for picture in pictures], classifier.backbone.preprocessing), BATCH):
-        good = [pixels for _, pixels in batch if not isinstance(pixels, BadImage)]
-        seen = iter(_seen(classifier, network, good, number, layer=layer, device=device) if good else [])
-        for position, pixels in batch:
-            name = pictures[position].name
-            if isinstance(pixels, BadImage):
-                yield _row(name, error=str(pixels)), None
-            else:
-                found = next(seen)
-                yield _row(name, found.label, found.prob), found.pair
-
-
-def _seen(
-    classifier: Classifier,
-    network: Engine,
-    pictures: Sequence[np.ndarray],
-    number: int | None,
-    *,
-    layer: str | None,
-    device: str,
-) -> list[Seen]:
-    together = np.stack(pictures)  # [b, s, s, 3]
-    probabilities = mean_over_views(predictions_from(network, pictures, classifier.tta))
-    chosen = classifier.answers(probabilities) if number is None else np.full(len(pictures), number)
-    heats = heat_maps(classifier, together, chosen, layer=layer, device=device)  # [b, s, s]
-    return [
-        Seen(classifier.classes[answer], float(found[answer]), _beside(pixels, heat) if heat.any() else None)
-        for pixels, answer, found, heat in zip(pictures, chosen, probabilities, heats, strict=True)
-    ]
-
-
-def _row(name: str, label: str | None = None, prob: float | None = None, error: str = "") -> ExplanationRow:
-    rounded = None if prob is None else round(prob, 6)
-    return ExplanationRow(filename=name, label=label, prob=rounded, heatmap=None, error=error)
-
-
-def _beside(pixels: np.ndarray, heat: np.ndarray) -> Image.Image:
-    return Image.fromarray(np.concatenate([pixels, np.asarray(overlay(pixels, heat))], axis=1))

@@ -2,36 +2,19 @@
 
 from __future__ import annotations
 
-import math
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from regraft.activations import sources
-from regraft.activations.devices import pick_device
-from regraft.activations.prefix import Demand, Means, Prefix
-from regraft.activations.sources import Activations
-from regraft.backbones import Backbone
 from regraft.config import Config, with_settings
-from regraft.data import Pictures, adjusted, gathered, read_digests
-from regraft.errors import BadImage, ConfigError, NoImages
-from regraft.inference import bundle
-from regraft.inference.classifier import Classifier
-from regraft.inference.predict import Model, named, refuse_exported
+from regraft.data import Pictures
+from regraft.errors import BadImage, NoImages
+from regraft.inference.predict import Model, preflight_model
 from regraft.inference.results import Features
 from regraft.utils import arrays
 from regraft.utils.files import named_path
-from regraft.utils.progress import Listener, Progress, listener
-from regraft.weights.loading import filled
-
-CHUNK_BYTES = 16 << 20  # read back and written at once: what memory a file of any size takes
-
-SMALLER = "leave out --no-pool, or take a later --layer or a smaller --img-size"
-"""What helps where rows do not fit."""
+from regraft.utils.progress import Listener, listener
 
 
 @with_settings()
@@ -88,7 +71,10 @@ def features(
         precision=precision,
         cache_limit=cache_limit,
     )
-    kept = _compute(opened(model, weights), pictures, layer, pool, config, progress)
+    preflight_model(model, pictures)
+    from regraft.inference.extraction import computed, opened
+
+    kept = computed(opened(model, weights), pictures, layer, pool, config, progress)
     found_below = isinstance(pictures, str | os.PathLike) and not named_path(pictures).is_file()  # a folder, a glob
     for name, reason in kept.skipped.items():
         if found_below and kept.names:
@@ -135,7 +121,10 @@ def extract(
     arrays.writer_of(output)
     progress = listener(progress)
     config = Config(**settings)
-    kept = _compute(opened(model, config.weights), pictures, layer, pool, config, progress)
+    preflight_model(model, pictures)
+    from regraft.inference.extraction import computed, opened
+
+    kept = computed(opened(model, config.weights), pictures, layer, pool, config, progress)
     skipped = {_text(name): reason for name, reason in kept.skipped.items()}
     for name, reason in skipped.items():
         progress.warn(f"{name} is left out: {reason}.")
@@ -149,90 +138,3 @@ def extract(
 def _text(name: str) -> str:
     """Return a path that every file format can hold: Unix allows names that are no text."""
     return name.encode("utf-8", "backslashreplace").decode()
-
-
-# ---- what happens, in order -----------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, eq=False)
-class Kept:
-    """The pictures that could be read, in order, where their rows are, and why others could not be read."""
-
-    rows: Activations
-    names: list[str]
-    which: list[int]  # the row of each
-    skipped: dict[str, str]
-
-    def chunks(self) -> Iterator[np.ndarray]:
-        """Read the rows back, a few MB at once."""
-        size = max(1, CHUNK_BYTES // (4 * math.prod(self.rows.shape)))
-        for start in range(0, len(self.which), size):
-            yield self.read(self.which[start : start + size])
-
-    def read(self, which: Sequence[int]) -> np.ndarray:
-        """Return rows float32 [m, ...], in the order asked for."""
-        return self.rows.rows(which, [0] * len(which))
-
-
-def _compute(
-    model: Classifier | Backbone, pictures: Pictures, layer: str | None, pool: bool, config: Config, progress: Progress
-) -> Kept:
-    """Run the network over the pictures whose rows are not kept yet; pictures of equal content have one row."""
-    with gathered(pictures, progress) as found:
-        paths = [picture.path for picture in found]
-        backbone, trained = _sized(model, config.img_size)
-        shown = backbone.preprocessing.showing(**config.of_files)
-        preprocessing = adjusted(shown, paths, trained=trained, progress=progress)
-        digests = read_digests(paths)
-        one_each = {digest: path for digest, path in zip(digests, paths, strict=True) if isinstance(digest, str)}
-        network = replace(backbone, preprocessing=preprocessing).until(layer, pool=pool)
-        contents = list(one_each)
-        files = sources.Pictures(list(one_each.values()), contents, preprocessing)
-        prefix = _prefix(network, files, config, progress)
-        bad = {contents[at]: reason for at, reason in prefix.plain().items()}
-    row_of = {digest: at for at, digest in enumerate(prefix.pictures.digests)}
-    kept = Kept(prefix.at(len(network.stages)), [], [], {})
-    for picture, digest in zip(found, digests, strict=True):
-        if isinstance(digest, BadImage) or digest in bad:
-            kept.skipped[picture.name] = str(digest if isinstance(digest, BadImage) else bad[digest])
-        else:
-            kept.names.append(picture.name)
-            kept.which.append(row_of[digest])
-    return kept
-
-
-def _prefix(backbone: Backbone, pictures: sources.Pictures, config: Config, progress: Progress) -> Prefix:
-    """Return the whole network as what is frozen: its rows are gone through once, and always kept."""
-    device, demand = pick_device(config.device), Demand({len(backbone.stages): 1}, trained=0)
-    means = Means(
-        device, config.engine, "always", "float32", config.cache_limit, instead=SMALLER, precision=config.precision
-    )
-    return Prefix(backbone, pictures, demand, means, progress)
-
-
-def opened(model: Model, weights: str | None) -> Classifier | Backbone:
-    """Return a model, or a published network, which has no head that is asked.
-
-    Raises:
-        UnknownName, BundleError: neither a network's name nor a model's folder.
-        ConfigError: `weights` beside a model that brings its own; or what is no model.
-    """
-    refuse_exported(model)
-    if isinstance(model, Classifier):
-        found: Classifier | Backbone = model
-    else:
-        found = bundle.load_or(named(model), lambda name: filled(name, weights)[0])
-    if isinstance(found, Classifier) and weights is not None:
-        raise ConfigError(f"--weights {weights}: this model brings its own. Leave it out, or name a network.")
-    return found
-
-
-def _sized(found: Classifier | Backbone, img_size: int | None) -> tuple[Backbone, bool]:
-    """Return a filled backbone, and whether it was trained here.
-
-    One that is given by its name sees pictures as a training by default would.
-    """
-    if isinstance(found, Backbone):
-        return found.sized(img_size, Config.fit), False
-    own = found.backbone
-    return own.sized(img_size, own.preprocessing.fit) if img_size else own, found.spec is not None

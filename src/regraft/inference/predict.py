@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, overload
 
 import numpy as np
 
-from regraft import run_folder
+from regraft import catalog, run_folder
 from regraft.config import READING, Config, names_of, with_settings
 from regraft.data import (
     Labelled,
@@ -29,7 +29,7 @@ from regraft.data import (
     refuse_absent,
     scan,
 )
-from regraft.errors import ConfigError, DataError, NoImages
+from regraft.errors import ConfigError, DataError, ModelMissing, NoImages
 from regraft.inference import about, bulk, exported
 from regraft.inference.answering import Answering, Prediction
 from regraft.inference.results import Asked, Predicting, PredictionRow, Predictions, PredictionsFile
@@ -163,6 +163,26 @@ def called(model: Model) -> str:
     return "The model" if isinstance(model, Answering) else named(model)
 
 
+def preflight_model(model: Model, pictures: Pictures = ()) -> None:
+    """Refuse a model that is neither a folder nor a network, and pictures that are not there.
+
+    Raises:
+        ModelMissing, UnknownName: with the nearest names.
+        DataMissing, ConfigError: no such picture; an address in the web.
+    """
+    refuse_absent(pictures)
+    if isinstance(model, Answering):
+        return
+    model = named(model)
+    if Path(model).exists():
+        return
+    if model.lower().endswith(".onnx"):
+        raise ModelMissing(f"There is no file {model}. Expected one that regraft export has written.")
+    if "/" in model or "\\" in model:
+        raise ModelMissing(f"There is no folder {model}. Expected a run or bundle folder, or the name of a network.")
+    catalog.check(model, " Nor is there a run or bundle folder of this name here.")
+
+
 def check_abstaining(model: str, classifier: Answering, below: float | None) -> None:
     """Raise ConfigError where `below` is no probability, or the model has another rule of answering."""
     if below is None:
@@ -284,10 +304,10 @@ def predict(
         NoImages: nothing that looks like a picture.
     """
     progress = listener(progress)
-    refuse_absent(pictures)
     file = None if out is None else files.named_path(out)
     form = tables.format_of(format, file) if file else ""
     tables.check_writable(file)
+    preflight_model(model, pictures)
     accept = partial(check_abstaining, called(model), below=abstain_below)
     classifier = open_answering(model, accept, weights=weights, device=device, engine=engine, progress=progress)
     classifier = _looking(model, classifier, tta, progress)

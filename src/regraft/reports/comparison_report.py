@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from regraft import run_folder
-from regraft.errors import RunError
+from regraft.errors import RunError, RunMissing
 from regraft.metrics.functions import METRICS, difference
 from regraft.metrics.intervals import FOLDS, few_groups
 from regraft.metrics.predictions import Predicted
@@ -49,6 +49,17 @@ class Row:
     def __fspath__(self) -> str:
         """Return the folder of its run."""
         return self.run
+
+    @property
+    def folder(self) -> Path:
+        """The folder of its run.
+
+        Raises:
+            RunMissing: it was dropped, or failed.
+        """
+        if not self.run:
+            raise RunMissing(f"{self.backbone}, {self.method} has no run: {self.status}, {self.reason}")
+        return Path(self.run)
 
     @property
     def accuracy(self) -> float:

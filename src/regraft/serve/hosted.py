@@ -21,7 +21,7 @@ from regraft.utils.files import named_path
 from regraft.utils.progress import Progress
 
 if TYPE_CHECKING:
-    from regraft.inference.explain import Seen
+    from regraft.inference.explaining import Seen
 
 PLAIN_NAMES = ("model", "bundle")
 """Of files and folders that are called after what they are: then the folder around them says whose model it is."""
@@ -68,7 +68,7 @@ class Explaining:
 
     @cached_property
     def _opened(self) -> tuple[Any, Any, tuple[str, ...]]:
-        from regraft.inference.explain import explainer
+        from regraft.inference.explaining import explainer
         from regraft.inference.predict import open_model
 
         classifier = open_model(self._path, weights=self._config.weights)
