@@ -293,7 +293,7 @@ def test_names_in_any_script_with_spaces_and_200_characters(regraft, drawn, tmp_
         (("--method", "frozn"), ("Unknown method 'frozn'", "Did you mean frozen?", "Known: features, finetuned")),
         (("--method", "finetuned", "--unfreeze", "block.2"), ("Unknown stage", "Did you mean blocks.2", "conv_stem")),
         (("--method", "finetuned", "--train-layers", 999), ("--train-layers 999", "has 49 layers", "--unfreeze all")),
-        (("--train-layers", 4), ("frozen trains nothing but the head", "use --method finetuned")),
+        (("--train-layers", 4), ("frozen trains nothing but the head", "use --method=finetuned")),
         (("--unfreeze", "1", "--train-layers", 4), ("--unfreeze and --train-layers contradict", "give one")),
         (("--from", "x", "--weights", "random"), ("--weights and --from contradict", "give one")),
         (("--val", 0.6, "--test", 0.6), ("--val 0.6 and --test 0.6", "nothing to train on", "below 1")),

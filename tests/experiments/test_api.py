@@ -21,11 +21,11 @@ MISTAKES: dict[str, tuple[str, dict[str, Any], str]] = {
     "resumed": ("train", {"resumed": True}, "train has no setting 'resumed'. Did you mean resume"),
     "backbones": ("compare", {"backbons": "a"}, "compare has no setting 'backbons'. Did you mean backbones"),
     "far": ("check", {"xyzzy": 1}, "check has no setting 'xyzzy'. docs/settings.md"),
-    "text": ("train", {"epochs": "five"}, "--epochs is 'five'; expected a whole number from 1 to 100000"),
-    "half": ("train", {"epochs": 1.5}, "--epochs is 1.5; expected a whole number"),
-    "truth": ("train", {"epochs": True}, "--epochs is True; expected a whole number"),
-    "no text": ("recommend", {"groups": 5}, "--groups is 5; expected text"),
-    "no path": ("train", {"images": 5}, "--images is 5; expected a path"),
+    "text": ("train", {"epochs": "five"}, "epochs is 'five'; expected a whole number from 1 to 100000"),
+    "half": ("train", {"epochs": 1.5}, "epochs is 1.5; expected a whole number"),
+    "truth": ("train", {"epochs": True}, "epochs is True; expected a whole number"),
+    "no text": ("recommend", {"groups": 5}, "groups is 5; expected text"),
+    "no path": ("train", {"images": 5}, "images is 5; expected a path"),
     "no names": ("compare", {"backbones": 5}, "backbones is 5; expected names"),
 }
 

@@ -313,8 +313,8 @@ def test_json_is_that_of_a_run_with_the_folds_beside_it(
 @pytest.mark.parametrize(
     ("settings", "error", "says"),
     [
-        ({"test": 0.2}, ConfigError, "--folds and --test contradict each other"),
-        ({"split_from": "runs/x"}, ConfigError, "--folds and --split-from contradict each other"),
+        ({"test": 0.2}, ConfigError, "folds= and test= contradict each other"),
+        ({"split_from": "runs/x"}, ConfigError, "folds= and split_from= contradict each other"),
         ({"folds": 9}, SplitError, "'blue' has 8 pictures; 9 folds need at least 9"),
         ({"groups": "[a-z]+"}, SplitError, "'blue' has 1 groups; 3 folds need at least 3"),
     ],

@@ -145,7 +145,7 @@ def test_a_loaded_model_is_measured_on_pictures_in_memory_as_its_run_is_on_a_fol
     [
         ({"group": "x"}, "evaluate has no setting 'group'. Did you mean groups"),
         ({"epochs": 3}, "evaluate makes no use of epochs"),
-        ({"groups": 3}, "--groups is 3; expected text"),
+        ({"groups": 3}, "groups is 3; expected text"),
     ],
 )
 def test_what_says_nothing_of_how_data_are_read_is_refused(

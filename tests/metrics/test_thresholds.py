@@ -448,7 +448,7 @@ def test_folds_have_a_threshold_each_and_figures_of_all_answers_together(two: Pa
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (("--target-recall", 0.99), "--positive blue or --positive red?"),
+        (("--target-recall", 0.99), "--positive=blue or --positive=red?"),
         (("--positive", "red"), "--positive red needs a target, such as --target-recall 0.99"),
         (("--positive", "rde", "--target-recall", 0.99), "Unknown class 'rde'. Did you mean red?"),
         (("--positive", "red", "--target-recall", 1.5), "--target-recall is 1.5; expected a value from 0.01 to 1"),
