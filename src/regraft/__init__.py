@@ -28,6 +28,7 @@ if TYPE_CHECKING:  # what type checkers and editors see; the others are told whe
     from regraft.experiments.checking import Check
     from regraft.experiments.comparison_runner import Comparison
     from regraft.experiments.estimators import FeatureExtractor, RegraftClassifier
+    from regraft.experiments.pushing import push
     from regraft.experiments.recommendation import Recommendation
     from regraft.experiments.run import Run
     from regraft.exporters._export import Export, export
@@ -76,6 +77,7 @@ __all__ = [
     "load",
     "models",
     "predict",
+    "push",
     "recommend",
     "report",
     "train",
@@ -115,6 +117,7 @@ _HOMES = {
     "load": "inference.loading",
     "models": "catalog",
     "predict": "inference.predict",
+    "push": "experiments.pushing",
     "recommend": "experiments.api",
     "report": "reports.run_page",
     "train": "experiments.api",

@@ -135,7 +135,7 @@ class Config:
     )
     from_run: str | None = _setting(
         None,
-        "Start from a model trained before: its run or bundle folder.",
+        "Start from a model trained before: its run or bundle folder, or hf://user/name on the hub.",
         group="Model",
         use=NETWORK,
         not_with=("weights",),

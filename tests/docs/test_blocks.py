@@ -24,7 +24,7 @@ PAGES = (
 )
 LANGUAGES = {"python", "console", "text"}
 CHEAP = {"models", "weights list", "predict", "eval", "explain", "report"}
-NEEDS_NETWORK = re.compile(r"resnet50|REGRAFT_WEIGHTS|weights (pull|import)")
+NEEDS_NETWORK = re.compile(r"hf://|resnet50|REGRAFT_WEIGHTS|weights (pull|import)")
 
 TOGETHER = pytest.mark.xdist_group("pages")  # in one process, which makes their pictures and their run once
 

@@ -32,6 +32,7 @@ def train(table: pandas.DataFrame) -> regraft.Run:
     assert_type(regraft.train((["a.png", "b.png"], ["a", "b"]), val=0.2), regraft.Run)
     assert_type(regraft.train((["a.png", "b.png"], ["a", "b"], [1, 2])), regraft.Run)
     assert_type(regraft.report(run), Path)
+    assert_type(regraft.push("runs/cells", "hf://me/cells", public=True).url, str)
     assert_type(regraft.Run.open("runs/cells").test.n, int)
     return run
 

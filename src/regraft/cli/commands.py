@@ -510,6 +510,26 @@ def serve(
     serve(models, Address(host, port, token), limits, requested, _progress())
 
 
+@app.command(rich_help_panel=EVERYDAY, epilog=example("regraft push runs/cells hf://me/cells"))
+def push(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a finished run.", show_default=False)],
+    to: Annotated[
+        str, typer.Argument(metavar="hf://USER/NAME|FOLDER", help="Where to, or a new folder.", show_default=False)
+    ],
+    public: Annotated[bool, typer.Option("--public", help="Let everyone see it. Default: only you.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Publish a run's model with a model card on the Hugging Face hub, or write the same into a folder."""
+    from regraft.experiments import pushing
+
+    found = pushing.push(run, to, public=public)
+    if as_json:
+        print_json(found.as_dict())
+        return
+    say(f"{found.run} is now {found.url or found.to}")
+    say(f"Try it:  {command('predict', found.to, 'PICTURE_OR_FOLDER')}")
+
+
 @app.command(rich_help_panel=SET_UP, epilog=example("regraft models 'resnet*' --available"))
 def models(
     pattern: Annotated[

@@ -134,7 +134,9 @@ OptionalData = Annotated[Path | None, typer.Argument(**_ABOUT_DATA, callback=_or
 """Of commands that take ``--config``: its file may name them."""
 Model = Annotated[
     str,
-    typer.Argument(metavar="MODEL", help="A run or bundle folder, or the name of a network.", show_default=False),
+    typer.Argument(
+        metavar="MODEL", help="A run or bundle folder, hf://user/name, or the name of a network.", show_default=False
+    ),
 ]
 Pictures = Annotated[list[str], typer.Argument(metavar="PICTURE|FOLDER|LIST...", show_default=False)]
 Backbones = Annotated[

@@ -40,7 +40,7 @@ from regraft.data import (
 from regraft.errors import BadImage, ConfigError, RunError, TooManyBadImages
 from regraft.experiments import splitting
 from regraft.experiments.preflight import check_target
-from regraft.inference import bundle
+from regraft.inference import bundle, hub
 from regraft.inference.classifier import Classifier
 from regraft.methods._plan import Plan
 from regraft.training.learner import lengthened
@@ -75,19 +75,23 @@ def load_network(config: Config, *, named: bool = False) -> LoadedNetwork:
         WeightsError, BundleError: the tensors are not here, or not what they should be.
     """
     if config.from_run is not None:
-        return _load_earlier(Path(config.from_run), config, named)
+        return _load_earlier(config.from_run, config, named)
     source = methods.weights_of(config.method) or config.weights
     backbone, weights = filled(config.backbone, source, seed=config.seed)
     origin = {"weights": weights.source, "digest": weights.digest, "licence": weights.licence}
     return LoadedNetwork(backbone.sized(config.img_size, config.fit), (origin,))
 
 
-def _load_earlier(path: Path, config: Config, named: bool) -> LoadedNetwork:
-    earlier = bundle.load(path)
+def _load_earlier(path: str, config: Config, named: bool) -> LoadedNetwork:
+    earlier = bundle.load(hub.local(path))
     backbone = earlier.backbone
     if named and config.backbone != backbone.name:
         raise ConfigError(f"{path} was trained with {backbone.name}, not {config.backbone}. Leave out --backbone.")
-    step = {"run": path.name, "method": earlier.about.get("method", ""), "classes": list(earlier.classes)}
+    step = {
+        "run": path if hub.is_address(path) else Path(path).name,
+        "method": earlier.about.get("method", ""),
+        "classes": list(earlier.classes),
+    }
     return LoadedNetwork(
         backbone.sized(config.img_size, config.fit), (*earlier.about.get("lineage", ()), step), earlier
     )

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, overload
 
+from regraft.inference import hub
 from regraft.inference.exported import SUFFIX, Exported, open_file
 from regraft.utils.calls import Checks, checked
 from regraft.utils.files import named_path
@@ -31,11 +32,13 @@ def load(path: str | os.PathLike[str]) -> Classifier | Exported: ...
 def load(path: str | os.PathLike[str]) -> Classifier | Exported:
     """Read the bundle that `path` is or, being a run, holds; or open an exported ``.onnx`` file, which needs no torch.
 
+    ``hf://user/name`` is a model that `regraft.push` has written on the Hugging Face hub.
+
     Raises:
         BundleError: no bundle there, a part is missing or unreadable, or it is of a newer format.
         ChecksumMismatch: the tensors are not those that were written.
     """
-    found = named_path(path)
+    found = named_path(hub.local(path))
     if found.suffix.lower() == SUFFIX:
         return open_file(found)
     from regraft.inference import bundle

@@ -30,7 +30,7 @@ from regraft.data import (
     scan,
 )
 from regraft.errors import ConfigError, DataError, ModelMissing, NoImages
-from regraft.inference import about, bulk, exported
+from regraft.inference import about, bulk, exported, hub
 from regraft.inference.answering import Answering, Prediction
 from regraft.inference.results import Asked, Predicting, PredictionRow, Predictions, PredictionsFile
 from regraft.metrics.baseline import Baseline, Circumstances, reasons
@@ -155,11 +155,13 @@ def named(model: Model) -> str:
             f"A {type(model).__name__} is no model. Expected a run or bundle folder, a Run, a network's name, or what "
             "regraft.load gives."
         )
-    return files.named_text(model)
+    return files.named_text(hub.local(model))
 
 
 def called(model: Model) -> str:
     """Return what a message calls a model: as the user named it."""
+    if isinstance(model, str) and hub.is_address(model):
+        return model
     return "The model" if isinstance(model, Answering) else named(model)
 
 
