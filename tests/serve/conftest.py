@@ -84,7 +84,7 @@ def exports(small_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def hosted(small_run: Path, exports: Path) -> Iterator[dict[str, Hosted]]:
-    found = open_hosted([str(small_run), str(exports)], {}, 8, lambda name, size: None, Progress())
+    found = open_hosted([str(small_run), str(exports)], {}, Limits(waiting=8), lambda name, size: None, Progress())
     yield found
     for one in found.values():
         one.close()

@@ -13,6 +13,7 @@ import pytest
 
 import regraft as package
 from regraft.serve.hosted import Hosted, open_hosted
+from regraft.serve.limits import Limits
 from regraft.utils.progress import Progress
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -53,7 +54,7 @@ def two(
         shutil.copytree(shapes / colour, made / "data" / colour)
     small: dict[str, Any] = {"method": "features", "img_size": 64, "report": False, "device": "cpu"}
     run = package.train(made / "data", out=made / "pair", positive="red", target_recall=0.9, **small)
-    opened = open_hosted([str(run.folder)], {}, 8, lambda name, size: None, Progress())
+    opened = open_hosted([str(run.folder)], {}, Limits(), lambda name, size: None, Progress())
     yield {"run": hosted["run"], **opened}
     for one in opened.values():
         one.close()

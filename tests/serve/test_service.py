@@ -228,7 +228,7 @@ def held(hosted: dict[str, Hosted]) -> Held:
 def test_what_waits_is_run_together_and_a_full_queue_says_when_to_come_again(
     serving: Callable[..., Any], hosted: dict[str, Hosted], held: Held, pictures: list[Path]
 ) -> None:
-    batches = Batcher(held, most=4)
+    batches = Batcher(held, most=4, at_once=4)
     one = {"run": replace(hosted["run"], batches=batches)}
     with serving(one) as busy:
         answers: list[Any] = []
@@ -252,7 +252,7 @@ def test_what_waits_is_run_together_and_a_full_queue_says_when_to_come_again(
 
 
 def test_a_picture_that_nobody_waits_for_any_more_is_left_out(held: Held, pictures: list[Path]) -> None:
-    batches, content = Batcher(held, most=4), pictures[0].read_bytes()
+    batches, content = Batcher(held, most=4, at_once=4), pictures[0].read_bytes()
     (first,) = batches.submit([content])
     assert held.begun.wait(60)
     given_up, wanted = batches.submit([content, content])
@@ -269,7 +269,7 @@ def test_a_batch_that_fails_is_told_to_those_who_asked_and_the_next_one_is_run()
     def answer(contents: Any) -> Any:
         return iter(contents) if contents[0] == b"good" else 1 / 0
 
-    batches = Batcher(answer, most=4)
+    batches = Batcher(answer, most=4, at_once=4)
     with pytest.raises(ZeroDivisionError):
         batches.submit([b"bad"])[0].result(60)
     assert batches.submit([b"good"])[0].result(60) == b"good"
@@ -334,8 +334,9 @@ def test_the_service_predicts_without_torch(small_run: Path, exports: Path) -> N
     script = f"""
 import sys
 from regraft.serve.hosted import open_hosted
+from regraft.serve.limits import Limits
 from regraft.utils.progress import Progress
-open_hosted([{str(small_run)!r}, {str(exports)!r}], {{"device": "cpu"}}, 8, lambda *said: None, Progress())
+open_hosted([{str(small_run)!r}, {str(exports)!r}], {{"device": "cpu"}}, Limits(), lambda *said: None, Progress())
 print([name for name in ("torch", "timm", "sklearn", "matplotlib") if name in sys.modules])
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=os.environ)

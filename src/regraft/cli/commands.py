@@ -493,6 +493,9 @@ def serve(
     queue: Annotated[
         int, typer.Option("--queue", min=1, help="Pictures that wait for a model; then clients are to ask again.")
     ] = 256,
+    batch: Annotated[
+        int, typer.Option("--batch", min=1, max=1024, help="Most pictures, of all clients, that are run together.")
+    ] = 8,
     timeout: Annotated[
         float, typer.Option("--timeout", metavar="S", min=1, help="Seconds to send a request, and to answer it.")
     ] = 30.0,
@@ -506,7 +509,7 @@ def serve(
         preflight_model(model)
     from regraft.serve.server import Address, Limits, serve
 
-    limits = Limits(max_mb, max_pictures, queue, timeout)
+    limits = Limits(max_mb, max_pictures, queue, batch, timeout)
     serve(models, Address(host, port, token), limits, requested, _progress())
 
 

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from typing import NamedTuple
 
-from regraft.activations.sources import BATCH
 from regraft.inference.answering import Prediction
 
 Answer = Callable[[Sequence[bytes]], Iterator[Prediction]]
@@ -26,8 +25,10 @@ class _Job(NamedTuple):
 class Batcher:
     """A queue, and the thread that empties it; pictures are handed in from one thread alone, the event loop's."""
 
-    def __init__(self, answer: Answer, most: int, heard: Callable[[int], None] = lambda size: None) -> None:
-        self._answer, self._most, self._heard = answer, most, heard
+    def __init__(
+        self, answer: Answer, *, most: int, at_once: int, heard: Callable[[int], None] = lambda size: None
+    ) -> None:
+        self._answer, self._most, self._at_once, self._heard = answer, most, at_once, heard
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="batches", daemon=True)
         self._thread.start()
@@ -72,7 +73,7 @@ class Batcher:
 
     def _also(self) -> Iterator[_Job]:
         """Yield what waits beside a first picture, for nobody; the end of all stays where it is."""
-        for _ in range(BATCH - 1):
+        for _ in range(self._at_once - 1):
             try:
                 job = self._jobs.get_nowait()
             except queue.Empty:

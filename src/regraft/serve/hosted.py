@@ -17,6 +17,7 @@ from regraft.errors import UnknownName
 from regraft.inference.answering import Answering
 from regraft.inference.predict import is_exported, open_answering
 from regraft.serve.batching import Batcher, Full
+from regraft.serve.limits import Limits
 from regraft.utils.files import named_path
 from regraft.utils.progress import Progress
 
@@ -95,7 +96,7 @@ class Hosted:
 def open_hosted(
     models: Sequence[str],
     requested: Mapping[str, Any],
-    waiting: int,
+    limits: Limits,
     heard: Callable[[str, int], None],
     progress: Progress,
 ) -> dict[str, Hosted]:
@@ -104,19 +105,17 @@ def open_hosted(
     Args:
         models: as in `regraft.predict`.
         requested: settings, as of `regraft predict`.
-        waiting: pictures in the queue of one model.
+        limits: of what waits, and of what is run together.
         heard: is called with a model's name and the size of each of its batches.
         progress: hears what opening has to say.
 
     Raises:
         RegraftError: as `regraft.predict` of such a model.
     """
-    found = dict[str, Hosted]()
+    found, queued = dict[str, Hosted](), partial(Batcher, most=limits.waiting, at_once=limits.batch)
     for model in models:
         name = _free(_name(model), found)
-        found[name] = _open(
-            name, model, requested, progress, partial(Batcher, most=waiting, heard=partial(heard, name))
-        )
+        found[name] = _open(name, model, requested, progress, partial(queued, heard=partial(heard, name)))
     return found
 
 
@@ -143,7 +142,7 @@ def _blank(size: int) -> bytes:
 def _name(model: str) -> str:
     path = named_path(model).absolute()
     stem = path.stem if is_exported(model) else path.name
-    return path.parent.name if stem in PLAIN_NAMES else stem
+    return path.parent.name or stem if stem in PLAIN_NAMES else stem
 
 
 def _free(name: str, taken: Mapping[str, object]) -> str:

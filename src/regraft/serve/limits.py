@@ -21,6 +21,7 @@ class Limits:
     megabytes: int = 32  # of a request
     pictures: int = 64  # of a request
     waiting: int = 256  # pictures in the queue of one model
+    batch: int = 8  # pictures that are run together: more take more memory, and on a CPU they are hardly faster
     seconds: float = 30.0  # for a client to send its request, and as many for the answer
 
     @property

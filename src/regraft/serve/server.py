@@ -59,7 +59,7 @@ def serve(
     """
     with _listening(address) as listening:  # before models are opened, which takes seconds
         metrics = Metrics()
-        hosted = open_hosted(models, requested, limits.waiting, metrics.batch, progress)
+        hosted = open_hosted(models, requested, limits, metrics.batch, progress)
         app = application(hosted, limits, metrics, address.token, address.local)
         listening.listen(2048)
         host, port = listening.getsockname()[:2]
