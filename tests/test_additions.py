@@ -107,7 +107,7 @@ def test_an_export_format_is_a_file(
     """Offered, and tried on the run's pictures as all are."""
     (tmp_path / "other.py").write_text(FORMAT)
     monkeypatch.setattr(exporters, "__path__", [*exporters.__path__, str(tmp_path)])
-    assert "Known: onnx, openvino, other, pt2." in regraft("export", small_run, "--format", "othr").err
+    assert "Known: onnx, openvino, other, pt2, timm." in regraft("export", small_run, "--format", "othr").err
     done = regraft("export", small_run, "--format", "other", "-o", tmp_path / "made/model.other")
     assert done.status == 0, done.err
     assert "0 labels" in done.out

@@ -14,9 +14,11 @@ from regraft.inference.classifier import Classifier
 from regraft.training.head import HeadSpec, build_head
 
 
-def small_classifier(name: str = "squeezenet1_1", size: int = 32, classes: int = 3, **more: Any) -> Classifier:
+def small_classifier(
+    name: str = "squeezenet1_1", size: int = 32, classes: int = 3, hidden: int = 8, **more: Any
+) -> Classifier:
     backbone = replace(build(name), preprocessing=Preprocessing(size=size, resize=size + 4))
-    spec = HeadSpec(backbone.embedding_width, classes, hidden=8)
+    spec = HeadSpec(backbone.embedding_width, classes, hidden=hidden)
     return Classifier(backbone, build_head(spec).eval(), tuple("abcd"[:classes]), spec, temperature=0.5, **more)
 
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,6 +23,8 @@ from regraft.utils import onnx_file
 
 SIZES = {"inception_v3": 75, "inception_resnet_v2": 75, "nasnet": 75}
 """Pixels, where 32 are too few."""
+FITTING: dict[str, dict[str, Any]] = {"timm": {"name": "mobilenetv1_100", "hidden": 0}}
+"""Networks and heads for formats that hold not every one."""
 SMALLEST = {
     row["family"]: row["name"] for row in sorted(catalog.read(), key=lambda row: row["parameters"], reverse=True)
 }
@@ -44,7 +47,10 @@ def of_model(classifier: Classifier, pixels: np.ndarray, asked: str = "any") -> 
 
 @pytest.mark.parametrize("form", exporters.names())
 @pytest.mark.parametrize("asked", ["any", "square"])
-def test_an_exported_file_answers_as_its_model(form: str, asked: str, classifier: Classifier, tmp_path: Path) -> None:
+def test_an_exported_file_answers_as_its_model(
+    form: str, asked: str, small: Callable[..., Classifier], tmp_path: Path
+) -> None:
+    classifier = small(**FITTING.get(form, {}))
     writer = exporters.module(form, "float32")
     file = tmp_path / f"model{writer.SUFFIX}"
     writer.write(order(classifier, asked), file)
@@ -150,5 +156,5 @@ def test_a_format_is_a_file(classifier: Classifier, tmp_path: Path, monkeypatch:
     """Nothing else is edited for it: it has its name by being there."""
     (tmp_path / "coreml.py").write_text("SUFFIX, PACKAGES, PRECISIONS = '.mlpackage', (), ('float32',)")
     monkeypatch.setattr(exporters, "__path__", [*exporters.__path__, str(tmp_path)])
-    assert exporters.names() == ("coreml", "onnx", "openvino", "pt2")
+    assert exporters.names() == ("coreml", "onnx", "openvino", "pt2", "timm")
     assert exporters.module("coreml", "float32").SUFFIX == ".mlpackage"

@@ -264,6 +264,5 @@ def print_demo(rows: tables.Rows) -> None:
 def print_export(found: Any) -> None:
     """Print what was written, and how it answers."""
     say(f"{found.file}: {found.format}, {found.precision}, {found.megabytes:.1f} MB")
-    takes = "of any size" if found.input == "any" else f"of {found.size} x {found.size}"
-    say(f"It takes RGB pictures {takes}, uint8 [n, h, w, 3], and gives probabilities [n, classes].")
+    say(found.takes)
     say(str(found.verification))

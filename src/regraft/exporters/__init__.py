@@ -1,7 +1,8 @@
 """Classifier -> a file for other programs, which answers as the classifier does: one file a format, found by its name.
 
 A format's file has ``PACKAGES`` (that it needs), ``SUFFIX``, ``PRECISIONS`` (the full one first), ``SAME`` (how near to
-the model float32 comes), ``write(order, path)`` and ``run(path) -> Answer``.
+the model float32 comes), ``write(order, path)`` and ``run(path) -> Answer``; and ``BESIDE``, the names of other files
+that it writes.
 """
 
 from __future__ import annotations

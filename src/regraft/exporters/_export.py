@@ -51,6 +51,13 @@ class Export:
         """How large the file is, with what belongs to it; MB of 10^6 bytes."""
         return sum(path.stat().st_size for path in self.file.parent.glob(f"{self.file.stem}.*")) / 1e6
 
+    @property
+    def takes(self) -> str:
+        """What it takes and gives, in a sentence."""
+        size = "of any size" if self.input == "any" else f"of {self.size} x {self.size}"
+        usual = f"It takes RGB pictures {size}, uint8 [n, h, w, 3], and gives probabilities [n, classes]."
+        return str(getattr(exporters.module(self.format), "TAKES", usual))
+
     def as_dict(self) -> dict[str, Any]:
         """Return what ``--json`` prints."""
         own = {name: value for name, value in vars(self).items() if name != "verification"}
@@ -78,7 +85,7 @@ def export(
 
     Args:
         model: as in `regraft.predict`.
-        format: onnx, openvino or pt2 (`torch.export`).
+        format: onnx, openvino, pt2 (`torch.export`) or timm.
         out: the file to write. Default: ``exports/<name of model>/model.onnx`` …, with -2 behind the folder's name
             where that is taken.
         precision: float32; float16, half as large; int8, a quarter, with scales found on training pictures.
@@ -145,7 +152,8 @@ def _refuse_taken(file: Path | None, suffix: str, beside: Sequence[str]) -> None
 
 
 def _beside(format: str) -> tuple[str, ...]:
-    return (LABELS, PROGRAM) if format == "onnx" else (LABELS,)
+    own = getattr(exporters.module(format), "BESIDE", ())  # what a format writes itself
+    return (LABELS, PROGRAM, *own) if format == "onnx" else (LABELS, *own)
 
 
 def _write_beside(folder: Path, classifier: Classifier, format: str) -> None:

@@ -33,6 +33,7 @@ class Order:
     any_size: bool
     precision: str
     about: dict[str, str]
+    classifier: Classifier
     calibration: Iterable[Pixels] = ()  # training pictures, each [1, h, w, 3], for whole numbers
 
 
@@ -66,7 +67,7 @@ def ordered(classifier: Classifier, *, asked: str, precision: str, calibration: 
     sides = (size + 11, size + 7) if asked == "any" else (size, size)  # unlike, so that none is taken for another
     example = torch.zeros(2, *sides, 3, dtype=torch.uint8)
     about = said(classifier) | {"input": asked, "precision": precision}
-    return Order(network, example, asked == "any", precision, about, calibration)
+    return Order(network, example, asked == "any", precision, about, classifier, calibration)
 
 
 def said(classifier: Classifier) -> dict[str, str]:
