@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import math
 import os
 import reprlib
@@ -13,7 +14,7 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
-from regraft.errors import ConfigError
+from regraft.errors import ConfigError, reason_of
 from regraft.utils import calls, files, plugins
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -61,6 +62,9 @@ class About:
     may_change: bool = False  # when a run goes on: what was learned stays the same
     path: bool = False  # its text may be a path
     as_keyword: str = ""  # its type as a keyword, which takes more than what is kept; several values become one text
+    content: bool = (
+        False  # what is kept is the text in the file: it holds wherever that goes, and whatever becomes of it
+    )
     separator: str = ","  # between these
 
     @property
@@ -259,6 +263,15 @@ class Config:
         group="Data",
         use=FILES,
         within=(1, 10_000),
+    )
+    corrections: str | None = _setting(
+        None,
+        "A table of labels that a human has corrected, such as the corrections.csv that the page of a report or a "
+        "check writes: its pictures get other classes, or are left out. The run keeps what is in it.",
+        group="Data",
+        use=SEEING,
+        path=True,
+        content=True,
     )
     val: float = _setting(
         0.15, "Share of the pictures that chooses the epoch.", group="Data", use=TRAINING, within=(0.01, 0.9)
@@ -618,11 +631,43 @@ def _as_kept(name: str, value: Any, hint: Any) -> Any:
     about, kinds = ABOUT[name], getattr(hint, "__args__", (hint,))
     if Path in kinds and isinstance(value, str | os.PathLike):
         return files.named_path(value)
+    if about.content and isinstance(value, str | os.PathLike):
+        return _content(name, value)
     if about.path and isinstance(value, str | os.PathLike):
         return files.named_text(value)
     if about.as_keyword and isinstance(value, int | tuple | list):
         return about.separator.join(map(str, (value,) if isinstance(value, int) else value))
     return value
+
+
+def _content(name: str, value: str | os.PathLike[str]) -> str:
+    """Return the text in a file, with the line ends of any system as one; or what was read of it before.
+
+    Raises:
+        ConfigError: it cannot be read.
+    """
+    if is_content(name, value):
+        return str(value)
+    path = files.named_path(value)
+    try:
+        text = path.read_bytes().decode("utf-8-sig") if path.is_file() else None
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{option(name)} {path} cannot be read ({reason_of(error)}). Expected text.") from error
+    if text is None:
+        raise ConfigError(f"{option(name)} {path} is no file. Expected a table.")
+    return text.replace("\r\n", "\n").replace("\r", "\n").rstrip("\n") + "\n"
+
+
+def is_content(name: str, value: object) -> bool:
+    """Say whether a setting is the text of a file, and not its path: that has no lines."""
+    return name in ABOUT and ABOUT[name].content and isinstance(value, str) and "\n" in value
+
+
+def from_folder(folder: Path, name: str, value: Any) -> Any:
+    """Return a setting's path from the folder in which it was given; a place such as ``timm``, or no path, as it is."""
+    if name not in PATHS or value is None or is_content(name, value) or value in ABOUT[name].known:
+        return value
+    return str(folder / value) if (folder / value).exists() else str(value)
 
 
 def _refuse_outside(name: str, value: Any, about: About) -> None:
@@ -686,6 +731,13 @@ def changed(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings that are not as they are by default, or by the preset that is among them."""
     defaults = {**Config().as_dict(), **PRESETS.get(str(settings.get("preset")), {})}
     return {name: value for name, value in settings.items() if name in defaults and value != defaults[name]}
+
+
+def shown(name: str, value: Any) -> Any:
+    """Return a setting's value for a reader: of the text of a file, how many rows it has, and which they are."""
+    if not is_content(name, value):
+        return value
+    return f"{value.count(chr(10)) - 1} rows ({hashlib.sha256(value.encode()).hexdigest()[:8]})"
 
 
 def command(*words: object, **settings: Any) -> str:

@@ -13,7 +13,7 @@ from typing import Annotated, Any, TypeVar
 
 from msgspec import Meta
 
-from regraft.config import ABOUT, TARGET, TARGETS, Config, command, names_of, option
+from regraft.config import ABOUT, TARGET, TARGETS, Config, command, is_content, names_of, option, shown
 from regraft.errors import ConfigError, RunError, RunMissing, reason_of
 from regraft.training.history import Stop
 from regraft.utils import files, records
@@ -193,10 +193,22 @@ def settings_of(folder: Path, requested: Mapping[str, Any]) -> Config:
     for name in requested:
         if name not in may_differ and now[name] != kept[name]:
             raise RunError(
-                f"{folder} was begun with {option(name)} {kept[name]}, not {now[name]}. "
+                f"{folder} was begun with {option(name)} {shown(name, kept[name])}, not {shown(name, now[name])}. "
                 "Leave that option out, or start a new run without --resume."
             )
     return Config.from_dict({**kept, **{name: now[name] for name in requested if name in may_differ}})
+
+
+def keep_texts(settings: Mapping[str, Any], folder: Path) -> None:
+    """Write the texts that settings have kept, as files that a command can name: ``corrections.csv``."""
+    for name, text in settings.items():
+        if is_content(name, text):
+            files.write_bytes(folder / f"{name}.csv", text.encode())
+
+
+def with_texts_in(folder: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings as a command gives them, with the files of `keep_texts` for their texts."""
+    return {name: str(folder / f"{name}.csv") if is_content(name, value) else value for name, value in settings.items()}
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,12 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, get_args, get_type_hints
 
-from regraft.config import ABOUT, EXCLUSIVE, Config, changed, option
+from regraft.config import ABOUT, EXCLUSIVE, Config, changed, from_folder, option
 from regraft.errors import ConfigError, UnknownName, reason_of
 from regraft.utils import records
 from regraft.utils.streams import say_aside
 
 HINTS: Mapping[str, Any] = get_type_hints(Config)
-PATHS = {name for name, about in ABOUT.items() if about.path or Path in get_args(HINTS[name])}
 OF_COMMANDS = ("out", "resume", "report", "verbose", "json")
 """What a command takes for itself, and no settings have."""
 NOTHING = (None, "", "null", "~")  # what YAML calls so: the setting is not given
@@ -62,13 +61,8 @@ def read(path: Path) -> dict[str, Any]:
     found = {name: _value(name, value, path) for name, value in values.items() if value not in NOTHING}
     if isinstance(written, dict):
         folder = Path(str(content.get("working_folder", "")))
-        found = {name: _from(folder, value) if name in PATHS else value for name, value in changed(found).items()}
+        found = {name: from_folder(folder, name, value) for name, value in changed(found).items()}
     return found
-
-
-def _from(folder: Path, value: Any) -> str:
-    """Return a path from the folder in which the run was begun; a place such as ``timm`` is none."""
-    return str(folder / value) if (folder / value).exists() else str(value)
 
 
 def _content(path: Path) -> dict[Any, Any]:

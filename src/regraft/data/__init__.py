@@ -1,5 +1,6 @@
 """Read a folder or table of labelled pictures: manifest, splits, pixels, views."""
 
+from regraft.data.corrections import corrected, read_corrections, told
 from regraft.data.decode import DECODER, MAX_MEGAPIXELS, Preprocessing, decode, digest
 from regraft.data.group_headers import PATIENT, header_namings
 from regraft.data.group_names import Naming, in_stretches, named_as_sources, naming_of, namings, plausible
@@ -45,6 +46,7 @@ __all__ = [
     "ahead_of",
     "as_source",
     "augmentations",
+    "corrected",
     "decode",
     "digest",
     "draw_cells",
@@ -65,6 +67,7 @@ __all__ = [
     "natural_key",
     "other_pictures",
     "plausible",
+    "read_corrections",
     "read_digests",
     "read_listing",
     "read_picture",
@@ -77,6 +80,7 @@ __all__ = [
     "split",
     "split_from",
     "survey",
+    "told",
     "write_listing",
     "write_split",
 ]

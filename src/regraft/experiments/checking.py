@@ -16,7 +16,7 @@ from regraft.audit.groups import Proposal
 from regraft.audit.judging import FINDINGS, Audit, Remark, audit_of, map_of, reduced, write_remarks
 from regraft.audit.kinds import KINDS, check_kinds
 from regraft.audit.looking import look_at
-from regraft.config import Config, refuse_idle
+from regraft.config import Config, command, from_folder, refuse_idle
 from regraft.data import Manifest, split_from
 from regraft.errors import ConfigError, NoImages
 from regraft.experiments.session import Session, load_network
@@ -118,7 +118,17 @@ def _audited(session: Session) -> tuple[Audit, Shown, Proposal | None]:
     points = reduced(network.embeddings(plan.cut))
     audit = audit_of(manifest, session.digests, points, thumbnails, skipped=session.skipped, seed=config.seed)
     audit = replace(audit, notices=[*audit.notices, *session.seen.notices])
-    return audit, Shown(manifest, preprocessing, map_of(points, config.seed)), session.proposed_groups(network, [plan])
+    return (
+        audit,
+        Shown(manifest, preprocessing, map_of(points, config.seed), config.corrections, _again(session)),
+        session.proposed_groups(network, [plan]),
+    )
+
+
+def _again(session: Session) -> str:
+    """Return the command that checks the same, with labels corrected on the page, from any folder."""
+    given = {name: from_folder(Path.cwd(), name, value) for name, value in session.requested.items()}
+    return command("check", session.data.absolute(), **{**given, "corrections": "corrections.csv"})
 
 
 def _refuse_no_leak(session: Session) -> None:

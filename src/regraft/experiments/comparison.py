@@ -56,7 +56,7 @@ def compare(
     run_folder.new_folder(wanted)  # a place that cannot be written to is said now
     session.survey()
     folder = _folder(wanted, requested, session)
-    runner = ComparisonRunner(session, folder, list(candidates), started, _command(requested, candidates, config))
+    runner = ComparisonRunner(session, folder, list(candidates), started, _command(requested, candidates, folder))
     with run_folder.alone_in(folder), loggers.opened(config, folder, session.progress) as logs:
         choose = partial(worth_training, runner, budget_s) if budget_s is not None else None
         comparison = runner.run(choose, budget_s, control_epochs)
@@ -112,7 +112,7 @@ def _requested(
     }
 
 
-def _command(requested: Mapping[str, Any], candidates: Sequence[Candidate], config: Config) -> str:
+def _command(requested: Mapping[str, Any], candidates: Sequence[Candidate], folder: Path) -> str:
     """Return the command that does the same again."""
     budget_s, epochs = requested["budget_s"], requested["control_epochs"]
     asked = {"--budget": None if budget_s is None else f"{budget_s:.0f}s", "--control-epochs": epochs}
@@ -122,7 +122,7 @@ def _command(requested: Mapping[str, Any], candidates: Sequence[Candidate], conf
         *("--backbones", ",".join(dict.fromkeys(candidate.backbone for candidate in candidates))),
         *("--methods", ",".join(dict.fromkeys(candidate.method for candidate in candidates))),
         *(word for name, value in asked.items() if value is not None for word in (name, value)),
-        **changed(config.as_dict()),
+        **run_folder.with_texts_in(folder.absolute(), changed(requested["settings"])),
     )
 
 
@@ -163,5 +163,6 @@ def _changed_since(folder: Path, session: Session) -> bool:
 
 
 def _write_settings(folder: Path, requested: Mapping[str, Any], *, finished: bool) -> None:
+    run_folder.keep_texts(requested["settings"], folder)
     about = {"requested": requested, "finished": finished, "environment": run_folder.environment()}
     run_folder.write_json(folder / comparison_report.SETTINGS, about)

@@ -37,6 +37,7 @@ def begin_folds(session: Session, network: ActivatedNetwork, plan: Plan, folder:
         write_split(split, where / "split.csv", session.digests)
     longest = lengthened(plan, min(len(split.part("train")) for split in session.splits), session.config)
     about = about_run(session.data, session.config, longest, network)
+    run_folder.keep_texts(about["settings"], folder)
     run_folder.write_json(folder / run_folder.SETTINGS, about)
 
 

@@ -71,6 +71,7 @@ class Fitting:
         write_split(self.split, folder / "split.csv", self.session.digests)
         run_folder.write_skipped(folder / "skipped.csv", self.session.skipped)
         about = about_run(self.session.data, self.config, self.learner.plan, self.network)
+        run_folder.keep_texts(about["settings"], folder)
         run_folder.write_json(folder / run_folder.SETTINGS, about)
 
     @cached_property

@@ -33,6 +33,7 @@ from regraft.data import (
     Surveyed,
     Tta,
     augmentations,
+    corrected,
     other_pictures,
     scan,
     survey,
@@ -153,7 +154,7 @@ class Session:
         """
         methods.check(config.method)
         augmentations(config.augment)
-        manifest = scan(data, Reading(**config.reading))
+        manifest = corrected(scan(data, Reading(**config.reading)), config.corrections)
         for notice in manifest.notices:
             progress.warn(notice)
         check_target(config, manifest)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from io import BytesIO
 from pathlib import Path
@@ -33,13 +33,17 @@ def gallery(
     found: Sequence[Gathered],
     read: Callable[[str], bytes | None],
     preprocessing: Preprocessing,
+    labels: Mapping[str, str],
     most: int = PICTURES_OF_A_KIND,
 ) -> list[dict[str, Any]]:
-    """Return the first findings with their pictures; none for files that cannot be read, or have changed."""
+    """Return the first findings with their pictures; none for files that cannot be read, or have changed.
+
+    `labels` are the classes of the files, by name.
+    """
     entries = []
     for remark, members in found[:most]:
         shown = [thumbnail(read, preprocessing, name) for name in members[:PICTURES_OF_A_SET]]
-        if pictures := [picture for picture in shown if picture]:
+        if pictures := [{**one, "file": one["name"], "label": labels.get(one["name"])} for one in shown if one]:
             entries.append({"remark": remark, "members": members, "pictures": pictures})
     return entries
 

@@ -21,8 +21,9 @@ from regraft.audit.groups import Proposal, proposed_in
 from regraft.audit.identical import copies_that_differ, identical
 from regraft.audit.judging import FINDINGS, Gathered, Remark, by_kind, gathered, read_remarks
 from regraft.audit.orientation import Orientation, orientation_in
-from regraft.config import ABOUT, PATHS, Config, changed, command, option
-from regraft.data import PARTS, decode, digest
+from regraft.config import ABOUT, Config, changed, command, from_folder, option, shown
+from regraft.data import PARTS, decode, digest, read_corrections, told
+from regraft.data.corrections import Correction
 from regraft.data.reading import read_file
 from regraft.data.rows import name_some
 from regraft.errors import BadImage, RunError
@@ -114,7 +115,7 @@ class Files:
 class Report:
     """What the page says about a run."""
 
-    name: str
+    folder: Path  # absolute
     metrics: dict[str, Any]  # metrics.json
     config: dict[str, Any]  # config.json
     predictions: Predicted
@@ -131,6 +132,11 @@ class Report:
     proposal: Proposal | None  # groups.json: of groups that were not given
 
     # ---- figures ----------------------------------------------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        """What the run is called."""
+        return self.folder.name
 
     @property
     def classes(self) -> list[str]:
@@ -364,6 +370,7 @@ class Report:
         both = f"{_count(self._copies_apart, 'picture')} in two parts, as copies."
         return [
             f"{len(self.split)} pictures were used{in_groups}; {len(self.skipped) or 'none'} could not be read.",
+            *told(self.corrections),
             f"{_count(len(identical(self._digests)), 'file')} there more than once, byte for byte.",
             f"{_count(self._copies('label'), 'picture')} under two labels.",
             *([] if self.folds else [both]),
@@ -387,28 +394,40 @@ class Report:
         """Every setting: its option, its value, its default, what it does."""
         defaults, now = Config().as_dict(), self.config["settings"]
         helps = {name: about.described for name, about in ABOUT.items()}
-        return [(option(name), now[name], defaults[name], helps[name]) for name in defaults if name in now]
+        return [(option(name), shown(name, now[name]), defaults[name], helps[name]) for name in defaults if name in now]
 
     @property
     def command(self) -> str:
         """The command that trains the same again."""
-        return command("train", self.config["data"], **changed(self.config["settings"]))
+        return command("train", self.config["data"], **changed(self._given))
 
     @property
     def check_command(self) -> str:
         """The command that looks deeper into the data."""
-        settings = self.config["settings"]
+        settings = self._given
         shared = [name for name, about in ABOUT.items() if "check" in about.use.commands and about.group != "Machine"]
         seen = {name: self._from_anywhere(name, settings.get(name)) for name in shared if name != "split_from"}
         parts = [] if self.folds else ["--split-from", self.name]  # of folds, every picture is in each part
         return command("check", self.config["data"], *parts, **changed(seen))
 
+    @cached_property
+    def _given(self) -> dict[str, Any]:
+        """The settings as a command gives them."""
+        return run_folder.with_texts_in(self.folder, self.config["settings"])
+
+    @property
+    def corrections(self) -> list[Correction]:
+        """What a human had said of the pictures before the run."""
+        return read_corrections(self.config["settings"].get("corrections"))
+
+    @property
+    def corrected_command(self) -> str:
+        """The command that trains the same with labels that were corrected on the page."""
+        given = {name: self._from_anywhere(name, value) for name, value in changed(self._given).items()}
+        return command("train", self.config["data"], **{**given, "corrections": "corrections.csv"})
+
     def _from_anywhere(self, name: str, value: Any) -> Any:
-        """Return a setting's path as it is called from any folder; what is none as it is."""
-        if name not in PATHS or value is None or value in ABOUT[name].known:
-            return value
-        there = Path(self.config.get("working_folder") or "") / value
-        return str(there) if there.exists() else value
+        return from_folder(Path(self.config.get("working_folder") or ""), name, value)
 
     @property
     def epochs(self) -> int:
@@ -460,7 +479,7 @@ def read(folder: Path) -> Report:
     chosen = [*worst_mistakes(predictions), *typical_correct(predictions)]
     shown = show(chosen)
     return Report(
-        folder.absolute().name,
+        folder.absolute(),
         metrics,
         config,
         predictions,

@@ -320,7 +320,8 @@ def no_formulas(row: Iterable[object]) -> list[object]:
     return [f"'{cell}" if isinstance(cell, str) and _is_formula(cell) else cell for cell in row]
 
 
-def _as_it_was(cell: str) -> str:
+def without_quotes(cell: str) -> str:
+    """Return a cell without what `no_formulas` has put before it."""
     return cell[1:] if cell.startswith("'") and _is_formula(cell) else cell
 
 
@@ -350,7 +351,7 @@ def read_csv(path: Path, needed: Sequence[str] = ()) -> list[dict[str, str]]:
         raise RunError(
             f"{path} cannot be read ({reason_of(error)}). It was edited or damaged: copy it from where it was made."
         ) from error
-    return [dict(zip(header, map(_as_it_was, row), strict=True)) for row in rows]
+    return [dict(zip(header, map(without_quotes, row), strict=True)) for row in rows]
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]], *, flushed: bool = True) -> None:

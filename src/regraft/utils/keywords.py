@@ -35,6 +35,7 @@ class Settings(Reading, total=False):
     channels: str | int | Sequence[int] | None
     range: str | tuple[float, float] | None
     max_megapixels: int | None
+    corrections: str | os.PathLike[str] | None
     val: float
     test: float
     folds: int | None

@@ -16,5 +16,6 @@ def values(report: Report) -> dict[str, Any] | None:
     """Return the first findings of each kind, with their pictures."""
     preprocessing = Preprocessing.from_dict(report.about["preprocessing"])
     found = report.found.items()
-    galleries = {kind: gallery(remarks, report.files.read, preprocessing, PICTURES) for kind, remarks in found}
+    labels = {row["filename"]: row["label"] for row in report.split}
+    galleries = {kind: gallery(remarks, report.files.read, preprocessing, labels, PICTURES) for kind, remarks in found}
     return {"shown": ROWS_OF_A_KIND, "galleries": galleries}
