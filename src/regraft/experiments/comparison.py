@@ -17,7 +17,7 @@ from typing import Any
 from regraft import methods as all_methods
 from regraft import run_folder
 from regraft.backbones import FAMILIES, canonical, names
-from regraft.config import Config, changed, command, refuse_idle
+from regraft.config import Config, changed, command, from_folder, refuse_idle
 from regraft.data import Manifest, other_pictures
 from regraft.errors import ConfigError, WeightsMissing
 from regraft.experiments import loggers
@@ -115,6 +115,7 @@ def _requested(
 def _command(requested: Mapping[str, Any], candidates: Sequence[Candidate], folder: Path) -> str:
     """Return the command that does the same again."""
     budget_s, epochs = requested["budget_s"], requested["control_epochs"]
+    given = run_folder.with_texts_in(folder.absolute(), changed(requested["settings"]))
     asked = {"--budget": None if budget_s is None else f"{budget_s:.0f}s", "--control-epochs": epochs}
     return command(
         "compare",
@@ -122,7 +123,7 @@ def _command(requested: Mapping[str, Any], candidates: Sequence[Candidate], fold
         *("--backbones", ",".join(dict.fromkeys(candidate.backbone for candidate in candidates))),
         *("--methods", ",".join(dict.fromkeys(candidate.method for candidate in candidates))),
         *(word for name, value in asked.items() if value is not None for word in (name, value)),
-        **run_folder.with_texts_in(folder.absolute(), changed(requested["settings"])),
+        **{name: from_folder(Path.cwd(), name, value) for name, value in given.items()},
     )
 
 

@@ -8,6 +8,7 @@ from regraft import run_folder
 from regraft.reports.comparison_report import Control, Findings, columns, compared
 from regraft.reports.pages import render
 from regraft.reports.plots import accuracy_against_time, learning_curves
+from regraft.reports.row_details import details_of
 from regraft.utils import files
 
 
@@ -22,12 +23,14 @@ def comparison_page(findings: Findings) -> str:
     """Return the page of a comparison: the table, which differences are real, accuracy against cost, the control."""
     control = findings.control
     points = [(f"{row.backbone}-{row.method}", row.predict_ms, row.accuracy) for row in findings.done]
+    details = {} if findings.missing else {row.run: details_of(Path(row.run)) for row in findings.done if row.run}
     return render(
         "comparison.html",
+        details=details,
         found=findings,
         compared=compared(),
         names=[name for name, *_ in points],
-        scatter=accuracy_against_time(points, findings.front),
+        scatter=accuracy_against_time(points, findings.winners),
         curves=_curves_of(control) if control else "",
     )
 

@@ -370,6 +370,20 @@ class Findings:
                 front.add(name_of(row))
         return front
 
+    @property
+    def told_apart(self) -> bool:
+        """Whether any two rows can be told apart; if not, every difference in the table may be luck."""
+        return any(p <= LEVEL for p in self.p_values.values())
+
+    @property
+    def winners(self) -> set[str]:
+        """The rows that are drawn as better for their time: those on the front, where any two can be told apart."""
+        return self.front if self.told_apart or len(self.done) == 1 else set()
+
+    @property
+    def _hopeless(self) -> bool:
+        return bool(self.groups and len(self.done) > 1 and least_p(self.groups, len(self.done)) > LEVEL)
+
     def advice(self) -> str:
         """Say in plain words which to take: a tie is called a tie, and a part is not taken for the whole."""
         said = [self.caution or self._standing()]
@@ -378,7 +392,7 @@ class Findings:
             said.insert(0, f"The comparison is incomplete, {self.missing} of {total} rows are missing.")
         few = few_groups(self.groups)
         said += few
-        if self.groups and len(self.done) > 1 and least_p(self.groups, len(self.done)) > LEVEL:
+        if self._hopeless:
             said.append("With so few of them no difference can be told from luck.")
         if few and "--folds" not in self.again:
             said.append(FOLDS)
@@ -415,8 +429,8 @@ class Findings:
             "told from it with these pictures"
         )
         quick = self.quickest
-        milliseconds = [f"{row.predict_ms:.0f} ms" for row in (quick, self.best)]
-        if milliseconds[0] == milliseconds[1]:
+        milliseconds = [f"{row.predict_ms:.{0 if row.predict_ms >= 1 else 1}f} ms" for row in (quick, self.best)]
+        if milliseconds[0] == milliseconds[1] or self._hopeless:  # then the quickest may be far worse as well
             return f"{said}."
         return (
             f"{said}; of these {quick.backbone} with {quick.method} predicts quickest, "
