@@ -42,7 +42,10 @@ def data_of(path: Path) -> Path | None:
     """
     content = _content(path)
     found = content.get("data")
-    return Path(_from(Path(str(content.get("working_folder", ""))), found)) if isinstance(found, str) else None
+    if not isinstance(found, str):
+        return None
+    there = Path(str(content.get("working_folder", ""))) / found
+    return there if there.exists() else Path(found)
 
 
 def read(path: Path) -> dict[str, Any]:
