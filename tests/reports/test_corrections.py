@@ -118,7 +118,7 @@ def test_a_run_keeps_its_corrections_and_goes_on_with_them_alone(mislabelled: Pa
     assert (run / "corrections.csv").read_bytes() == table.read_bytes()
     (run / "metrics.json").unlink()  # as if it had been killed before it was measured
     table.write_text("filename,label\nred/blue0.png,green\n", encoding="utf-8")
-    with pytest.raises(RunError, match=r"was begun with --corrections 1 rows \(\w+\), not 1 rows \(\w+\)"):
+    with pytest.raises(RunError, match=r"was begun with corrections=1 rows \(\w+\), not 1 rows \(\w+\)"):
         package.train(mislabelled, corrections=table, out=run, resume=True)
     table.unlink()
     package.train(mislabelled, out=run, resume=True, report=False)
