@@ -21,8 +21,9 @@ from regraft.audit.identical import identical
 from regraft.audit.kinds import KINDS
 from regraft.audit.label_errors import wrong
 from regraft.audit.near_duplicates import clusters, fit_pca, near_duplicates
-from regraft.data import Item, Manifest, Thumbnail, shares
+from regraft.data import Item, Manifest, Thumbnail, shares, splits
 from regraft.errors import RunError, SplitError
+from regraft.training import linear
 from regraft.training.linear import cross_validated, standardized
 from regraft.utils import files
 
@@ -280,14 +281,23 @@ def audit_of(
 def reduced(embeddings: NDArray[Any], most: int = COMPONENTS) -> NDArray[np.float32]:
     """Return so many principal components [n, c] of standardized embeddings at most, scaled to a spread of 1.
 
+    They are kept, and asking for those of equal embeddings again takes no time.
+
     Raises:
         WeightsError: some are no numbers.
     """
-    rows = standardized(embeddings)
-    if len(rows) < 2:
-        return np.zeros((len(rows), 1), np.float32)
-    points = fit_pca(rows, most).transform(rows)
-    return np.asarray(points / max(float(points.std()), 1e-6), np.float32)
+    if len(embeddings) < 2:
+        return np.zeros((len(embeddings), 1), np.float32)
+
+    def fit() -> dict[str, NDArray[Any]]:
+        rows = standardized(embeddings)
+        points = fit_pca(rows, most).transform(rows)
+        return {"points": np.asarray(points / max(float(points.std()), 1e-6), np.float32)}
+
+    recipe = {"embeddings": fingerprint(embeddings), "most": most}
+    by = [__file__, str(Path(__file__).with_name("near_duplicates.py")), linear.__file__]
+    kept: NDArray[np.float32] = computed(by, recipe, fit)["points"]
+    return kept
 
 
 def _neighbours(points: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
@@ -462,15 +472,27 @@ def _expected(expected: float, listed: NDArray[np.float64], count: int) -> list[
 def out_of_fold(manifest: Manifest, points: NDArray[np.float32], seed: int = 0) -> NDArray[np.float64]:
     """Return probabilities [n, k] from linear models that have not seen the picture, nor its group.
 
+    They are kept, and asking for the same pictures, labels and groups again takes no time.
+
     Raises:
         SplitError: a class has fewer than 3 pictures, or groups.
     """
     from scipy.special import softmax
 
-    believed = np.zeros((len(manifest), len(manifest.classes)))
-    for test, scores in cross_validated(manifest, points, seed=seed):
-        believed[test] = softmax(scores, axis=1)
-    return believed
+    def fit() -> dict[str, NDArray[Any]]:
+        believed = np.zeros((len(manifest), len(manifest.classes)))
+        for test, scores in cross_validated(manifest, points, seed=seed):
+            believed[test] = softmax(scores, axis=1)
+        return {"believed": believed}
+
+    recipe = {
+        "points": fingerprint(points, manifest.labels),
+        "groups": list(manifest.groups or ()),
+        "classes": len(manifest.classes),
+        "seed": seed,
+    }
+    kept: NDArray[np.float64] = computed([__file__, linear.__file__, splits.__file__], recipe, fit)["believed"]
+    return kept
 
 
 def _outliers(manifest: Manifest, distances: NDArray[np.float64]) -> list[Remark]:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
+from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from regraft.backbones.auxiliary import Auxiliary, detach
 from regraft.backbones.families import find
@@ -168,6 +171,11 @@ class Backbone:
         return self.known_shapes[size]
 
 
+NORMS, ACTIVATIONS = {F.batch_norm, F.layer_norm}, {F.relu, F.relu6, F.hardtanh, F.hardswish, F.silu, F.gelu, F.elu}
+KEEP_SHAPES = NORMS | ACTIVATIONS
+SUMS = {torch.add, Tensor.add, Tensor.add_, Tensor.__add__, Tensor.__iadd__}
+
+
 def build(name: str, *, seed: int = 0) -> Backbone:
     """Build a backbone with random weights, in eval mode; torch's global random state stays as it was.
 
@@ -199,5 +207,21 @@ def _shapes(stages: Sequence[Stage], size: int) -> Iterable[tuple[int, ...]]:
     x = torch.empty(2, 3, size, size, device="meta")  # two, since BatchNorm in training refuses one
     for stage in stages:
         tensors = chain(stage.module.named_parameters(), stage.module.named_buffers())
-        x = torch.func.functional_call(stage.module, {name: tensor.to("meta") for name, tensor in tensors}, (x,))
+        with _ShapesAlone():
+            x = torch.func.functional_call(stage.module, {name: tensor.to("meta") for name, tensor in tensors}, (x,))
         yield tuple(x.shape[1:])
+
+
+class _ShapesAlone(TorchFunctionMode):
+    """Tells what these give without asking torch, which on the meta device loads its compiler for them: a second."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func in KEEP_SHAPES or (func in SUMS and args[0].shape == getattr(args[1], "shape", None)):
+            return args[0]
+        return (_joined if func is torch.cat else func)(*args, **kwargs or {})
+
+
+def _joined(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
+    shape = list(tensors[0].shape)
+    shape[dim] = sum(tensor.shape[dim] for tensor in tensors)
+    return torch.empty(shape, device="meta")

@@ -5,6 +5,9 @@ does not exist"): its compiled operators were not loaded, yet it registers their
 it asks for is enough for classification; only ``torchvision.io`` and ``torchvision.ops.nms`` stay unusable. Nothing
 is declared where the plain import works.
 
+torchvision 0.22 and later ask torch's compiler for one function when they are imported, for boxes of detectors.
+Loading the compiler takes as long as loading torch, so what they get is a function that loads it when it is called.
+
 This is the one place that imports either library: everybody else calls :func:`torchvision` or :func:`timm`.
 """
 
@@ -13,6 +16,9 @@ from __future__ import annotations
 import functools
 import importlib
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -37,15 +43,48 @@ def _forget(package: str) -> None:
         del sys.modules[name]
 
 
+COMPILER = "torch._dynamo"
+
+
+def is_compile_supported(device_type: str) -> bool:
+    """Ask torch's compiler, which is loaded for it, whether it knows a device."""
+    return bool(importlib.import_module(f"{COMPILER}.utils").is_compile_supported(device_type))
+
+
+@contextmanager
+def _without_compiler() -> Iterator[None]:
+    """Keep torch's compiler from being loaded, unless it is already."""
+    if COMPILER in sys.modules:
+        yield
+        return
+    stand_ins = {name: ModuleType(name) for name in (COMPILER, f"{COMPILER}.utils")}
+    stand_ins[f"{COMPILER}.utils"].is_compile_supported = is_compile_supported  # type: ignore[attr-defined]
+    sys.modules.update(stand_ins)
+    try:
+        yield
+    finally:
+        for name in stand_ins:
+            sys.modules.pop(name, None)
+
+
+def _imported() -> Any:
+    try:
+        with _without_compiler():
+            return importlib.import_module("torchvision")
+    except (ImportError, AttributeError):  # another release may ask for more of the compiler
+        _forget("torchvision")
+        return importlib.import_module("torchvision")
+
+
 @functools.cache
 def torchvision() -> Any:
     """The torchvision module, for its architectures and the metadata of its weights."""
     try:
-        return importlib.import_module("torchvision")
+        return _imported()
     except RuntimeError:
         _forget("torchvision")
         _declare_operators()
-        return importlib.import_module("torchvision")
+        return _imported()
 
 
 def mended() -> bool:

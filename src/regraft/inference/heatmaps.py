@@ -1,8 +1,8 @@
 """Ask a classifier where it looked: heat maps, and pictures that show them.
 
-Grad-CAM (Selvaraju et al. 2017) in the form of HiResCAM (Draelos & Carin 2020), through captum: each place counts with
-its own gradient, where Grad-CAM gives all places of a channel their mean and so lights up places that the answer does
-not rest on. The map is the mean over four views, flipped or not and moved by a quarter of a cell of its grid (as
+Grad-CAM (Selvaraju et al. 2017) in the form of HiResCAM (Draelos & Carin 2020): each place counts with its own
+gradient, where Grad-CAM gives all places of a channel their mean and so lights up places that the answer does not
+rest on. The map is the mean over four views, flipped or not and moved by a quarter of a cell of its grid (as
 Morbidelli et al. 2020 do with many more): one view knows the place only as finely as the grid is, and is off to one
 side where a network pads on one side alone. On 48 drawn cells, whose parasite has a known place, the hottest place lay
 on it for EfficientNet-Lite0, MobileNetV2 and SqueezeNet 1.1 in
@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from regraft.activations.devices import pick_device
@@ -32,17 +33,6 @@ if TYPE_CHECKING:
 
 COLOURS = "inferno"  # perceptually uniform, and readable without colour: what is brighter is hotter
 OPACITY = 0.55  # of the heat; the picture is still to be seen under the hottest place
-
-
-class _Ending(nn.Module):
-    """What follows the explained stage: feature maps [b, c, h, w] and class numbers [b] -> one score a picture [b]."""
-
-    def __init__(self, rest: nn.Module) -> None:
-        super().__init__()
-        self.maps, self.rest = nn.Identity(), rest  # captum's hook goes onto ``maps``, not onto the user's network
-
-    def forward(self, maps: Tensor, classes: Tensor) -> Tensor:
-        return log_odds(self.rest(self.maps(maps)), classes)
 
 
 def log_odds(scores: Tensor, classes: Tensor) -> Tensor:
@@ -85,7 +75,7 @@ def heat_maps(
     backbone, on = classifier.backbone, pick_device(device)
     cut = backbone.cut_above(layer) if layer else max(1, len(backbone.stages) - 1)
     body = nn.Sequential(backbone.prefix(0), *(stage.module for stage in backbone.stages[:cut])).to(on)
-    ending = _Ending(nn.Sequential(backbone.tail(cut), classifier.head)).to(on)
+    ending = nn.Sequential(backbone.tail(cut), classifier.head).to(on)
     maps = np.zeros(pixels.shape[:3], np.float32)
     size, (_, *grid) = pixels.shape[1], backbone.shapes(pixels.shape[1])[cut - 1]
     step = max(1, round(size / (4 * grid[-1])))
@@ -111,11 +101,11 @@ def _answering(*networks: nn.Module) -> Iterator[None]:
             module.training = mode
 
 
-def _explain(body: nn.Module, ending: _Ending, pixels: Tensor, classes: Tensor | None, step: int) -> np.ndarray:
+def _explain(body: nn.Module, ending: nn.Module, pixels: Tensor, classes: Tensor | None, step: int) -> np.ndarray:
     """The mean of a batch's maps over four views, which are moved by `step` pixels: uint8 [b, s, s, 3] -> [b, s, s]."""
     if classes is None:
         with torch.no_grad():
-            classes = ending.rest(body(pixels)).argmax(1)
+            classes = ending(body(pixels)).argmax(1)
     heat = torch.zeros(pixels.shape[:3], device=pixels.device)
     for axes in ((), (2,)):
         for by in (step, -step):
@@ -133,18 +123,15 @@ def _moved(pictures: Tensor, by: int) -> Tensor:
     return pictures[:, source][:, :, source]
 
 
-def _hires_cam(body: nn.Module, ending: _Ending, pixels: Tensor, classes: Tensor) -> Tensor:
+def _hires_cam(body: nn.Module, ending: nn.Module, pixels: Tensor, classes: Tensor) -> Tensor:
     """HiResCAM of one batch in one view, of either sign: uint8 [b, s, s, 3] -> [b, s, s]."""
-    from captum.attr import LayerAttribution, LayerGradientXActivation
-
     with torch.no_grad():
         maps = body(pixels)  # [b, c, h, w]
-    parts = LayerGradientXActivation(ending, ending.maps).attribute(
-        maps.requires_grad_(), additional_forward_args=classes
-    )  # [b, c, h, w]
-    heat = parts.detach().sum(1, keepdim=True)
-    large: Tensor = LayerAttribution.interpolate(heat, tuple(pixels.shape[1:3]), "bilinear")  # [b, 1, s, s]
-    return large.squeeze(1)
+    # a copy, since a layer above may work in place
+    scores = log_odds(ending(maps.requires_grad_().clone()), classes)
+    (gradients,) = torch.autograd.grad(scores.sum(), maps)
+    heat = (gradients * maps.detach()).sum(1, keepdim=True)
+    return F.interpolate(heat, tuple(pixels.shape[1:3]), mode="bilinear").squeeze(1)  # [b, s, s]
 
 
 def overlay(picture: np.ndarray, heat: np.ndarray) -> Image.Image:

@@ -3,13 +3,12 @@
 Everything random (order, views, dropout, mixup) is drawn anew from (seed, epoch) when an epoch begins. So a run that
 goes on from the checkpoint of epoch 7 does in epoch 8 exactly what an uninterrupted one does.
 
-Lightning Fabric brings the precision and the device; the loop is plain, so that signals, checkpoints and Ctrl-C are
+Lightning Fabric brings a GPU's precision and device; the loop is plain, so that signals, checkpoints and Ctrl-C are
 Python's own.
 """
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,8 +18,6 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from lightning_fabric import Fabric
-from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 
@@ -28,6 +25,7 @@ from regraft.activations.devices import layout
 from regraft.activations.sources import Kept
 from regraft.errors import RegraftError
 from regraft.training import checkpoints
+from regraft.training.accelerating import accelerated
 from regraft.training.batches import Batches, Examples
 from regraft.training.checkpoints import Checkpoints, damaged, read_checkpoint, restore
 from regraft.training.history import History, epochs_of
@@ -133,11 +131,9 @@ class _Loop:
             trained.tail, trained.head, recipe, frozen=trained.frozen, auxiliaries=trained.auxiliaries
         )
         self.module.to(memory_format=layout(device))  # type: ignore[call-overload]
-        with _quiet():
-            self.fabric = _fabric(device)
-            self.learner, self.optimizer = self.fabric.setup(self.module, self.module.optimizer())
-        self.learner.mark_forward_method("loss")
-        self.schedule: LRScheduler = schedule(self.optimizer.optimizer, steps)
+        optimizer = self.module.optimizer()
+        self.fabric, self.learner, self.optimizer = accelerated(self.module, optimizer, device)
+        self.schedule: LRScheduler = schedule(optimizer, steps)
         # only where a head learns alone: of a tail's mean weights it is not known that they answer better
         alone = not any(True for _ in trained.tail.parameters())
         self.mean = running_mean(self.module, steps) if alone else None
@@ -256,30 +252,6 @@ def _mean(sums: Iterable[Tensor]) -> float:
     """Return the mean from pairs of (total, weight)."""
     total, weight = torch.stack(list(sums)).sum(0)
     return float(total / weight)
-
-
-def _fabric(device: torch.device) -> Fabric:
-    """Return what brings precision and device: on one machine, also where SLURM has started this process."""
-    return Fabric(accelerator=device.type, devices=1, precision=_precision(device), plugins=[LightningEnvironment()])
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep Fabric's notes on hardware from the user: they advise on code that users do not have."""
-    log = logging.getLogger("lightning_fabric")
-    level = log.level
-    log.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        log.setLevel(level)
-
-
-def _precision(device: torch.device) -> Any:
-    if device.type != "cuda":
-        return "32-true"
-    # emulated, bf16 is slower than float32
-    return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "16-mixed"
 
 
 @contextmanager

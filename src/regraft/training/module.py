@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel
 
+from regraft.training.accelerating import AdamW
+
 AVERAGED_SHARE, MOST_AVERAGED = 0.1, 100  # of the steps; and steps: a mean over more of them lags behind
 WARM_UP = 0.1  # share of the steps in which the rate rises: a new head's first gradients would upset pretrained layers
 
@@ -127,7 +129,7 @@ class TailAndHead(nn.Module):
             for part, lr in parts
         ]
         used = [group for group in groups if group["params"]]
-        return torch.optim.AdamW(used, weight_decay=self.recipe.weight_decay, fused=True)
+        return AdamW(used, weight_decay=self.recipe.weight_decay, fused=True)
 
 
 def _reseed(seed: int, device: torch.device) -> None:
