@@ -6,7 +6,7 @@ import contextlib
 import os
 import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -15,6 +15,7 @@ from msgspec import Meta
 
 from regraft.config import ABOUT, TARGET, TARGETS, Config, command, is_content, names_of, option, shown
 from regraft.errors import ConfigError, RunError, RunMissing, reason_of
+from regraft.metrics.functions import ClassScores
 from regraft.training.history import Stop
 from regraft.utils import files, records
 from regraft.utils.records import Count, Seconds
@@ -244,7 +245,7 @@ class Measured:
     seconds: Seconds
     test: Figures
     classes: Annotated[tuple[str, ...], Meta(min_length=2)]
-    per_class: tuple[dict[str, str | float | None], ...]
+    per_class: tuple[ClassScores, ...]
     confusion: tuple[tuple[Count, ...], ...]
     interrupted: bool = False
     unfinished: Stop | None = None
@@ -252,6 +253,32 @@ class Measured:
     threshold: dict[str, Any] | None = None
     tta: dict[str, Any] | None = None
     folds: tuple[dict[str, Any], ...] = ()
+    mean: Figures = field(default_factory=dict)  # over the folds
+    deviation: Figures = field(default_factory=dict)
+    calibration: dict[str, Any] | None = None
+    class_weights: dict[str, float] | None = None
+
+    @property
+    def accuracy(self) -> float:
+        """On the test part.
+
+        Raises:
+            RunError: there is none.
+        """
+        found = self.figure("accuracy")
+        if found is None:
+            raise RunError(f"{METRICS} has no accuracy. Was it edited? Train again.")
+        return found
+
+    def figure(self, name: str) -> float | None:
+        """Return a figure of the test part; None where it has none."""
+        found = self.test.get(name)
+        return found if isinstance(found, float) else None
+
+    def interval(self, name: str) -> tuple[float | None, float | None] | None:
+        """Return an interval of the test part, such as ``accuracy_ci``; None where it has none."""
+        found = self.test.get(name)
+        return found if isinstance(found, tuple) else None
 
 
 def read_json(path: Path, holds: type[Any] = dict[str, Any]) -> dict[str, Any]:

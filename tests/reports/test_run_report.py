@@ -349,7 +349,7 @@ def test_a_page_that_cannot_be_written_is_told_in_one_line_and_leaves_the_run(co
     (copy / "report.html" / "in the way").touch()
     run = Run(copy, "", "", 0.0, None)  # type: ignore[arg-type]
     session = Session(Path("cells"), Config(), {}, Listening(), Manifest(Path("cells"), ("a", "b"), ()))
-    finish(run, session, lambda: None)
+    finish(run, session, lambda model: None)
     assert len(said) == 1
     assert "The run is kept" in said[0]
     assert f"regraft train cells --out {copy} --resume" in said[0]

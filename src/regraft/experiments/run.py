@@ -16,6 +16,8 @@ from regraft.config import Config, command
 from regraft.data import Manifest
 from regraft.errors import RunError
 from regraft.experiments.session import Session
+from regraft.inference import bundle
+from regraft.inference.classifier import Classifier
 from regraft.metrics.baseline import Baseline
 from regraft.metrics.functions import Scores, defined
 from regraft.metrics.predictions import Predicted
@@ -140,7 +142,7 @@ def _measured(
     )
 
 
-def finish(run: Run, session: Session, judge: Callable[[], list[Remark] | None] | None) -> None:
+def finish(run: Run, session: Session, judge: Callable[[Classifier], list[Remark] | None] | None) -> None:
     """Judge the data and write the page of a run, unless neither is wanted; then it is finished.
 
     All else is on the disk by now, and whatever goes wrong here leaves it there: the run goes on with its page.
@@ -151,9 +153,10 @@ def finish(run: Run, session: Session, judge: Callable[[], list[Remark] | None] 
     later = f"Write it with: {command('train', session.data, '--out', run.folder, '--resume')}"
     try:
         if judge is not None:
-            if (found := judge()) is not None:
+            model = bundle.load((run.folds[0] if run.folds else run).folder)
+            if (found := judge(model)) is not None:
                 write_remarks(run.folder / FINDINGS, found)
-            run_page.report(run.folder, progress=False)
+            run_page.write(run.folder, model)
         run_folder.finish(run.folder)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"{run.folder} is finished, but for its report. {later}") from None

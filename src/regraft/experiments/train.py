@@ -25,6 +25,7 @@ from regraft.experiments.fitting import Fitting
 from regraft.experiments.run import Run, finish
 from regraft.experiments.session import ActivatedNetwork, Session, idle_options, load_network
 from regraft.experiments.turning import turned_alike
+from regraft.inference.classifier import Classifier
 from regraft.methods._plan import Plan, stage_table
 from regraft.metrics.thresholds import shortfall
 from regraft.utils.progress import Progress
@@ -72,10 +73,11 @@ def train(
     return run
 
 
-def _judged(session: Session, network: ActivatedNetwork, plan: Plan, run: Run) -> list[Remark] | None:
+def _judged(
+    session: Session, network: ActivatedNetwork, plan: Plan, run: Run, model: Classifier
+) -> list[Remark] | None:
     """Judge the data, and propose the preset that suits them where turned pictures are predicted as well."""
-    model = run.folds[0] if run.folds else run
-    if found := turned_alike(session, network, plan, model.folder):
+    if found := turned_alike(session, network, plan, model):
         write_orientation(found, run.folder)
         session.progress.note(found.notice)
     return session.judged(network, plan)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import copy
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from regraft.activations.sources import Activations
 from regraft.audit.orientation import Orientation, orientation, to_turn
 from regraft.data import Tta
 from regraft.experiments.session import ActivatedNetwork, Session, tta_of
-from regraft.inference import bundle
+from regraft.inference.classifier import Classifier
 from regraft.methods._plan import Plan
 from regraft.training.batches import Examples
 from regraft.training.loop import predict
@@ -18,7 +18,7 @@ from regraft.training.loop import predict
 QUARTER_TURNS = Tta(4, ("turn",))
 
 
-def turned_alike(session: Session, network: ActivatedNetwork, plan: Plan, model: Path) -> Orientation | None:
+def turned_alike(session: Session, network: ActivatedNetwork, plan: Plan, model: Classifier) -> Orientation | None:
     """Turn some validation pictures of the first split, each once, and compare what a model makes of them.
 
     None too where the pictures are turned already, in training or in the end, and where they are too few. At most 200
@@ -29,12 +29,11 @@ def turned_alike(session: Session, network: ActivatedNetwork, plan: Plan, model:
     which = val[to_turn(split.labels[val], len(split.classes))]
     if not len(which) or "turn" in tta_of(session.config).augment:
         return None
-    trained = bundle.load(model)
-    tail = trained.backbone.above(plan.cut)
+    tail, head = copy.deepcopy((model.backbone.above(plan.cut), model.head))  # they go to the device
 
     def hits(rows: Activations, which: np.ndarray, view: int) -> np.ndarray:
         examples = Examples(rows, split.labels, which)
-        probabilities = predict(tail, trained.head, examples, view=view, device=network.prefix.device)
+        probabilities = predict(tail, head, examples, view=view, device=network.prefix.device)
         right: np.ndarray = probabilities.argmax(1) == split.labels[which]
         return right
 

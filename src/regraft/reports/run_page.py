@@ -11,6 +11,7 @@ from regraft import run_folder
 from regraft.audit.judging import FINDINGS
 from regraft.config import command
 from regraft.errors import RegraftError, RunError, reason_of
+from regraft.inference.classifier import Classifier
 from regraft.reports.pages import render
 from regraft.reports.run_report import Report, read
 from regraft.reports.sections import sections
@@ -34,18 +35,7 @@ def report(run: str | os.PathLike[str], *, progress: Listener = None) -> Path:
         BundleError: its model is missing or damaged.
     """
     folder, progress = files.named_path(run), listener(progress)
-    try:
-        page = report_page(read(folder))
-    except RegraftError:
-        raise
-    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, TemplateError) as error:
-        # what a page says comes from ten files; each is checked as it is read, but not each against all others
-        said = reason_of(error).splitlines() or [type(error).__name__]
-        raise RunError(
-            f"The files of {folder} do not fit together ({said[0]}). Was one edited, or copied from another run? "
-            "Copy the folder again from where it was made."
-        ) from error
-    files.write_bytes(folder / PAGE, page.encode(errors="backslashreplace"))  # a file name may be no UTF-8
+    write(folder)
     if run_folder.learned(folder) and not (run_folder.finished(folder) or (folder / FINDINGS).exists()):
         data = run_folder.read_json(folder / run_folder.SETTINGS)["data"]
         progress.warn(
@@ -53,6 +43,22 @@ def report(run: str | os.PathLike[str], *, progress: Listener = None) -> Path:
             f"Add them with: {command('train', data, '--out', folder, '--resume')}"
         )
     return folder / PAGE
+
+
+def write(folder: Path, model: Classifier | None = None) -> None:
+    """Write report.html; errors as `report`. `model` is the run's, of the first fold, where it is loaded already."""
+    try:
+        page = report_page(read(folder, model))
+    except RegraftError:
+        raise
+    except (LookupError, ValueError, TemplateError) as error:
+        # what a page says comes from ten files; each is checked as it is read, but not each against all others
+        said = reason_of(error).splitlines() or [type(error).__name__]
+        raise RunError(
+            f"The files of {folder} do not fit together ({said[0]}). Was one edited, or copied from another run? "
+            "Copy the folder again from where it was made."
+        ) from error
+    files.write_bytes(folder / PAGE, page.encode(errors="backslashreplace"))  # a file name may be no UTF-8
 
 
 def report_page(report: Report) -> str:

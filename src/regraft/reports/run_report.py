@@ -32,13 +32,13 @@ from regraft.inference.classifier import Classifier
 from regraft.inference.heatmaps import heat_maps, overlay
 from regraft.methods._plan import StageRow, stage_rows
 from regraft.metrics.baseline import sentences
-from regraft.metrics.functions import METRICS, untested
+from regraft.metrics.functions import METRICS, ClassScores, untested
 from regraft.metrics.intervals import FOLDS, LEAST_GROUPS, few_groups, few_mistakes, few_of_classes, these_groups
 from regraft.metrics.predictions import PREDICTIONS, Predicted
 from regraft.metrics.thresholds import UNBALANCED, shortfall
 from regraft.metrics.tta import sentence as sentence_of_tta
 from regraft.reports.mistakes import Counted, counted
-from regraft.training.history import Stop, epochs_of, read_history
+from regraft.training.history import epochs_of, read_history
 from regraft.utils import files
 
 MISTAKES, CORRECT = 12, 8  # pictures on the page, each with its heat map: about 15 kB
@@ -94,9 +94,9 @@ class Files:
     digests: Mapping[str, str]  # of what was in them; empty where that is not known
 
     @classmethod
-    def of(cls, config: Mapping[str, Any], split: Iterable[Mapping[str, str]]) -> Files:
+    def of(cls, config: run_folder.Begun, split: Iterable[Mapping[str, str]]) -> Files:
         """Return the pictures of config.json and split.csv."""
-        data = Path(config["data"])
+        data = Path(config.data)
         digests = {row["filename"]: row.get("digest", "") for row in split}
         return cls(data if data.is_dir() else data.parent, digests)
 
@@ -116,8 +116,8 @@ class Report:
     """What the page says about a run."""
 
     folder: Path  # absolute
-    metrics: dict[str, Any]  # metrics.json
-    config: dict[str, Any]  # config.json
+    metrics: run_folder.Measured  # metrics.json
+    config: run_folder.Begun  # config.json
     predictions: Predicted
     history: list[dict[str, Any]]
     split: list[dict[str, str]]
@@ -141,12 +141,12 @@ class Report:
     @property
     def classes(self) -> list[str]:
         """The class names, in the order of the probabilities."""
-        return list(self.metrics["classes"])
+        return list(self.metrics.classes)
 
     @property
     def folds(self) -> int:
         """How many models predicted; 0 where it is one, on a test part."""
-        return len(self.metrics.get("folds", ()))
+        return len(self.metrics.folds)
 
     @property
     def tested(self) -> int:
@@ -156,7 +156,7 @@ class Report:
     @property
     def accuracy(self) -> float:
         """Share of the test pictures that were predicted correctly."""
-        return float(self.metrics["test"]["accuracy"])
+        return self.metrics.accuracy
 
     @property
     def interval(self) -> tuple[float, float] | None:
@@ -169,7 +169,7 @@ class Report:
         return self._interval("accuracy_ci_these")
 
     def _interval(self, key: str) -> tuple[float, float] | None:
-        low, high = self.metrics["test"].get(key, (None, None))
+        low, high = self.metrics.interval(key) or (None, None)
         return None if low is None or high is None else (low, high)
 
     @cached_property
@@ -181,29 +181,32 @@ class Report:
     @property
     def measures(self) -> list[Measure]:
         """Every figure with its interval and its meaning."""
-        test, found = self.metrics["test"], []
-        for name, metric in METRICS.items():
-            if name in test:
-                low, high = test[f"{name}_ci"]
-                these = test.get(f"{name}_ci_these")
-                found.append(Measure(name.replace("_", " "), test[name], low, high, these, metric.meaning))
-        return found
+        return [
+            Measure(
+                name.replace("_", " "),
+                self.metrics.figure(name),
+                *(self.metrics.interval(f"{name}_ci") or (None, None)),
+                self.metrics.interval(f"{name}_ci_these"),
+                metric.meaning,
+            )
+            for name, metric in METRICS.items()
+            if name in self.metrics.test
+        ]
 
     @property
     def of_tta(self) -> str:
         """Say how often each picture was looked at, and what one look gives; nothing where it was one."""
-        return sentence_of_tta(self.metrics.get("tta"), self.accuracy)
+        return sentence_of_tta(self.metrics.tta, self.accuracy)
 
     @property
     def confusion(self) -> np.ndarray:
         """Counts [k, k], rows = truth."""
-        return np.array(self.metrics["confusion"])
+        return np.array(self.metrics.confusion)
 
     @property
     def positive(self) -> str | None:
         """The class that is looked for, where a threshold was asked for; else none of them is."""
-        found: dict[str, Any] = self.metrics.get("threshold") or {}
-        return found.get("positive")
+        return (self.metrics.threshold or {}).get("positive")
 
     @property
     def counted(self) -> list[Counted]:
@@ -255,15 +258,12 @@ class Report:
     @property
     def unfinished(self) -> str:
         """Say where Ctrl-C has ended the training; nothing of a finished run."""
-        found = self.metrics.get("unfinished")
-        if found:
-            return str(Stop(**found))
-        return "stopped early" if self.metrics.get("interrupted") else ""
+        return str(self.metrics.unfinished or ("stopped early" if self.metrics.interrupted else ""))
 
     @property
     def going_on(self) -> str:
         """The command that finishes the run."""
-        return command("train", self.config["data"], "--out", self.name, "--resume")
+        return command("train", self.config.data, "--out", self.name, "--resume")
 
     @property
     def these(self) -> str:
@@ -273,19 +273,19 @@ class Report:
     @property
     def grave(self) -> list[str]:
         """Say first what was not tested, and what the model is not good for, and why."""
-        return [*untested(self.metrics["per_class"]), *sentences(self.metrics.get("baseline"), self.accuracy)]
+        return [*untested(self.metrics.per_class), *sentences(self.metrics.baseline, self.accuracy)]
 
     @property
-    def per_class(self) -> list[dict[str, Any]]:
+    def per_class(self) -> list[ClassScores]:
         """The figures of each class that was tested."""
-        return [row for row in self.metrics["per_class"] if row["support"]]
+        return [row for row in self.metrics.per_class if row["support"]]
 
     @property
     def balanced(self) -> float | None:
         """The balanced accuracy, where classes are so unequal that it says something else than the accuracy."""
         share = self.common[1]
-        found = self.metrics["test"].get("balanced_accuracy")
-        return None if found is None or share * len(self.classes) <= UNBALANCED else float(found)
+        found = self.metrics.figure("balanced_accuracy")
+        return None if found is None or share * len(self.classes) <= UNBALANCED else found
 
     @property
     def cautions(self) -> list[str]:
@@ -309,14 +309,14 @@ class Report:
     @property
     def _shortfalls(self) -> list[str]:
         rare = few_of_classes(self.predictions.labels, self.predictions.groups, self.classes)
-        return [*shortfall(self.metrics.get("threshold")), *self._few, *rare]
+        return [*shortfall(self.metrics.threshold), *self._few, *rare]
 
     @property
     def _few(self) -> list[str]:
         if not self.groups or len(self.groups) == self.tested:
             return []
         every = len({row["group"] for row in self.split})
-        more = not self.folds and self.config["settings"].get("split_from") is None and every > len(self.groups)
+        more = not self.folds and self.config.settings.get("split_from") is None and every > len(self.groups)
         return [
             *few_groups(len(self.groups), FOLDS if more else ""),
             *few_mistakes(len(self.groups), self.accuracy, self.tested),
@@ -392,14 +392,14 @@ class Report:
     @cached_property
     def settings(self) -> list[tuple[str, Any, Any, str]]:
         """Every setting: its option, its value, its default, what it does."""
-        defaults, now = Config().as_dict(), self.config["settings"]
+        defaults, now = Config().as_dict(), self.config.settings
         helps = {name: about.described for name, about in ABOUT.items()}
         return [(option(name), shown(name, now[name]), defaults[name], helps[name]) for name in defaults if name in now]
 
     @property
     def command(self) -> str:
         """The command that trains the same again."""
-        return command("train", self.config["data"], **changed(self._given))
+        return command("train", self.config.data, **changed(self._given))
 
     @property
     def check_command(self) -> str:
@@ -408,26 +408,26 @@ class Report:
         shared = [name for name, about in ABOUT.items() if "check" in about.use.commands and about.group != "Machine"]
         seen = {name: self._from_anywhere(name, settings.get(name)) for name in shared if name != "split_from"}
         parts = [] if self.folds else ["--split-from", self.name]  # of folds, every picture is in each part
-        return command("check", self.config["data"], *parts, **changed(seen))
+        return command("check", self.config.data, *parts, **changed(seen))
 
     @cached_property
     def _given(self) -> dict[str, Any]:
         """The settings as a command gives them."""
-        return run_folder.with_texts_in(self.folder, self.config["settings"])
+        return run_folder.with_texts_in(self.folder, self.config.settings)
 
     @property
     def corrections(self) -> list[Correction]:
         """What a human had said of the pictures before the run."""
-        return read_corrections(self.config["settings"].get("corrections"))
+        return read_corrections(self.config.settings.get("corrections"))
 
     @property
     def corrected_command(self) -> str:
         """The command that trains the same with labels that were corrected on the page."""
         given = {name: self._from_anywhere(name, value) for name, value in changed(self._given).items()}
-        return command("train", self.config["data"], **{**given, "corrections": "corrections.csv"})
+        return command("train", self.config.data, **{**given, "corrections": "corrections.csv"})
 
     def _from_anywhere(self, name: str, value: Any) -> Any:
-        return from_folder(Path(self.config.get("working_folder") or ""), name, value)
+        return from_folder(Path(self.config.working_folder), name, value)
 
     @property
     def epochs(self) -> int:
@@ -451,17 +451,17 @@ def _count(number: int, noun: str) -> str:
 # ---- read from its folder --------------------------------------------------------------------------------------------
 
 
-def read(folder: Path) -> Report:
-    """Read what the page says from a run's folder.
+def read(folder: Path, model: Classifier | None = None) -> Report:
+    """Read what the page says from a run's folder; `model` is the first fold's, or the run's, where it is loaded.
 
     Raises:
         RunError, BundleError: as `report`.
     """
     if (folder / run_folder.SETTINGS).exists() and not (folder / run_folder.METRICS).exists():
         raise RunError(f"{folder} has no figures yet: its training has not ended. Go on with --resume.")
-    metrics = run_folder.read_json(folder / run_folder.METRICS, run_folder.Measured)
-    config = run_folder.read_json(folder / run_folder.SETTINGS, run_folder.Begun)
-    parts = [folder / f"fold-{number}" for number in range(1, len(metrics.get("folds", ())) + 1)]
+    metrics = run_folder.read_as(folder / run_folder.METRICS, run_folder.Measured)
+    config = run_folder.read_as(folder / run_folder.SETTINGS, run_folder.Begun)
+    parts = [folder / f"fold-{number}" for number in range(1, len(metrics.folds) + 1)]
     first = parts[0] if parts else folder
     predictions = Predicted.load(folder)
     rows = files.read_csv(folder / "predictions.csv", ["filename", "index", "label", "prob", "truth"])
@@ -471,10 +471,10 @@ def read(folder: Path) -> Report:
             "Was a file of another run copied into it? Train again."
         )
     split = files.read_csv(first / "split.csv", ["filename", "label", "group", "split"])
-    model = bundle.load(first)
-    if not model.classes == tuple(metrics["classes"]) or predictions.probabilities.shape[1] != len(model.classes):
+    model = model or bundle.load(first)
+    if not model.classes == metrics.classes or predictions.probabilities.shape[1] != len(model.classes):
         raise RunError(f"{folder} has other classes in its model than in its figures. Copy it again, or train again.")
-    plan = config["plan"]
+    plan = config.plan
     show = _Pictures(folder, Files.of(config, split), model, rows)
     chosen = [*worst_mistakes(predictions), *typical_correct(predictions)]
     shown = show(chosen)
@@ -486,7 +486,7 @@ def read(folder: Path) -> Report:
         read_history(folder / "history.csv"),
         split,
         files.read_csv(folder / "skipped.csv", ["filename", "reason"]),
-        stage_rows(model.backbone, plan["cut"], plan["frozen_layers"], linear=plan["phases"][-1]["linear"]),
+        stage_rows(model.backbone, plan.cut, plan.frozen_layers, linear=bool(plan.phases[-1]["linear"])),
         model.about,
         [one for one in shown if one.truth != one.predicted],
         [one for one in shown if one.truth == one.predicted],

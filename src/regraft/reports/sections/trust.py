@@ -29,9 +29,9 @@ def values(report: Report) -> dict[str, Any] | None:
 
 def _classes_apart(report: Report) -> list[int]:
     """Return the classes that are shown against all others: the one looked for, else each of two, else the worst."""
-    tested = [row for row in report.metrics["per_class"] if 0 < row["support"] < report.tested]
+    tested = [row for row in report.per_class if row["support"] < report.tested]
     if len(report.classes) > 2:
-        worst = sorted(tested, key=lambda row: row["f1"])[:CLASSES_APART]
+        worst = sorted(tested, key=lambda row: row["f1"] or 0.0)[:CLASSES_APART]
         return [report.classes.index(row["label"]) for row in worst]
     looked_for = [row["label"] for row in tested if report.positive in (None, row["label"])]
     return [report.classes.index(label) for label in looked_for]
@@ -39,8 +39,8 @@ def _classes_apart(report: Report) -> list[int]:
 
 def _apart(report: Report, positive: int) -> dict[str, Any]:
     """Return what each threshold for one class against all others would give, drawn."""
-    predictions, reached = report.predictions, report.metrics.get("threshold") or {}
-    again = Resampling.of(len(predictions.labels), predictions.groups, seed=report.config["settings"]["seed"])
+    predictions, reached = report.predictions, report.metrics.threshold or {}
+    again = Resampling.of(len(predictions.labels), predictions.groups, seed=report.config.settings["seed"])
     roc, precisions = (
         curve(axes, predictions.probabilities, predictions.labels, positive, again) for axes in (ROC, PRECISION_RECALL)
     )
