@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from regraft.errors import ConfigError, DataError, ModelMissing, RegraftError, UnknownName
-from regraft.experiments.preflight import preflight
+from regraft.experiments.preflight import preflight, scanned
 from regraft.inference.predict import preflight_model
 
 HEAVY = "{'torch', 'torchvision', 'timm', 'lightning_fabric', 'sklearn', 'onnxruntime', 'openvino'}"
@@ -26,7 +26,6 @@ HEAVY = "{'torch', 'torchvision', 'timm', 'lightning_fabric', 'sklearn', 'onnxru
         ({"augment": "flip,spin"}, UnknownName, "augmentation 'spin'"),
         ({"groups": "(["}, DataError, "The groups.*cannot be read as a regular expression"),
         ({"label_pattern": "(["}, DataError, "The label pattern.*cannot be read as a regular expression"),
-        ({"target_recall": 0.9, "positive": "red"}, ConfigError, "is for two classes"),
     ],
 )
 def test_what_nothing_goes_by_is_refused(
@@ -34,6 +33,18 @@ def test_what_nothing_goes_by_is_refused(
 ) -> None:
     with pytest.raises(kind, match=said):
         preflight(drawn, settings)
+
+
+def test_a_target_is_looked_at_and_the_data_that_were_read_for_it_are_kept(drawn: Path, tmp_path: Path) -> None:
+    asked = {"target_recall": 0.9, "positive": "red"}
+    with pytest.raises(ConfigError, match="is for two classes"):
+        scanned(drawn, asked)
+    for colour in ("red", "blue"):
+        shutil.copytree(drawn / colour, tmp_path / "two" / colour)
+    seen = scanned(tmp_path / "two", asked)
+    assert seen is not None
+    assert seen.manifest.classes == ("blue", "red")
+    assert scanned(tmp_path / "two", {}) is None  # nothing is read twice, or for nothing
 
 
 def test_data_that_are_not_there_are_refused(tmp_path: Path) -> None:

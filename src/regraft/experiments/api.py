@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from regraft.audit.kinds import check_kinds
 from regraft.config import refuse_idle, with_settings
 from regraft.data import Labelled, retelling
-from regraft.experiments.preflight import preflight
+from regraft.experiments.preflight import preflight, scanned
 from regraft.utils.progress import Listener, listener
 
 if TYPE_CHECKING:
@@ -58,10 +58,11 @@ def train(
     """
     heard = listener(progress)
     source = preflight(data, settings)
-    from regraft.experiments import train as training
-
     with retelling(source):
-        return training.train(source, out=out, resume=resume, progress=heard, report=report, **settings)
+        seen = scanned(source, settings)
+        from regraft.experiments import train as training
+
+        return training.train(source, out=out, resume=resume, progress=heard, report=report, scanned=seen, **settings)
 
 
 @with_settings(budget_s=0, control_epochs=0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from regraft import catalog, methods
 from regraft.config import Config, option
@@ -53,10 +53,31 @@ def preflight(
         if name not in ("available", "families"):
             catalog.check(name)
     source = as_source(data)
-    both = config.target and config.positive  # a run that is gone on with may have the other one
-    if both or _is_bare(source):
-        check_target(config, scan(source, Reading(**{**config.reading, "groups": None})))
+    if _is_bare(source):
+        scan(source, Reading(**config.reading))  # says what is wrong with it
     return source
+
+
+def scanned(source: Path, settings: Mapping[str, Any]) -> Scanned | None:
+    """Scan data that a target is given for, and refuse one that cannot be meant; None where there is none.
+
+    Raises:
+        DataError, UnknownName, ConfigError: as `scan`, and as `check_target`.
+    """
+    config = Config.of(**settings)
+    if not (config.target and config.positive):  # a run that is gone on with may have the other one
+        return None
+    reading = Reading(**config.reading)
+    manifest = scan(source, reading)
+    check_target(config, manifest)
+    return Scanned(reading, manifest)
+
+
+class Scanned(NamedTuple):
+    """Which pictures there are, read in that way."""
+
+    reading: Reading
+    manifest: Manifest
 
 
 def _pattern_of_groups(data: Labelled, config: Config) -> str | None:

@@ -40,7 +40,7 @@ from regraft.data import (
 )
 from regraft.errors import BadImage, ConfigError, RunError, TooManyBadImages
 from regraft.experiments import splitting
-from regraft.experiments.preflight import check_target
+from regraft.experiments.preflight import Scanned, check_target
 from regraft.inference import bundle, hub
 from regraft.inference.classifier import Classifier
 from regraft.methods._plan import Plan
@@ -146,15 +146,26 @@ class Session:
     _said: int = 0  # how many of the skipped ones the user has been told of
 
     @classmethod
-    def open(cls, data: Path, config: Config, requested: Mapping[str, Any], progress: Progress) -> Session:
+    def open(
+        cls,
+        data: Path,
+        config: Config,
+        requested: Mapping[str, Any],
+        progress: Progress,
+        scanned: Scanned | None = None,
+    ) -> Session:
         """Read which pictures there are, and say how the data were read, before anything is computed on them.
+
+        `scanned` are the data as they were read already; read in another way, they are read anew.
 
         Raises:
             DataError, UnknownName, ConfigError: data that cannot be read as asked, or a setting that does not suit it.
         """
         methods.check(config.method)
         augmentations(config.augment)
-        manifest = corrected(scan(data, Reading(**config.reading)), config.corrections)
+        reading = Reading(**config.reading)
+        found = scanned.manifest if scanned and scanned.reading == reading else scan(data, reading)
+        manifest = corrected(found, config.corrections)
         for notice in manifest.notices:
             progress.warn(notice)
         check_target(config, manifest)

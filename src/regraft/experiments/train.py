@@ -22,6 +22,7 @@ from regraft.errors import NotWritten, TargetMissed
 from regraft.experiments import loggers
 from regraft.experiments.cross_validation import begin_folds, cross_validate
 from regraft.experiments.fitting import Fitting
+from regraft.experiments.preflight import Scanned
 from regraft.experiments.run import Run, finish
 from regraft.experiments.session import ActivatedNetwork, Session, idle_options, load_network
 from regraft.experiments.turning import turned_alike
@@ -38,6 +39,7 @@ def train(
     resume: bool = False,
     progress: Progress | None = None,
     report: bool = True,
+    scanned: Scanned | None = None,
     **settings: Any,
 ) -> Run:
     """Train on a folder or table; see `regraft.experiments.api.train`."""
@@ -48,7 +50,7 @@ def train(
     config = run_folder.settings_of(begun, settings) if begun else Config.of(**settings)
 
     loggers.check(config.logger)  # that of a run that is gone on with
-    session = Session.open(Path(data), config, settings, progress or Progress())
+    session = Session.open(Path(data), config, settings, progress or Progress(), scanned)
     if begun:
         session.go_on_with(begun)
     session.split(begun)
