@@ -153,7 +153,7 @@ def test_where_a_class_is_looked_for_its_mistakes_are_called_missed_and_false_al
 def test_the_command_on_the_page_is_that_of_the_run(samples: dict[str, Path]) -> None:
     found = read(samples["two_classes_in_groups"])
     expected = "--method features --img-size 64 --groups '\\d+' --epochs 2"
-    assert found.command == f"regraft train {found.config['data']} {expected}"
+    assert found.command == f"regraft train {found.config.data} {expected}"
     assert f"The same again, from the folder <code>{Path.cwd()}</code>" in page_of(samples["two_classes_in_groups"])
 
 
