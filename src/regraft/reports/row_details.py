@@ -47,7 +47,7 @@ def details_of(run: Path) -> Details | None:
 
 def _pictures(run: Path, predictions: Predicted, folds: int) -> list[dict[str, Any]]:
     first = run / "fold-1" if folds else run
-    config = run_folder.read_json(run / run_folder.SETTINGS, run_folder.Begun)
+    config = run_folder.read_as(run / run_folder.SETTINGS, run_folder.Begun)
     sources = Files.of(config, files.read_csv(first / "split.csv", ["filename"]))
     preprocessing = Preprocessing.from_dict(read_about(first / "model")["preprocessing"])
     rows = files.read_csv(run / "predictions.csv", ["filename", "label", "truth"])
