@@ -54,6 +54,11 @@ class Tta:
         most = MOST_VIEWS if self._drawn else len(self._symmetries)
         return replace(self, views=min(self.views, most))
 
+    @property
+    def moves(self) -> list[tuple[int, bool]] | None:
+        """What the views are, where all only move pixels: quarter turns, of the picture or of its mirror image."""
+        return self._symmetries[: self.views] if self.views <= len(self._symmetries) else None
+
     def view(self, pixels: NDArray[np.uint8], number: int) -> NDArray[np.uint8]:
         """Return one view of a picture: uint8 [s, s, 3] -> uint8 [s, s, 3]."""
         turns, mirrored = self._symmetry(number)

@@ -2,7 +2,7 @@
 
 A format's file has ``PACKAGES`` (that it needs), ``SUFFIX``, ``PRECISIONS`` (the full one first), ``SAME`` (how near to
 the model float32 comes), ``write(order, path)`` and ``run(path) -> Answer``; and ``BESIDE``, the names of other files
-that it writes.
+that it writes, and ``LOOKS_ONCE`` where it holds no test-time views.
 """
 
 from __future__ import annotations

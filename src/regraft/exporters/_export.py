@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from regraft import exporters, run_folder
 from regraft.config import with_settings
+from regraft.data import Tta
 from regraft.errors import ConfigError, UnknownName
 from regraft.inference.answering import Answering
 from regraft.inference.predict import Model, called, named, open_model, preflight_model
 from regraft.utils import files
-from regraft.utils.progress import Listener, listener
+from regraft.utils.progress import Listener, Progress, listener
 
 if TYPE_CHECKING:
     from regraft.exporters._verification import Verification
@@ -111,9 +112,8 @@ def export(
     from regraft.exporters._order import ordered
     from regraft.exporters._verification import calibration, verify
 
-    classifier = open_model(model, weights=weights, progress=progress)
-    if (views := classifier.tta.views) > 1:
-        progress.warn(f"{called(model)} looks at each picture {views} times; the file does once, at the plain one.")
+    opened = open_model(model, weights=weights, progress=progress)
+    classifier = _viewed(model, opened, progress, once=getattr(writer, "LOOKS_ONCE", False))
     with tempfile.TemporaryDirectory(prefix="regraft-") as folder:
         sample = _pictures.sample(model, classifier, data, Path(folder), progress)
         if precision == "int8" and not sample.training:
@@ -134,6 +134,20 @@ def export(
 
 def _name(model: Model) -> str:
     return "model" if isinstance(model, Answering) else Path(named(model)).resolve().name
+
+
+def _viewed(model: Model, classifier: Classifier, progress: Progress, *, once: bool) -> Classifier:
+    """Return the model as the format can hold it, and say how often the file looks, where the model does more often."""
+    views = classifier.tta.views
+    if views == 1:
+        return classifier
+    looks = f"{called(model)} looks at each picture {views} times"
+    if classifier.tta.moves and not once:
+        progress.note(f"{looks}, and so does the file: it takes so long.")
+    else:
+        those = "" if once else " Views that are mirrored and turned alone (flip, vflip, turn) lie in a file."
+        progress.warn(f"{looks}; the file looks once, at the plain one.{those}")
+    return classifier.viewed(Tta()) if once else classifier
 
 
 # ---- files ----------------------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from regraft import catalog
+from regraft.data import Tta
 from regraft.exporters._seeing import Seeing
 from regraft.inference.about import described
 from regraft.inference.classifier import Classifier
@@ -35,6 +36,7 @@ class Order:
     about: dict[str, str]
     classifier: Classifier
     calibration: Iterable[Pixels] = ()  # training pictures, each [1, h, w, 3], for whole numbers
+    tta: Tta = Tta()  # the views that the file predicts from
 
 
 class Whole(nn.Module):
@@ -43,12 +45,38 @@ class Whole(nn.Module):
     def __init__(self, classifier: Classifier, *, any_size: bool, half: bool = False) -> None:
         super().__init__()
         self.seeing = Seeing(classifier.backbone.preprocessing) if any_size else nn.Identity()
+        self.moves = inside(classifier.tta).moves or []
+        self.classes = len(classifier.classes)
         self.answering = _halved(classifier.network()) if half else classifier.network().cpu()
 
     def forward(self, pixels: Tensor) -> Tensor:
         """uint8 [n, h, w, 3] -> float32 [n, classes]."""
-        probabilities: Tensor = self.answering(self.seeing(pixels))[0]
-        return probabilities
+        return self.answered(self.seeing(pixels))
+
+    def answered(self, squares: Tensor) -> Tensor:
+        """uint8 [n, s, s, 3] -> float32 [n, classes], the mean over the views."""
+        if len(self.moves) == 1:
+            plain: Tensor = self.answering(squares)[0]
+            return plain
+        views = torch.cat([_moved(squares, *move) for move in self.moves])  # [v n, s, s, 3]
+        found = self.answering(views)[0].reshape(len(self.moves), -1, self.classes)
+        # as `mean_over_views` has it: the softmax of the mean of logarithms
+        mean: Tensor = found.clamp(min=torch.finfo(torch.float32).tiny).log().mean(0).softmax(-1)
+        return mean
+
+
+def inside(tta: Tta) -> Tta:
+    """Return the views that can lie in a file: the model's own where they only move pixels, else the plain one."""
+    return Tta() if tta.moves is None else tta
+
+
+def _moved(squares: Tensor, turns: int, mirrored: bool) -> Tensor:
+    """Return pictures [n, s, s, 3] as `Tta.view` moves their pixels, in steps that every format has."""
+    x = squares.flip(2) if mirrored else squares
+    if turns % 2:
+        x = x.transpose(1, 2)
+    half = {0: [], 1: [1], 2: [1, 2], 3: [2]}[turns]
+    return x.flip(half) if half else x
 
 
 def _halved(network: nn.Module) -> nn.Module:
@@ -66,8 +94,11 @@ def ordered(classifier: Classifier, *, asked: str, precision: str, calibration: 
     size = classifier.backbone.preprocessing.size
     sides = (size + 11, size + 7) if asked == "any" else (size, size)  # unlike, so that none is taken for another
     example = torch.zeros(2, *sides, 3, dtype=torch.uint8)
+    tta = inside(classifier.tta)
     about = said(classifier) | {"input": asked, "precision": precision}
-    return Order(network, example, asked == "any", precision, about, classifier, calibration)
+    if tta.views > 1:  # what reads `tta` looks as often itself, on top of what the file does
+        about["looks"] = about.pop("tta")
+    return Order(network, example, asked == "any", precision, about, classifier, calibration, tta)
 
 
 def said(classifier: Classifier) -> dict[str, str]:

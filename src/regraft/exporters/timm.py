@@ -24,6 +24,7 @@ SUFFIX = ".safetensors"
 PACKAGES = ("timm",)
 PRECISIONS = ("float32",)
 SAME = 1e-4
+LOOKS_ONCE = True  # its networks hold no views
 NAME, BESIDE = "model.safetensors", ("config.json",)  # as timm looks for them in a folder
 TAKES = 'timm.create_model("local-dir:FOLDER", pretrained=True) loads its folder; it gives scores, before the softmax.'
 POOL = "catavgmax"

@@ -205,6 +205,8 @@ def _looking(model: Model, classifier: A, views: int | None, progress: Progress)
         ConfigError: `views` is out of range.
     """
     own = classifier.tta
+    if views is not None and (looks := classifier.about.get("looks")):
+        raise ConfigError(f"{called(model)} looks at each picture {looks['views']} times itself: leave out --tta.")
     asked = own if views is None else Tta(views, _augmented_with(model, own))
     tta = asked.different
     if tta.views < asked.views:
