@@ -81,7 +81,7 @@ def test_settings_keep_what_is_in_the_file(tmp_path: Path) -> None:
     (tmp_path / "a.csv").unlink()
     assert kept[0] == kept[1] == Config.from_dict(kept[0].as_dict())
     assert kept[0].corrections == "filename,label\nx.png,red\n"
-    with pytest.raises(ConfigError, match=r"--corrections .*a\.csv is no file"):
+    with pytest.raises(ConfigError, match=r"a\.csv.* is no file"):
         Config(corrections=tmp_path / "a.csv")
     with pytest.raises(ConfigError, match="is no file"):
         Config(corrections=tmp_path)
