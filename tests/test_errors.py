@@ -99,6 +99,8 @@ TOLD = {
     "Choose some: --channels 0,1,2, or one of 0 to 4": "Choose some: channels='0,1,2', or one of 0 to 4",
     "--groups '^C\\d+' keeps them apart": "groups='^C\\d+' keeps them apart",
     "Leave out --resume, or --from.": "Leave out resume=True, or from_run=.",
+    "--config runs/a/config.json is a folder.": "config='runs/a/config.json' is a folder.",
+    "Leave out --out runs/a.b/c.": "Leave out out='runs/a.b/c'.",
     "Go on with: regraft train 'my cells' --out runs/a.b --resume": "Go on with: "
     "regraft train 'my cells' --out runs/a.b --resume",
     "Update it: pip install --upgrade regraft": "Update it: pip install --upgrade regraft",

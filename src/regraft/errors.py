@@ -205,8 +205,8 @@ _SAID = re.compile(
     rf"(?P<command>\b(?:regraft|pip install)(?: (?:'[^']*'|{_WORD}))+)"
     r"|(?<![\w'\"/-])--(?P<name>[a-z]+(?:-[a-z]+)*)"
     r"(?:[ =](?P<given>'[^']*'|[A-Z]{2,}(?::[A-Z]{2,})?\b)"  # quoted, or what stands for any
-    rf"|=(?P<sure>{_WORD})| (?P<number>[\d.,:]*\d(?![\w/])|(?=\S*\d){_WORD})"
-    rf"| (?!or\b|and\b)(?P<last>{_WORD})(?=[.?;:,)]|$| \(| --)| (?=is\b)(?P<verb>))?"
+    rf"|=(?P<sure>{_WORD})(?!\S*\w)| (?P<number>[\d.,:]*\d(?![\w/])|(?=\S*[\d/]){_WORD}(?!\S*\w))"
+    rf"| (?!or\b|and\b)(?P<last>{_WORD})(?=[.?;:,)]+(?:\s|$)|$| \(| --)| (?=is\b)(?P<verb>))?"
 )
 
 
@@ -224,7 +224,7 @@ def as_called(text: str) -> str:
     """Return a message that names options with keywords in their place, unless it is for the command line.
 
     ``--label-column NAME`` becomes ``label_column=NAME``. A word behind an option is its value behind ``=``, with a
-    digit in it, or where the clause ends with it; a whole command stays what is typed in a shell.
+    digit or a slash in it, or where the clause ends with it; a whole command stays what is typed in a shell.
     """
     return text if _on_command_line.get() else _SAID.sub(_by_keyword, text)
 

@@ -76,6 +76,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("new.png", "a.png", "b.png", "elephant.jpg", "new_pictures/1.png", "new_pictures/2.png")
     ):
         copyfile(sorted(cells.rglob("*.png"))[number], folder / name)
+    (folder / "slides.csv").write_text("path\nnew_pictures/1.png\nnew_pictures/2.png\n")
     package.train(folder / "cells", out=folder / "runs" / "cells", method="features", groups=r"^C\d+")
     package.export(folder / "runs" / "cells", out=folder / "exports" / "cells" / "model.onnx")
     return folder
@@ -102,7 +103,10 @@ def test_python_runs(code: str, at_bench: Path):
 
 
 @pytest.mark.parametrize("words", COMMANDS.values(), ids=COMMANDS)
-def test_commands_are_read(words: list[str]):
+def test_commands_are_read(words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "runs" / "cells").mkdir(parents=True)
+    (tmp_path / "runs" / "cells" / "config.json").write_text('{"data": "cells"}')  # --config reads where the data are
+    monkeypatch.chdir(tmp_path)
     group = typer.main.get_command(app)
     context = group.make_context("regraft", list(words))
     while isinstance(group, typer.core.TyperGroup):
