@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.request import install_opener
 
 import numpy as np
@@ -79,6 +80,22 @@ def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def drawn(tmp_path: Path) -> Path:
     """Eight other pictures of each colour, to be changed at will."""
     return draw_shapes(tmp_path / "drawn", per_class=8, seed=5)
+
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """A real headless Chromium; playwright runs once in a process, so that all tests share it."""
+    driver = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install '.[dev]'")
+    path = next((found for name in BROWSERS if (found := shutil.which(name))), None)
+    if path is None:
+        pytest.skip("no Chromium on this machine; on Debian: apt install chromium")
+    with driver.sync_playwright() as driven:
+        started = driven.chromium.launch(executable_path=path)
+        yield started
+        started.close()
 
 
 @pytest.fixture

@@ -62,7 +62,7 @@ def test_a_metric_has_its_column_in_a_leaderboard(regraft: Callable[..., Any], s
     page = (tmp_path / "all/comparison.html").read_text(encoding="utf-8")
     assert float(line["brier"]) == kept["test"]["brier"]
     assert "Brier score</button>" in page
-    assert f"<td>{kept['test']['brier']:.3f}</td>" in page
+    assert f'<td class="more">{kept["test"]["brier"]:.3f}</td>' in page
 
 
 LONGEST = """

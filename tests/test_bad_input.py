@@ -292,7 +292,7 @@ def test_names_in_any_script_with_spaces_and_200_characters(regraft, drawn, tmp_
         (("--backbone", "resnt50"), ("Unknown backbone 'resnt50'", "Did you mean resnet50")),
         (("--method", "frozn"), ("Unknown method 'frozn'", "Did you mean frozen?", "Known: features, finetuned")),
         (("--method", "finetuned", "--unfreeze", "block.2"), ("Unknown stage", "Did you mean blocks.2", "conv_stem")),
-        (("--method", "finetuned", "--train-layers", 999), ("--train-layers 999", "has 49 layers", "--unfreeze all")),
+        (("--method", "finetuned", "--train-layers", 999), ("--train-layers 999", "has 49 layers", "--unfreeze=all")),
         (("--train-layers", 4), ("frozen trains nothing but the head", "use --method=finetuned")),
         (("--unfreeze", "1", "--train-layers", 4), ("--unfreeze and --train-layers contradict", "give one")),
         (("--from", "x", "--weights", "random"), ("--weights and --from contradict", "give one")),

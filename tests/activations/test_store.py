@@ -392,7 +392,7 @@ def test_a_full_disk_is_named_and_leaves_nothing_half_written(tmp_path: Path, li
         [sys.executable, "-c", FULL, str(tmp_path), str(limit)], capture_output=True, text=True, timeout=60, check=True
     )
     assert "is full" in done.stdout
-    assert "--keep never" in done.stdout
+    assert "keep='never'" in done.stdout
     assert done.stdout.count("\n") == 1
     assert [name for name in files(tmp_path) if name != "recipe.json"] == []
 

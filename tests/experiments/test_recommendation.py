@@ -136,7 +136,7 @@ def test_a_clear_winner_is_to_be_trained() -> None:
     assert "regraft train cells --backbone a --method finetuned" in advice
 
 
-@pytest.mark.parametrize(("name", "says"), [("backbone", "--backbones"), ("method", "train"), ("from_run", "train")])
+@pytest.mark.parametrize(("name", "says"), [("backbone", "backbones="), ("method", "train"), ("from_run", "train")])
 def test_settings_that_it_would_pass_over_are_refused_with_the_right_one(shapes: Path, name: str, says: str) -> None:
-    with pytest.raises(ConfigError, match=f"recommend makes no use of --.*{says}"):
+    with pytest.raises(ConfigError, match=f"recommend makes no use of {name}=.*{says}"):
         recommend(shapes, **{name: "resnet18"})

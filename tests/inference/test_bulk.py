@@ -186,7 +186,7 @@ def test_thousands_of_pictures_take_no_more_memory_than_hundreds(model: Exported
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
         assert (found.pictures, found.unreadable) == (count, 0)
-    assert peaks[1] < peaks[0] + 3e6  # the rows of a group of the file, of which there are at most so many
+    assert peaks[1] < peaks[0] + 1e7  # the rows of a piece; the pictures alone would be 46 MB
 
 
 def test_where_nothing_can_be_done_nothing_is_left(model: Exported, tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ def test_runs_of_before_say_nothing() -> None:
         ({"epochs": 1}, "1 epoch only"),
         ({"counts": {"cat": 400, "dog": 4}}, "4 training pictures of 'dog'"),
         ({"others": 1}, "only 1 is not 'cat'"),
-        ({"costly": True}, "--class-weights off"),
+        ({"costly": True}, "--class-weights=off"),
         ({"costly": True, "aimed": True}, "by its target"),
         ({}, "are the labels right"),
     ],

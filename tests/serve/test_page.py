@@ -16,7 +16,6 @@ from regraft.serve.hosted import Hosted, open_hosted
 from regraft.serve.limits import Limits
 from regraft.utils.progress import Progress
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 PHONE, DESK = 390, 1400
 WAIT_MS = 120_000
 REFUSED = "Failed to load resource: the server responded with a status of 422"
@@ -29,19 +28,6 @@ DROP = """([content, name]) => {
   const how = { dataTransfer: transfer, bubbles: true, cancelable: true };
   document.getElementById("drop").dispatchEvent(new DragEvent("drop", how));
 }"""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """A real headless Chromium."""
-    driver = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install '.[dev]'")
-    path = next((found for name in BROWSERS if (found := shutil.which(name))), None)
-    if path is None:
-        pytest.skip("no Chromium on this machine; on Debian: apt install chromium")
-    with driver.sync_playwright() as driven:
-        started = driven.chromium.launch(executable_path=path)
-        yield started
-        started.close()
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from regraft.backbones import build
 from regraft.config import Config
 from regraft.methods import plan
 from regraft.methods._plan import stage_table
-from regraft.utils.tables import fold, print_table, write
+from regraft.utils.tables import fold, print_table, write_to
 
 NAMES = (
     "red",
@@ -95,7 +95,8 @@ def test_every_reader_cuts_a_csv_of_predictions_into_its_rows(
     name: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "predictions.csv"
-    write([{"filename": name, "label": "red"}, {"filename": "b.jpg", "label": "blue"}], "csv", path)
+    with path.open("wb") as made:
+        write_to(made, "csv", [{"filename": name, "label": "red"}, {"filename": "b.jpg", "label": "blue"}])
     with path.open(encoding="utf-8", newline="") as file:
         header, first, second = csv.reader(file, strict=True)
     assert header == ["filename", "label"]

@@ -169,11 +169,15 @@ class Answering(ABC):
         if isinstance(paths, str | bytes | Path):
             raise ConfigError(f"predict_files takes a list of paths, not one: [{paths!r}]. `predict` takes either.")
         views, heard = self.tta if tta is None else tta, listener(progress)
-        run = self.engine(device, engine, len(paths) * views.views, heard)
-        with heard.track("Predicting", len(paths), "pictures") as tick:
-            for prediction in self.viewed(views).answered(map(Path, paths), run):
-                yield prediction
-                tick(1)
+
+        def predicted() -> Iterator[Prediction]:
+            run = self.engine(device, engine, len(paths) * views.views, heard)
+            with heard.track("Predicting", len(paths), "pictures") as tick:
+                for prediction in self.viewed(views).answered(map(Path, paths), run):
+                    yield prediction
+                    tick(1)
+
+        return predicted()
 
     def answered(self, paths: Iterable[Path], run: Run) -> Iterator[Prediction]:
         """Yield what `run` makes of each file, any number of them, in batches that begin with the first."""
