@@ -50,7 +50,7 @@ const start = async () => {
   at("trouble").hidden = true;
   at("service").hidden = false;
   showModels();
-  return undefined;
+  return askMissing(); // pictures may have come before
 };
 
 const trouble = (text) => {
