@@ -66,6 +66,16 @@ def test_the_command_prints_one_object_and_names_a_new_folder(
     assert "0 labels" in said.out
 
 
+def test_a_bare_name_is_a_file_of_the_current_folder_and_nothing_is_left_beside(
+    small_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    assert export(small_run, out="shapes.onnx", input="square").file == Path("shapes.onnx")
+    assert sorted(path.name for path in Path().iterdir()) == ["labels.txt", "predict_onnx.py", "shapes.onnx"]
+    assert [path.name for path in tmp_path.iterdir()] == ["here"]
+
+
 def test_where_no_picture_is_left_it_is_tried_on_drawn_ones(
     regraft: Callable[..., Any], small_run: Path, tmp_path: Path
 ) -> None:

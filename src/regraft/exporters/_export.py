@@ -121,7 +121,7 @@ def export(
         chosen = calibration(classifier, sample, any_size=input == "any")
         order = ordered(classifier, asked=input, precision=precision, calibration=chosen)
         wanted = Path(FOLDER, _name(model), f"model{writer.SUFFIX}") if out is None else out
-        with files.temporary_beside(wanted.parent) as made, files.told_of(wanted, made):
+        with files.temporary_beside(wanted.parent if out is None else wanted) as made, files.told_of(wanted, made):
             made.mkdir(parents=True)
             progress.note(f"Writing {wanted.name}.")
             writer.write(order, made / wanted.name)
