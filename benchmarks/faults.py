@@ -292,7 +292,7 @@ def timeless(name: str, content: bytes) -> bytes:
         return re.sub(rb"(?<=<dt>Time</dt><dd>)[^<]*", b"", content)
     if name == "comparison.html":
         text = re.sub(r"<svg.*?</svg>", "", content.decode(), flags=re.DOTALL)  # accuracy against time
-        return _said_without(re.sub(r"(<td>)[\d.]+(?=</td>)", "", text)).encode()
+        return _said_without(re.sub(r"(<td[^>]*>)[\d.]+(?=</td>)", "", text)).encode()
     return content
 
 
