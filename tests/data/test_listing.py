@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from regraft.data import each_listed, gathered, listing, named_by
+from regraft.data import each_listed, gathered, named_by
+from regraft.data import named as places
 from regraft.errors import DataError, DataMissing
 from regraft.utils.progress import Progress
 
@@ -32,8 +33,8 @@ def listed(pictures: object) -> list[str]:
 def test_the_order_is_that_of_a_few_pictures_however_many_are_held_at_once(
     named: str, at_once: int, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(listing, "SORTED_AT_ONCE", at_once)
-    with gathered(folder / named) as found:
+    with gathered(folder / named) as found:  # sorted as a whole
+        monkeypatch.setattr(places, "SORTED_AT_ONCE", at_once)
         assert listed(folder / named) == [one.name for one in found]
 
 

@@ -9,8 +9,9 @@ from regraft.data.kinds import IMAGE_SUFFIXES
 from regraft.data.labelled import Labelled, as_source
 from regraft.data.listing import each_listed, named_by, read_listing, write_listing
 from regraft.data.manifest import Item, Manifest, scan
+from regraft.data.named import Named
 from regraft.data.naming import match_names
-from regraft.data.pictures import Named, Picture, Pictures, gathered, refuse_absent
+from regraft.data.pictures import Picture, Pictures, gathered, refuse_absent
 from regraft.data.reading import THREADS, ahead_of, read_digests, read_picture, read_pixels
 from regraft.data.rows import PARTS, Reading, name_some, natural_key
 from regraft.data.splits import folds as into_folds

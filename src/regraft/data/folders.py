@@ -113,14 +113,6 @@ def _tables_beside(tree: _Tree) -> str:
     return f"the table {name_some(tables)} may hold the labels: give it in place of the folder" if tables else ""
 
 
-def pictures_below(folder: Path) -> tuple[list[Path], list[str]]:
-    """Return all pictures below a folder, in natural order, and the names of the other files; labels play no part."""
-    names = sorted(names_below(folder), key=natural_key)
-    pictures = [name for name in names if is_picture(folder, name)]
-    known = set(pictures)
-    return [folder / name for name in pictures], [name for name in names if name not in known]
-
-
 def names_below(folder: Path) -> Iterator[str]:
     """Yield the names of all files below a folder that are not hidden, in no order."""
     return (name for name, is_folder in _entries(folder, "", ()) if not (is_folder or _is_hidden(name)))

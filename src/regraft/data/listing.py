@@ -1,28 +1,23 @@
-"""Whatever names many pictures -> their paths, one by one: folders, globs, lists and tables, in constant memory."""
+"""Whatever names many pictures -> their paths, one by one, in constant memory; and the list of them, kept on a disk."""
 
 from __future__ import annotations
 
-import glob
 import hashlib
-import heapq
 import itertools
 import json
 import os
-import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO
 
-from regraft.data.folders import names_below
-from regraft.data.kinds import is_picture, left_out
-from regraft.data.lists import is_list, of_list
-from regraft.data.pictures import Content, Named, Pictures, each, refuse_none, refuse_unmatched
-from regraft.data.rows import natural_key
+from regraft.data.kinds import left_out
+from regraft.data.lists import is_list
+from regraft.data.named import Named, named_in
+from regraft.data.pictures import Content, Pictures, each, refuse_none
 from regraft.errors import ConfigError
 from regraft.utils import files
 from regraft.utils.progress import Progress
 
-SORTED_AT_ONCE = 100_000  # names in memory: 20 MB
 MOST_SEARCHED = 5  # places that a message names
 MOST_OTHERS = 10_000  # files of folders that are no pictures, and are counted by their kind
 
@@ -39,9 +34,13 @@ def each_listed(pictures: Pictures, progress: Progress) -> Iterator[Named]:
         DataError: a table without a column of paths.
     """
     others, searched, empty = list[str](), list[str](), True
+
+    def leave(name: str) -> None:
+        others.extend([name][: MOST_OTHERS - len(others)])
+
     for path in _paths(pictures):
         searched += [str(path)][: MOST_SEARCHED - len(searched)]
-        for one in _named(path, others):
+        for one in named_in(path, leave):
             empty = False
             yield one
     if empty:
@@ -72,55 +71,6 @@ def _paths(pictures: Pictures) -> Iterator[Path]:
                 "globs or lists of paths; or leave out the file to write."
             )
         yield one
-
-
-def _named(path: Path, others: list[str]) -> Iterator[Named]:
-    if path.is_dir():
-        names = _sifted(_sorted(names_below(path)), lambda name: is_picture(path, name), others)
-        return (Named(path / name, str(path / name)) for name in names)
-    if is_list(path):
-        return itertools.starmap(Named, of_list(path))
-    if path.exists():
-        return iter([Named(path, str(path))])
-    refuse_unmatched(path)
-    return _matching(str(path), others)
-
-
-def _matching(pattern: str, others: list[str]) -> Iterator[Named]:
-    """Yield what a glob names; a folder that it names stands for all in it, where ``**`` does not name that as well."""
-    for path in map(Path, _sorted(glob.iglob(pattern, recursive=True))):  # noqa: PTH207
-        if path.is_dir():
-            yield from () if "**" in pattern else _named(path, others)
-        elif is_picture(path.parent, path.name):
-            yield Named(path, str(path))
-        else:
-            others += [path.name][: MOST_OTHERS - len(others)]
-
-
-def _sifted(names: Iterable[str], wanted: Callable[[str], bool], others: list[str]) -> Iterator[str]:
-    for name in names:
-        if wanted(name):
-            yield name
-        else:
-            others += [name][: MOST_OTHERS - len(others)]
-
-
-def _sorted(names: Iterator[str]) -> Iterator[str]:
-    """Yield names in natural order; more than can be held at once are sorted in parts, which wait on the disk."""
-    with tempfile.TemporaryDirectory(prefix="regraft-") as folder:
-        parts = list[Path]()
-        while some := sorted(itertools.islice(names, SORTED_AT_ONCE), key=natural_key):
-            if len(some) < SORTED_AT_ONCE and not parts:
-                yield from some
-                return
-            parts.append(Path(folder, str(len(parts))))
-            parts[-1].write_text("".join(f"{json.dumps(name)}\n" for name in some))
-        yield from heapq.merge(*map(_lines, parts), key=natural_key)
-
-
-def _lines(part: Path) -> Iterator[str]:
-    with part.open() as file:
-        yield from map(json.loads, file)
 
 
 # ---- kept -----------------------------------------------------------------------------------------------------------

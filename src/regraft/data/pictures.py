@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import glob
 import io
-import itertools
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -16,11 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from regraft.data.folders import pictures_below
-from regraft.data.kinds import USUAL_SUFFIXES, by_suffix, is_picture, left_out
-from regraft.data.lists import is_list, of_list
-from regraft.data.rows import natural_key
-from regraft.errors import ConfigError, DataMissing, NoImages
+from regraft.data.kinds import USUAL_SUFFIXES, by_suffix, left_out
+from regraft.data.named import Named, named_in, refuse_unmatched
+from regraft.errors import ConfigError, NoImages
 from regraft.utils.files import named_path
 from regraft.utils.progress import Progress
 
@@ -36,13 +32,6 @@ EXPECTED = (
 KEPT_BY = {"PNG": ("1", "L", "LA", "I;16", "P", "RGB", "RGBA"), "TIFF": ("I", "F", "I;16B")}
 """Modes of Pillow that a format keeps as they are."""
 ORIENTATION = 0x0112  # of EXIF
-
-
-class Named(NamedTuple):
-    """A file, and what answers call the picture in it."""
-
-    path: Path
-    name: str
 
 
 class Content(NamedTuple):
@@ -75,12 +64,8 @@ def gathered(pictures: Pictures, progress: Progress | None = None, *, absent_ok:
                 path.write_bytes(one.data)
                 found.append(Named(path, one.name or f"picture {number}"))
                 continue
-            if is_list(one):
-                found += itertools.starmap(Named, of_list(one))
-                continue
-            paths, beside = ([one], []) if absent_ok and not one.exists() else _files(one)
-            found += [Named(path, str(path)) for path in paths]
-            others += beside
+            absent = absent_ok and not one.exists()
+            found += [Named(one, str(one))] if absent else named_in(one, others.append)
             searched.append(str(one))
         refuse_none(found, searched, others)
         for notice in left_out(others):
@@ -179,44 +164,6 @@ _KINDS: tuple[tuple[Any, Any], ...] = (
     ((bytes, bytearray, memoryview), lambda data: Content(bytes(data))),
     (Image.Image, _of_image),
 )
-
-
-def _files(path: Path) -> tuple[list[Path], list[str]]:
-    """Return the pictures that a path names, and the other files of a folder."""
-    if path.is_dir():
-        return pictures_below(path)
-    if path.exists():
-        return [path], []
-    refuse_unmatched(path)
-    return _matching(str(path))
-
-
-def refuse_unmatched(path: Path) -> None:
-    """Refuse a path that is not there, and a glob that no file matches.
-
-    Raises:
-        DataMissing: it is so.
-    """
-    if not glob.has_magic(str(path)):
-        raise DataMissing(f"{path} does not exist. Expected a picture or a folder of pictures.")
-    if next(glob.iglob(str(path), recursive=True), None) is None:  # noqa: PTH207
-        raise DataMissing(f"No file matches {path}. Expected a picture, a folder of pictures or a glob.")
-
-
-def _matching(pattern: str) -> tuple[list[Path], list[str]]:
-    """Return the pictures that a glob names, and the other files; a folder that it names stands for all in it."""
-    matches = [Path(name) for name in sorted(glob.glob(pattern, recursive=True), key=natural_key)]  # noqa: PTH207
-    found, others = list[Path](), list[str]()
-    for one in matches:
-        if one.is_dir():
-            below = ([], []) if "**" in pattern else pictures_below(one)  # ** names what is in it as well
-            found += below[0]
-            others += below[1]
-        elif is_picture(one.parent, one.name):
-            found.append(one)
-        else:
-            others.append(one.name)
-    return found, others
 
 
 def refuse_none(found: Sequence[Named], searched: Sequence[str], others: Sequence[str]) -> None:
