@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from regraft.inference.answering import Answering, Prediction
+from regraft.inference.results import Asked, PredictionRow
 from regraft.serve.hosted import Hosted
 
 
@@ -105,26 +106,24 @@ def decision_of(answering: Answering) -> Decision | None:
 def pictures_of(
     names: Sequence[str], found: Sequence[Prediction], answering: Answering, top: int, abstain_below: float | None
 ) -> list[Picture]:
-    """Say what is on pictures, as `regraft predict` does."""
+    """Say what is on pictures, by the rows of `regraft predict`."""
+    asked = Asked(abstain_below=abstain_below)
     return [
-        Picture(name, None, None, False, prediction.error, [])
-        if prediction.probabilities is None
-        else _picture(name, _ranked(prediction, answering), top, abstain_below or 0.0)
+        _picture(asked.rows(name, prediction, answering)[0], _ranked(prediction, answering, top))
         for name, prediction in zip(names, found, strict=True)
     ]
 
 
-def _ranked(prediction: Prediction, answering: Answering) -> list[Ranked]:
+def _ranked(prediction: Prediction, answering: Answering, top: int) -> list[Ranked]:
     probabilities = prediction.probabilities
-    assert probabilities is not None
+    if probabilities is None:
+        return []
     return [
         Ranked(answering.classes[index], index, round(float(probabilities[index]), 6))
-        for index in answering.ranking(probabilities).tolist()
+        for index in answering.ranking(probabilities)[:top].tolist()
     ]
 
 
-def _picture(name: str, ranked: list[Ranked], top: int, abstain_below: float) -> Picture:
-    highest = max(one.prob for one in ranked)
-    if highest < abstain_below:
-        return Picture(name, None, highest, True, "", ranked[:top])
-    return Picture(name, ranked[0].label, ranked[0].prob, False, "", ranked[:top])
+def _picture(row: PredictionRow, ranked: list[Ranked]) -> Picture:
+    abstained = row["label"] is None and not row["error"]
+    return Picture(row["filename"], row["label"], row["prob"], abstained, row["error"], ranked)
