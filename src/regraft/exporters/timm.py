@@ -51,7 +51,7 @@ def write(order: Order, path: Path) -> None:
 
 def run(path: Path) -> Answer:
     """Return what runs a folder."""
-    timm = _timm()
+    timm = torchvision_compat.timm()
     about = json.loads(path.with_name(BESIDE[0]).read_text(encoding="utf-8"))
     look = Preprocessing.from_dict(json.loads(about["regraft"]["preprocessing"]))
     network = timm.create_model(f"local-dir:{path.parent}", pretrained=True).eval()
@@ -65,11 +65,6 @@ def run(path: Path) -> Answer:
         return found
 
     return answer
-
-
-def _timm() -> Any:
-    """Return the library, imported as the networks of Regraft import it."""
-    return torchvision_compat.timm()
 
 
 def _obstacle(classifier: Classifier) -> str:
@@ -95,7 +90,7 @@ def _filled(classifier: Classifier) -> nn.Module:
     Raises:
         ExportError: the network has no such pool, or more between it and the last layer.
     """
-    timm, name = _timm(), classifier.backbone.name
+    timm, name = torchvision_compat.timm(), classifier.backbone.name
     try:
         network: nn.Module = timm.create_model(name, num_classes=len(classifier.classes), global_pool=POOL).eval()
         last: Any = network.get_classifier()  # type: ignore[operator]
