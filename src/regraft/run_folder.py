@@ -270,6 +270,11 @@ class Measured:
             raise RunError(f"{METRICS} has no accuracy. Was it edited? Train again.")
         return found
 
+    @property
+    def positive(self) -> str | None:
+        """The class that is looked for, where a threshold was asked for; else none of them is."""
+        return (self.threshold or {}).get("positive")
+
     def figure(self, name: str) -> float | None:
         """Return a figure of the test part; None where it has none."""
         found = self.test.get(name)

@@ -33,13 +33,13 @@ class Details(NamedTuple):
 def details_of(run: Path) -> Details | None:
     """Read a run's folder; None where it holds no figures, or was damaged since: its row says enough."""
     try:
-        metrics = run_folder.read_json(run / run_folder.METRICS, run_folder.Measured)
+        metrics = run_folder.read_as(run / run_folder.METRICS, run_folder.Measured)
         predictions = Predicted.load(run)
-        matrix, classes = np.array(metrics["confusion"]), list(metrics["classes"])
+        matrix, classes = np.array(metrics.confusion), metrics.classes
         return Details(
-            counted(matrix, classes, (metrics.get("threshold") or {}).get("positive")),
+            counted(matrix, classes, metrics.positive),
             confusion_drawing(matrix, classes) if len(classes) <= CLASSES_DRAWN else "",
-            _pictures(run, predictions, folds=len(metrics.get("folds", ()))),
+            _pictures(run, predictions, folds=len(metrics.folds)),
         )
     except RegraftError:
         return None

@@ -205,8 +205,8 @@ class Report:
 
     @property
     def positive(self) -> str | None:
-        """The class that is looked for, where a threshold was asked for; else none of them is."""
-        return (self.metrics.threshold or {}).get("positive")
+        """The class that is looked for, if one is."""
+        return self.metrics.positive
 
     @property
     def counted(self) -> list[Counted]:
